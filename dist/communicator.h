@@ -1,0 +1,46 @@
+#pragma once
+
+// Communicator: the collectives we need, over a group of ranks.  It knows
+// contiguous buffers and nothing of models.  A call returns when the result is
+// usable by later work on `stream` (on the CPU: when it is done).  Every rank
+// makes the same calls in the same order.
+
+#include <memory>
+#include <vector>
+
+#include "kernels/runtime/context.h"
+
+namespace dist {
+
+// An operation under way.  Destroying it waits for its end.
+class Request {
+ public:
+  virtual ~Request() = default;
+  virtual bool Test() = 0;  // makes progress; true when done
+  virtual void Wait() = 0;
+};
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual int local_rank() const = 0;  // among the ranks of this machine
+  virtual int local_size() const = 0;
+
+  virtual void Barrier() = 0;
+  // data = sum over ranks; all ranks hold the same bits afterwards.
+  virtual void AllReduceSum(Out data, cudaStream_t stream) = 0;
+  // The same, started: `data` may not be touched before the request is done.
+  virtual std::unique_ptr<Request> StartAllReduceSum(Out data, cudaStream_t stream) = 0;
+  // data of rank `root` reaches every rank.
+  virtual void Broadcast(Out data, int root, cudaStream_t stream) = 0;
+
+  // Small host values: sums, maxima, and every rank's own, in rank order.
+  virtual double Sum(double value) = 0;
+  virtual double Max(double value) = 0;
+  virtual std::vector<double> AllGather(double value) = 0;
+};
+
+}  // namespace dist

@@ -1,0 +1,33 @@
+#pragma once
+
+// DISPATCH(ctx, dtype, Op, args...) picks the implementation of Op:
+//   on a GPU             cuda::Op(ctx, args...)
+//   float64 on the CPU   reference::Op<double>(args...)   slow, clear, what all others are tested by
+//   float32 on the CPU   cpu::Op(ctx, args...)            fast
+// This is the only #ifdef USE_CUDA of the project.
+
+#include "kernels/runtime/context.h"
+
+#define DISPATCH_CPU(ctx, dtype, Op, ...)  \
+  if ((dtype) == DType::kFloat64) {        \
+    reference::Op<double>(__VA_ARGS__);    \
+  } else {                                 \
+    cpu::Op((ctx), __VA_ARGS__);           \
+  }
+
+#ifdef USE_CUDA
+#define DISPATCH(ctx, dtype, Op, ...)              \
+  do {                                             \
+    if ((ctx).device() == Device::kCuda) {         \
+      cuda::Op((ctx), __VA_ARGS__);                \
+    } else {                                       \
+      DISPATCH_CPU(ctx, dtype, Op, __VA_ARGS__)    \
+    }                                              \
+  } while (false)
+#else
+#define DISPATCH(ctx, dtype, Op, ...)                                        \
+  do {                                                                       \
+    CHECK((ctx).device() == Device::kCpu) << "built without CUDA: " << #Op;  \
+    DISPATCH_CPU(ctx, dtype, Op, __VA_ARGS__)                                \
+  } while (false)
+#endif

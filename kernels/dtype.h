@@ -1,0 +1,39 @@
+#pragma once
+
+// The element types of a view.
+
+#include <cstdint>
+
+// The upper half of a float32.  The CPU only stores and converts it.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+enum class DType : uint8_t { kFloat32, kFloat64, kBFloat16, kInt32 };
+
+template <typename T>
+constexpr DType DTypeOf();
+template <>
+constexpr DType DTypeOf<float>() {
+  return DType::kFloat32;
+}
+template <>
+constexpr DType DTypeOf<double>() {
+  return DType::kFloat64;
+}
+template <>
+constexpr DType DTypeOf<BFloat16>() {
+  return DType::kBFloat16;
+}
+template <>
+constexpr DType DTypeOf<int32_t>() {
+  return DType::kInt32;
+}
+
+constexpr int64_t SizeOf(DType dtype) {  // bytes
+  switch (dtype) {
+    case DType::kFloat64: return 8;
+    case DType::kBFloat16: return 2;
+    default: return 4;
+  }
+}

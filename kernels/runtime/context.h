@@ -1,0 +1,58 @@
+#pragma once
+
+// Context: where and on which stream an operation runs, and its scratch memory.
+// It is the first argument of every operation; there is no global "current
+// device".  One Context belongs to one host thread.
+
+#include "kernels/runtime/buffer.h"
+#include "kernels/runtime/handle.h"
+#include "kernels/runtime/scratch.h"
+#include "kernels/view.h"
+
+// The CUDA types by their incomplete names, so that no header needs CUDA.
+typedef struct CUstream_st* cudaStream_t;
+typedef struct cublasContext* cublasHandle_t;
+
+namespace runtime {
+
+// Defined in cuda.cc, or in no_cuda.cc when we build without CUDA.
+void DestroyStream(cudaStream_t stream) noexcept;
+void DestroyCublas(cublasHandle_t cublas) noexcept;
+
+using Stream = Handle<cudaStream_t, DestroyStream>;
+using Cublas = Handle<cublasHandle_t, DestroyCublas>;
+
+class Context {
+ public:
+  static Context Cpu() { return Context(Device::kCpu); }
+  static Context Cuda(int index);  // fatal when CUDA or the device is missing
+  static int CudaDeviceCount();    // 0 when we build without CUDA
+
+  Device device() const { return device_; }
+  cudaStream_t stream() const { return stream_.get(); }
+  cublasHandle_t cublas() const { return cublas_.get(); }
+  Scratch& scratch() { return scratch_; }
+
+  // Waits until all work given to the stream is done.  Nothing to do on the CPU.
+  void Synchronize();
+
+ private:
+  explicit Context(Device device) : device_(device), scratch_(device) {}
+
+  Device device_;
+  Stream stream_;  // declared before its users: destroyed after them
+  Cublas cublas_;
+  Scratch scratch_;
+};
+
+// dst = src, either side on either device; the count in elements must agree.  Asynchronous on the
+// stream of a CUDA context, done on return on the CPU.
+void Copy(Context& ctx, Out dst, In src);
+// dst = 0.
+void Zero(Context& ctx, Out dst);
+
+}  // namespace runtime
+
+using runtime::Context;
+using runtime::Copy;
+using runtime::Zero;

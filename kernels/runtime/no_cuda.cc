@@ -1,0 +1,27 @@
+// The CUDA half of the runtime when we build without CUDA.
+
+#include <cstring>
+
+#include "kernels/runtime/context.h"
+
+namespace runtime {
+
+void DestroyStream(cudaStream_t) noexcept {}
+void DestroyCublas(cublasHandle_t) noexcept {}
+int Context::CudaDeviceCount() { return 0; }
+Context Context::Cuda(int) { LOG(FATAL) << "built without CUDA"; }
+void Context::Synchronize() {}
+void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }
+void FreeCuda(void*) noexcept {}
+
+void Copy(Context&, Out dst, In src) {
+  CHECK_EQ(dst.count(), src.count());
+  CHECK(dst.dtype() == src.dtype());
+  if (dst.count() > 0) std::memcpy(dst.data(), src.data(), dst.bytes());
+}
+
+void Zero(Context&, Out dst) {
+  if (dst.count() > 0) std::memset(dst.data(), 0, dst.bytes());
+}
+
+}  // namespace runtime

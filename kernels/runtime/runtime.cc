@@ -1,0 +1,88 @@
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "kernels/runtime/context.h"
+
+namespace runtime {
+namespace {
+
+constexpr int64_t kAlignment = 64;          // bytes: a cache line, an AVX-512 register
+constexpr int64_t kFirstBlock = 1 << 20;    // bytes
+
+int64_t RoundUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+void* Allocate(Device device, int64_t bytes) {
+  if (bytes == 0) return nullptr;
+  if (device == Device::kCuda) return AllocateCuda(bytes);
+  void* data = std::aligned_alloc(kAlignment, RoundUp(bytes));
+  CHECK(data != nullptr) << "out of memory: " << bytes << " bytes";
+  return data;
+}
+
+void Free(Device device, void* data) noexcept {
+  if (device == Device::kCuda) {
+    FreeCuda(data);
+  } else {
+    std::free(data);
+  }
+}
+
+Buffer::Buffer(Device device, DType dtype, Shape shape)
+    : dtype_(dtype), shape_(shape), device_(device) {
+  data_ = Allocate(device, bytes());
+  if (data_ == nullptr) return;
+  if (device == Device::kCpu) {
+    std::memset(data_, 0, bytes());
+  } else {
+    Context ctx = Context::Cuda(/*index=*/0);
+    Zero(ctx, view());
+    ctx.Synchronize();
+  }
+}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(dtype_, other.dtype_);
+  std::swap(shape_, other.shape_);
+  std::swap(device_, other.device_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) Free(device_, data_);
+}
+
+Scratch::Scratch(Scratch&& other) noexcept
+    : device_(other.device_), blocks_(std::exchange(other.blocks_, {})) {}
+
+Scratch::~Scratch() {
+  for (const Block& block : blocks_) Free(device_, block.data);
+}
+
+int64_t Scratch::bytes() const {
+  int64_t bytes = 0;
+  for (const Block& block : blocks_) bytes += block.bytes;
+  return bytes;
+}
+
+// A block that is too small is passed over; a new one is at least as large as all before it.
+void* Scratch::Take(int64_t bytes) {
+  bytes = RoundUp(bytes);
+  while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].bytes) {
+    ++block_;
+    used_ = 0;
+  }
+  if (block_ == blocks_.size()) {
+    const int64_t size = std::max({bytes, kFirstBlock, this->bytes()});
+    blocks_.push_back({static_cast<char*>(Allocate(device_, size)), size});
+  }
+  void* data = blocks_[block_].data + used_;
+  used_ += bytes;
+  return data;
+}
+
+}  // namespace runtime
