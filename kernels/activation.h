@@ -1,0 +1,20 @@
+#pragma once
+
+// GELU with the error function, elementwise.                    Hendrycks, Gimpel 2016
+//
+//   y = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2
+//   dx = dy (Phi(x) + x phi(x)),  phi(x) = exp(-x^2 / 2) / sqrt(2 pi)
+
+#include "kernels/runtime/context.h"
+
+void GeluForward(Context& ctx, Out y, In x);
+void GeluBackward(Context& ctx, Out dx, In dy, In x);  // dx may be dy
+
+namespace reference {
+
+template <typename T>
+void GeluForward(View<T> y, View<const T> x);
+template <typename T>
+void GeluBackward(View<T> dx, View<const T> dy, View<const T> x);
+
+}  // namespace reference

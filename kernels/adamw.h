@@ -1,0 +1,42 @@
+#pragma once
+
+// The optimiser's elementwise work on a range of the one parameter buffer.
+
+#include "kernels/runtime/context.h"
+
+// AdamW.                                                  Loshchilov, Hutter 2019, algorithm 2
+//   g = gradient scale
+//   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
+//   w -= rate (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + decay w)
+struct AdamWOptions {
+  double learning_rate = 1e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+  int64_t t = 1;  // updates including this one, from 1
+};
+
+// w, m, v, gradient [N].  `scale` [1] of the same element type, on the device: averaging and
+// clipping in one factor.  `copy` [N] bfloat16, may be null: w rounded, for the matrix products.
+void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
+           Out copy);
+
+// sum [1] float64 = sum_i x_i^2, in an order that does not depend on the number of threads.
+void SquaredNorm(Context& ctx, View<double> sum, In x);
+
+// scale [1] = 1 / count * min(1, max_norm / (sqrt(squared_norm) / count)); max_norm 0: no clipping.
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+               double max_norm);
+
+namespace reference {
+
+template <typename T>
+void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
+           const AdamWOptions& options, View<BFloat16> copy);
+template <typename T>
+void SquaredNorm(View<double> sum, View<const T> x);
+template <typename T>
+void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm);
+
+}  // namespace reference

@@ -1,0 +1,24 @@
+#pragma once
+
+// Softmax cross-entropy over a vocabulary of V classes, with its gradient in place.
+//
+//   loss_m = log sum_c exp(z_mc) - z_m,target         z_mc <- softmax(z_m)_c - [c = target]
+//
+//   logits  [M, V]  read; with `gradient`, overwritten by the gradient of sum_m loss_m
+//   target  [M]     class, or negative: the row is unused, loss 0 and gradient 0
+//   loss    [M]     nats
+//   correct [M]     1 where the target is the arg max (the lowest index wins a tie), else 0
+
+#include "kernels/embedding.h"
+#include "kernels/runtime/context.h"
+
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
+                         bool gradient);
+
+namespace reference {
+
+template <typename T>
+void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, Indices target,
+                         bool gradient);
+
+}  // namespace reference

@@ -1,0 +1,33 @@
+#pragma once
+
+// Layer normalisation over the last axis.         Ba, Kiros, Hinton 2016, eq. 3-4
+//
+//   mean = 1/C sum_c x_c        rstd = (1/C sum_c (x_c - mean)^2 + eps)^(-1/2)
+//   n    = (x - mean) rstd      y    = gamma n + beta
+//
+//   N rows, C channels
+//   x, y, dx, dy         [N, C]
+//   gamma, beta and d..  [C]
+//   mean, rstd           [N]     written by Forward, read by Backward
+
+#include "kernels/runtime/context.h"
+
+void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps);
+
+//   dn = gamma dy
+//   dx = rstd (dn - mean_c(dn) - n mean_c(dn n))     dx may be dy
+//   dgamma += sum_n dy n        dbeta += sum_n dy
+void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
+                       In rstd);
+
+namespace reference {
+
+template <typename T>
+void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, View<const T> gamma,
+                      View<const T> beta, float eps);
+template <typename T>
+void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy,
+                       View<const T> x, View<const T> gamma, View<const T> mean,
+                       View<const T> rstd);
+
+}  // namespace reference

@@ -1,0 +1,48 @@
+#pragma once
+
+// Counter-based random numbers: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+// easy as 1, 2, 3"), from Random123.  A number is a pure function of (key, index), so every back
+// end, layout and order of work gives the same bits.
+
+#include <Random123/philox.h>
+
+#include <cstdint>
+
+// Everything that tells one stream of random numbers from another.
+struct RandomKey {
+  uint64_t seed = 0;
+  uint32_t step = 0;  // of training
+  uint32_t site = 0;  // which operation of the model: unique per use
+};
+
+// The four numbers of block `block` (elements 4 block .. 4 block + 3).
+inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, uint64_t block) {
+  const r123::Philox4x32::ctr_type counter = {{static_cast<uint32_t>(block),
+                                               static_cast<uint32_t>(block >> 32), key.step,
+                                               key.site}};
+  const r123::Philox4x32::key_type philox_key = {{static_cast<uint32_t>(key.seed),
+                                                  static_cast<uint32_t>(key.seed >> 32)}};
+  return r123::Philox4x32()(counter, philox_key);
+}
+
+inline uint32_t RandomBits(const RandomKey& key, uint64_t index) {
+  return RandomBlock(key, index / 4)[index % 4];
+}
+
+// In [0, 1), 24 bits.
+inline float RandomUniform(const RandomKey& key, uint64_t index) {
+  return (RandomBits(key, index) >> 8) * 0x1p-24f;
+}
+
+// Dropout keeps element i when RandomUniform(key, offset + i) >= rate, and scales it by
+// 1 / (1 - rate).  `offset` is the element's index in the global batch, so the choice does not
+// depend on the number of ranks or micro-batches.
+struct Dropout {
+  float rate = 0;  // 0: nothing is dropped
+  RandomKey key;
+  uint64_t offset = 0;
+
+  bool enabled() const { return rate > 0; }
+  float scale() const { return 1 / (1 - rate); }
+  bool Keeps(uint64_t i) const { return RandomUniform(key, offset + i) >= rate; }
+};

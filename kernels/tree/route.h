@@ -1,0 +1,73 @@
+#pragma once
+
+// Route: which leaf each row goes to, and which single decision would be cheapest to flip.
+//
+//   B batch, H heads, n tokens, E width of a routed row, P planes (TreeShape)
+//   x         [B, n, H, E], or [B, n, 1, E]: every head reads the same row
+//   weight    [H, P, E]     bias [H, P]         float32 (float64 in the reference)
+//   document  [B, n]        negative: padding, the row is in no leaf
+//   all outputs [B, H, n]; a null view is not computed; padding rows get leaf -1, plane -1, and 0
+//
+// The ids of a forward pass are stored and reused by its backward pass, never recomputed.
+
+#include "kernels/random.h"
+#include "kernels/runtime/context.h"
+#include "kernels/tree/tree_shape.h"
+
+using Ids = View<const int32_t>;
+
+// FLIP: for each row ONE decision of its path is picked (the design's TREE_ATTENTION 2.1).
+// `alternative` is where the row would have gone with that decision flipped (k-ary: to the
+// second-best child), following its own decisions below.
+//   binary   own_plane = other_plane = the node's plane; margin f (its sign tells the side)
+//   k-ary    own_plane: the chosen child's, other_plane: the second best's; margin = own score -
+//            other score >= 0
+// A tree of height 0, or a row whose margins are all NaN: alternative = leaf, planes -1.
+struct Routing {
+  View<int32_t> leaf;
+  Out strength;               // mean |margin| over the decisions of the path
+  View<int32_t> alternative;  // all four below are given together or not at all
+  View<int32_t> own_plane;
+  View<int32_t> other_plane;
+  Out margin;
+};
+
+enum class FlipChoice {
+  kMinMargin,  // the smallest |margin|, the highest level winning a tie
+  kRandom,     // a uniform level: RandomBits(key, offset + (b H + h) n + i) % h
+};
+
+struct FlipRule {
+  FlipChoice choice = FlipChoice::kMinMargin;
+  RandomKey key;
+  uint64_t offset = 0;
+};
+
+void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
+           const TreeShape& shape, const FlipRule& rule);
+
+// FLIP's gradient of the routing, for the rows of one side (queries or keys).
+//   gain [B, H, n]: first-order change of the loss if the row moved to its alternative leaf
+//   u = sigmoid(2 f / tau),  u' = 2 / tau u (1 - u)
+//   binary  df = u' (G(right) - G(left)) at own_plane
+//   k-ary   f = own - other:  d own = -u' gain,  d other = +u' gain
+//   dweight += df x,  dbias += df,  dx += df weight.  Sums in a fixed order.
+struct FlipDecisions {  // as Route wrote them
+  Ids own_plane;
+  Ids other_plane;
+  In margin;
+};
+void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
+                  const FlipDecisions& decisions, const TreeShape& shape, float tau);
+
+namespace reference {
+
+template <typename T>
+void Route(const Routing& routing, View<const T> x, View<const T> weight, View<const T> bias,
+           Ids document, const TreeShape& shape, const FlipRule& rule);
+template <typename T>
+void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain,
+                  View<const T> x, View<const T> weight, const FlipDecisions& decisions,
+                  const TreeShape& shape, float tau);
+
+}  // namespace reference
