@@ -1,0 +1,58 @@
+#pragma once
+
+// BootstrapPlan: Algorithm 1 of the paper (two-dimensional bootstrapping, layers x heights)
+// unrolled into stages.  The trainer and the coordinator run this one list.
+//
+//   stage 0                        full attention, `full_steps` (absent when 0)
+//   for i = 1 .. ceil(N_L / w):    idx = 1 + max(0, N_L - w i)
+//     for h = h_s + 1 .. h_f:      layers idx .. N_L are trees of height h,
+//                                  tree_steps / (ceil(N_L / w) (h_f - h_s)) steps
+//   finally `final_steps` more in the last form, as part of the last stage
+// Layers that an earlier i brought to h_f stay there, unless `regrow` (the algorithm to the letter).
+// Steps that do not divide go to the first stages, one each, so that they add up exactly.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model_config.h"
+
+struct BootstrapConfig {
+  int64_t full_steps = 0;
+  int64_t tree_steps = 0;   // N
+  int64_t final_steps = 0;
+  int64_t tree_layers = 0;  // only the last so many layers become trees; 0: all
+  int64_t layer_width = 1;  // w
+  int start_height = 0;     // h_s
+  bool regrow = false;
+  AttentionConfig attention;  // of a tree layer; shape is that of the full height h_f
+};
+
+struct Stage {
+  int index = 0;
+  int64_t first_tree_layer = 0;  // 0-based; the number of layers when all are full
+  int height = 0;                // of the layers this stage works on; 0: full attention
+  int64_t first_step = 0;        // steps [first_step, last_step)
+  int64_t last_step = 0;
+  std::vector<int> heights;      // [layers]; 0: full attention
+};
+
+class BootstrapPlan {
+ public:
+  // Throws UserError where the configuration makes no sense.
+  BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bootstrap);
+
+  const std::vector<Stage>& stages() const { return stages_; }
+  int64_t steps() const { return stages_.empty() ? 0 : stages_.back().last_step; }
+  const Stage& StageOfStep(int64_t step) const;
+  // The model of a stage: trees of the stage's heights, full attention elsewhere.
+  ModelConfig ModelOfStage(const Stage& stage) const;
+
+ private:
+  const ModelConfig model_;
+  const BootstrapConfig bootstrap_;
+  std::vector<Stage> stages_;
+};
+
+// "stage 2: layers 4-6 are trees of height 1, steps 400-600"
+std::string Describe(const Stage& stage);

@@ -1,0 +1,37 @@
+#pragma once
+
+// Checkpoints: a directory `step_<N>` of safetensors files and a manifest.
+//
+//   model.safetensors       every parameter under its name
+//   optimizer.safetensors   "<name>.first_moment", "<name>.second_moment"
+//   manifest.json           format version, step, size and xxh3 hash of each file, and `state`:
+//                           whatever else resuming needs (configuration, loader, plan, seeds)
+// Written aside (`step_<N>.tmp`), every file fsynced, the directory renamed, its parent fsynced: a
+// checkpoint exists whole or not at all.  The newest valid one wins; a damaged one is named and
+// skipped.
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "core/parameters.h"
+
+// Throws UserError when the disk refuses (full, read-only): names the file and the reason; the
+// checkpoints before stay as they are.
+void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
+                    const Parameters& parameters, const nlohmann::json& state);
+// Removes all but the newest `keep` checkpoints, and left-over step_<N>.tmp.
+void PruneCheckpoints(const std::string& directory, int keep);
+
+struct CheckpointInfo {
+  int64_t step = 0;
+  std::string path;
+};
+// The newest checkpoint whose manifest and hashes are right; each damaged one is logged by name
+// with what is wrong.  `state` receives its state.  Empty: there is none.
+std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, nlohmann::json* state);
+// A given checkpoint directory; throws UserError naming the file that is missing or damaged.
+CheckpointInfo OpenCheckpoint(const std::string& path, nlohmann::json* state);
+// Fills values (and moments) of `parameters`; throws UserError when names or shapes disagree.
+void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,
+                    bool with_moments);

@@ -1,0 +1,70 @@
+#pragma once
+
+// MaskedLanguageModel: the BERT encoder with its tied masked-LM head.
+//
+//   Devlin et al. 2019; attention per layer as ModelConfig says: full, TF or TC.
+//
+// Forward in order, Backward in the reverse order, once each per micro-batch; gradients accumulate
+// over micro-batches.  They are those of the SUM of the losses over the masked positions: whoever
+// steps the optimiser divides by the number of masked positions of the global batch.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/model_config.h"
+#include "core/parameters.h"
+#include "datasets/batch.h"
+#include "kernels/tree/statistics.h"
+
+// Called after each layer's Backward with the range of gradients that is finished.  Over one
+// Backward the ranges cover all parameters exactly once, from the back of the buffer to its front.
+using GradientHook = std::function<void(Range)>;
+
+struct StepInfo {
+  uint64_t seed = 0;     // keys dropout and random flips
+  int64_t step = 0;
+  bool training = true;  // false: no dropout, and no Backward will follow
+};
+
+struct LossSum {  // over the masked positions of one or several micro-batches
+  double loss = 0;  // nats
+  int64_t correct = 0;
+  int64_t targets = 0;
+
+  LossSum& operator+=(const LossSum& other);
+  double MeanLoss() const { return targets > 0 ? loss / targets : 0; }
+  double Accuracy() const { return targets > 0 ? static_cast<double>(correct) / targets : 0; }
+};
+
+class MaskedLanguageModel {
+ public:
+  // dtype: kFloat32, or kFloat64 for tests of the derivative.
+  MaskedLanguageModel(Context& ctx, const ModelConfig& config, const BatchShape& shape,
+                      DType dtype);
+  ~MaskedLanguageModel();
+
+  void Forward(Context& ctx, const datasets::Batch& batch, const StepInfo& step);
+  void Backward(Context& ctx, const GradientHook& on_gradient);
+  // Of the last Forward; waits for it.
+  LossSum ReadLoss(Context& ctx) const;
+  // Predicted ids at the target positions of the last Forward: [M].
+  std::vector<int32_t> ReadPredictions(Context& ctx) const;
+
+  // Of the last Forward, per layer; a FULL layer has density 1.
+  TreeStatistics ReadStatistics(Context& ctx, int64_t layer) const;
+  // Loss-free balancing (Balance::kBias): nudges the trees after a step.  No-op otherwise.
+  void NudgeBalance(Context& ctx);
+
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+  const ModelConfig& config() const { return config_; }
+  int64_t ActivationBytes() const;
+
+ private:
+  class Parts;  // embeddings, layers, head
+  const ModelConfig config_;
+  const BatchShape shape_;
+  Parameters parameters_;
+  std::unique_ptr<Parts> parts_;
+};

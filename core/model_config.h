@@ -1,0 +1,60 @@
+#pragma once
+
+// The plain structs that layers and the model take.  Made and validated once from core/model.proto
+// (core/config.h), then const.
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/tree_shape.h"
+
+enum class AttentionKind { kFull, kTf, kTc };
+
+// What reaches the tree from the loss (TREE_ATTENTION 2.1).
+enum class TreeGradient { kFlip, kDense, kNone };
+
+enum class Balance { kNone, kLoss, kBias };
+
+struct TreeConfig {
+  TreeGradient gradient = TreeGradient::kFlip;
+  FlipChoice flip_choice = FlipChoice::kMinMargin;
+  float temperature = 1;          // tau of FLIP's sigmoid
+  DenseOptions dense;
+  int router_interval = 1;        // DENSE: every k-th step only
+  Balance balance = Balance::kNone;
+  float balance_weight = 0;       // kLoss: weight; kBias: step of the nudge
+  bool fold_projections = false;  // TC: no W^Q, W^K; hyperplanes over x itself
+};
+
+struct AttentionConfig {
+  AttentionKind kind = AttentionKind::kFull;
+  TreeShape shape;  // kTf, kTc
+  TreeConfig tree;
+  bool causal = false;  // kFull, kTf
+};
+
+struct ModelConfig {
+  int64_t layers = 0;
+  int64_t width = 0;            // d
+  int64_t heads = 0;            // H; head width e = d / H
+  int64_t feed_forward = 0;     // 4 d in BERT
+  int64_t vocabulary = 0;       // V
+  int64_t max_positions = 0;
+  int64_t token_types = 2;
+  float dropout = 0.1f;            // on embeddings and both branches of a layer
+  float attention_dropout = 0.1f;  // on the attention probabilities
+  float layer_norm_epsilon = 1e-12f;
+  float initial_deviation = 0.02f;
+  bool pre_norm = false;
+  std::vector<AttentionConfig> attention;  // [layers]
+
+  int64_t head_width() const { return width / heads; }
+};
+
+// The shapes of one micro-batch; fixed for the life of a model.
+struct BatchShape {
+  int64_t sequences = 0;  // B
+  int64_t length = 0;     // n
+  int64_t targets = 0;    // M, capacity of masked positions
+};

@@ -1,0 +1,76 @@
+#pragma once
+
+// Parameters: names -> ranges of ONE buffer.  Gradients and the two moments of the optimiser are
+// buffers of the same layout, so that reduce, shard, clip, step and checkpoint work on ranges.
+//
+// Declare all parameters (in the order of the forward pass), then Allocate once.  Every parameter
+// begins at a multiple of kAlignment elements; the gaps are zero in all buffers, always.
+// Names are those of Hugging Face BERT where it has the parameter.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/runtime/context.h"
+
+struct Range {  // elements [begin, end) of the parameter buffer
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t count() const { return end - begin; }
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+struct Initializer {
+  enum Kind { kConstant, kNormal } kind = kConstant;
+  float value = 0;  // the constant, or the standard deviation around 0
+
+  static Initializer Zeros() { return {kConstant, 0}; }
+  static Initializer Constant(float value) { return {kConstant, value}; }
+  static Initializer Normal(float deviation) { return {kNormal, deviation}; }
+};
+
+struct Parameter {
+  std::string name;
+  Shape shape;
+  Initializer initializer;
+  bool decay = true;  // weight decay: not on bias, layer norm, tree bias
+  Range range;
+};
+
+class Parameters {
+ public:
+  static constexpr int64_t kAlignment = 16;  // elements
+
+  using Id = int;
+  Id Declare(const std::string& name, const Shape& shape, Initializer initializer, bool decay);
+
+  // Values, gradients and moments, all zero; then values by Initialize.
+  void Allocate(Context& ctx, DType dtype);
+  // Each value is a pure function of (seed, name, index): the same for every layout, and for every
+  // model in which a parameter of that name and shape occurs.
+  void Initialize(Context& ctx, uint64_t seed);
+
+  In value(Id id) const;      // what the matrix products read
+  Acc gradient(Id id) const;
+
+  const std::vector<Parameter>& list() const { return list_; }
+  const Parameter* Find(const std::string& name) const;  // null when there is none
+  // The range from the first to the last of the parameters [first, last).
+  Range RangeOf(Id first, Id last) const;
+  int64_t count() const { return end_; }          // elements, gaps included
+  int64_t CountScalars() const;                   // elements, gaps excluded
+
+  Out values() const { return values_.view(); }
+  Out gradients() const { return gradients_.view(); }
+  Out first_moments() const { return first_moments_.view(); }
+  Out second_moments() const { return second_moments_.view(); }
+  void ZeroGradients(Context& ctx);
+
+  // One parameter's window on one of the four buffers above.
+  static Out Window(Out buffer, const Parameter& parameter);
+
+ private:
+  std::vector<Parameter> list_;
+  int64_t end_ = 0;
+  Buffer values_, gradients_, first_moments_, second_moments_;
+};

@@ -1,0 +1,23 @@
+#pragma once
+
+// What a layer's trees did to one micro-batch: figures for the log.
+
+#include <cstdint>
+#include <vector>
+
+struct TreeStatistics {
+  double density = 1;          // pairs attended / pairs full attention would attend
+  double leaf_entropy = 0;     // of keys over leaves, nats, mean over (b, h); log L is balanced
+  double empty_queries = 0;    // share of queries whose leaf holds no key
+  double mean_strength = 0;    // mean |f| (k-ary: margin) on the paths
+  int64_t leaves = 1;
+  std::vector<double> keys_per_leaf;  // [H L]: mean number of keys, per head and leaf
+};
+
+// query_leaf, key_leaf [B, H, n], strength [B, H, n] of queries, document [B, n], all on the host.
+// A leaf id -1 is padding.
+TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
+                                     const std::vector<int32_t>& key_leaf,
+                                     const std::vector<float>& strength,
+                                     const std::vector<int32_t>& document, int64_t batch,
+                                     int64_t heads, int64_t length, int64_t leaves);
