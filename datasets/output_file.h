@@ -1,0 +1,44 @@
+#pragma once
+
+// OutputFile: a file that appears under its name only when it is whole.  Bytes go
+// to PATH.tmp; Commit() writes out what is buffered, fsyncs, renames to PATH and
+// fsyncs the folder.  An object that dies without Commit() removes PATH.tmp, so
+// nothing half-written stays.
+//
+// A folder that does not exist, a place that may not be written and a disk that
+// fills up are UserErrors that name the path and the bytes written so far.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace datasets {
+
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void Append(const void* data, int64_t bytes);
+  void WriteAt(int64_t offset, const void* data, int64_t bytes);  // over bytes already appended
+  // Reads back bytes already appended.
+  void ReadAt(int64_t offset, void* data, int64_t bytes);
+  void Commit();
+
+  int64_t bytes() const { return written_ + static_cast<int64_t>(buffer_.size()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  void Flush();
+  void PWrite(int64_t offset, const char* data, int64_t bytes);
+  [[noreturn]] void Refuse(const std::string& what) const;  // with errno's words
+
+  std::string path_, temporary_;
+  int fd_ = -1;
+  int64_t written_ = 0;  // bytes of the file that have left buffer_
+  std::vector<char> buffer_;
+};
+
+}  // namespace datasets

@@ -1,0 +1,204 @@
+#include "datasets/token_file.h"
+
+#include <fcntl.h>
+#include <glog/logging.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "kernels/user_error.h"
+
+namespace datasets {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "token files are little-endian");
+
+constexpr char kMagic[8] = {'T', 'R', 'E', 'E', 'T', 'O', 'K', 'S'};
+constexpr uint32_t kVersion = 1;
+
+struct Header {
+  char magic[8];
+  uint32_t version;
+  int32_t vocabulary_size;
+  uint64_t vocabulary_hash;
+  int64_t documents;
+  int64_t tokens;
+  uint64_t payload_checksum;  // of all bytes after the header
+  uint64_t reserved;
+  uint64_t header_checksum;  // of the fields above
+};
+static_assert(sizeof(Header) == 64);
+
+uint64_t HeaderChecksum(const Header& header) {
+  return XXH3_64bits(&header, offsetof(Header, header_checksum));
+}
+
+int64_t PaddingBytes(int64_t tokens) { return tokens % 2 * sizeof(int32_t); }
+
+int64_t FileBytes(const Header& header) {
+  return sizeof(Header) + header.tokens * sizeof(int32_t) + PaddingBytes(header.tokens) +
+         (header.documents + 1) * sizeof(int64_t);
+}
+
+std::string_view Map(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    throw UserError(Sentence("token file ", path, " cannot be opened: ", strerror(errno)));
+  }
+  struct stat status;
+  CHECK_EQ(fstat(fd, &status), 0) << path;
+  void* data = MAP_FAILED;
+  if (S_ISREG(status.st_mode) && status.st_size > 0) {
+    data = mmap(nullptr, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  }
+  close(fd);
+  if (data == MAP_FAILED) throw UserError(Sentence(path, " is not a token file"));
+  return {static_cast<const char*>(data), static_cast<size_t>(status.st_size)};
+}
+
+Header ReadHeader(const std::string& path, std::string_view file) {
+  if (file.substr(0, sizeof kMagic) !=
+      std::string_view(kMagic, std::min(file.size(), sizeof kMagic))) {
+    throw UserError(Sentence(path, " is not a token file: it does not begin with TREETOKS"));
+  }
+  if (file.size() < sizeof(Header)) {
+    throw UserError(Sentence("token file ", path, " is cut short: it has ", file.size(),
+                             " bytes, less than its header of ", sizeof(Header)));
+  }
+  Header header;
+  memcpy(&header, file.data(), sizeof header);
+  if (header.version != kVersion) {
+    throw UserError(Sentence("token file ", path, " has version ", header.version,
+                             ", this program reads version ", kVersion,
+                             ": prepare it again from the text"));
+  }
+  if (header.header_checksum != HeaderChecksum(header)) {
+    throw UserError(
+        Sentence("token file ", path, " is corrupt: the checksum of its header does not match"));
+  }
+  return header;
+}
+
+}  // namespace
+
+TokenFile TokenFile::Open(const std::string& path,
+                          std::optional<uint64_t> expected_vocabulary_hash) {
+  TokenFile file;
+  file.path_ = path;
+  file.mapping_ = Map(path);
+  file.Parse();
+  if (expected_vocabulary_hash && *expected_vocabulary_hash != file.vocabulary_hash_) {
+    throw UserError(Sentence("token file ", path, " was made with another vocabulary: its hash is ",
+                             std::hex, file.vocabulary_hash_, ", expected was ",
+                             *expected_vocabulary_hash));
+  }
+  return file;
+}
+
+void TokenFile::Parse() {
+  const Header header = ReadHeader(path_, mapping_);
+  const int64_t bytes = mapping_.size();
+  if (bytes < FileBytes(header)) {
+    throw UserError(Sentence("token file ", path_, " is cut short: it has ", bytes, " of its ",
+                             FileBytes(header), " bytes"));
+  }
+  const std::string_view payload = mapping_.substr(sizeof(Header));
+  if (bytes > FileBytes(header) ||
+      XXH3_64bits(payload.data(), payload.size()) != header.payload_checksum) {
+    throw UserError(Sentence("token file ", path_,
+                             " is corrupt: its checksum does not match; prepare it again"));
+  }
+  tokens_ = {reinterpret_cast<const int32_t*>(payload.data()), static_cast<size_t>(header.tokens)};
+  offsets_ = {reinterpret_cast<const int64_t*>(mapping_.data() + bytes) - (header.documents + 1),
+              static_cast<size_t>(header.documents + 1)};
+  CHECK(offsets_.front() == 0 && offsets_.back() == header.tokens) << path_;
+  vocabulary_size_ = header.vocabulary_size;
+  vocabulary_hash_ = header.vocabulary_hash;
+}
+
+TokenFile::TokenFile(TokenFile&& other) noexcept { *this = std::move(other); }
+
+TokenFile& TokenFile::operator=(TokenFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(mapping_, other.mapping_);
+  std::swap(tokens_, other.tokens_);
+  std::swap(offsets_, other.offsets_);
+  std::swap(vocabulary_size_, other.vocabulary_size_);
+  std::swap(vocabulary_hash_, other.vocabulary_hash_);
+  return *this;
+}
+
+TokenFile::~TokenFile() {
+  if (!mapping_.empty()) munmap(const_cast<char*>(mapping_.data()), mapping_.size());
+}
+
+TokenFileWriter::TokenFileWriter(const std::string& path, uint64_t vocabulary_hash,
+                                 int32_t vocabulary_size)
+    : file_(path),
+      offsets_(path + ".offsets"),
+      checksum_(XXH3_createState()),
+      vocabulary_hash_(vocabulary_hash),
+      vocabulary_size_(vocabulary_size) {
+  XXH3_64bits_reset(checksum_);
+  const Header empty{};  // written last
+  file_.Append(&empty, sizeof empty);
+  const int64_t zero = 0;
+  offsets_.Append(&zero, sizeof zero);
+}
+
+TokenFileWriter::~TokenFileWriter() { XXH3_freeState(checksum_); }
+
+void TokenFileWriter::AppendPayload(const void* data, int64_t bytes) {
+  XXH3_64bits_update(checksum_, data, bytes);
+  file_.Append(data, bytes);
+}
+
+void TokenFileWriter::Append(std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens) {
+    CHECK(token >= 0 && token < vocabulary_size_) << token << " of " << vocabulary_size_;
+  }
+  AppendPayload(tokens.data(), tokens.size_bytes());
+  open_tokens_ += tokens.size();
+}
+
+void TokenFileWriter::EndDocument() {
+  CHECK_GT(open_tokens_, 0) << "a document without tokens";
+  tokens_ += open_tokens_;
+  open_tokens_ = 0;
+  ++documents_;
+  offsets_.Append(&tokens_, sizeof tokens_);
+}
+
+void TokenFileWriter::Finish() {
+  CHECK_EQ(open_tokens_, 0) << "the last document has not ended";
+  const int32_t zero = 0;
+  AppendPayload(&zero, PaddingBytes(tokens_));
+  std::vector<char> chunk(1 << 16);
+  for (int64_t done = 0; done < offsets_.bytes();) {
+    const int64_t bytes = std::min<int64_t>(chunk.size(), offsets_.bytes() - done);
+    offsets_.ReadAt(done, chunk.data(), bytes);
+    AppendPayload(chunk.data(), bytes);
+    done += bytes;
+  }
+  Header header{};
+  std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
+  header.version = kVersion;
+  header.vocabulary_size = vocabulary_size_;
+  header.vocabulary_hash = vocabulary_hash_;
+  header.documents = documents_;
+  header.tokens = tokens_;
+  header.payload_checksum = XXH3_64bits_digest(checksum_);
+  header.header_checksum = HeaderChecksum(header);
+  file_.WriteAt(0, &header, sizeof header);
+  file_.Commit();
+}
+
+}  // namespace datasets
