@@ -55,7 +55,7 @@ class Parameters {
 
   const std::vector<Parameter>& list() const { return list_; }
   const Parameter* Find(const std::string& name) const;  // null when there is none
-  // The range from the first to the last of the parameters [first, last).
+  // The range of the parameters [first, last) with the gaps behind them: neighbours tile the buffer.
   Range RangeOf(Id first, Id last) const;
   int64_t count() const { return end_; }          // elements, gaps included
   int64_t CountScalars() const;                   // elements, gaps excluded

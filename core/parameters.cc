@@ -1,0 +1,105 @@
+#include "core/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "kernels/random.h"
+
+namespace {
+
+// FNV-1a, 64 bits: which stream of random numbers a name has.
+uint64_t HashName(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3;
+  return hash;
+}
+
+// Box and Muller 1958: elements 2 i and 2 i + 1 are one pair.  Rounded to float whatever T is, so
+// that a model in float64 starts from the values of the one in float32.
+template <typename T>
+void FillNormal(View<T> values, double deviation, const RandomKey& key) {
+#pragma omp parallel for
+  for (int64_t block = 0; block < (values.count() + 3) / 4; ++block) {
+    const auto bits = RandomBlock(key, block);
+    for (int i = 0; i < 4; ++i) {
+      if (4 * block + i >= values.count()) break;
+      const double u = (bits[i / 2 * 2] + 1.0) * 0x1p-32, v = bits[i / 2 * 2 + 1] * 0x1p-32;
+      const double angle = 2 * std::numbers::pi * v;
+      const double normal =
+          std::sqrt(-2 * std::log(u)) * (i % 2 ? std::sin(angle) : std::cos(angle));
+      values[4 * block + i] = static_cast<float>(deviation * normal);
+    }
+  }
+}
+
+template <typename T>
+void Fill(View<T> values, const Initializer& initializer, const RandomKey& key) {
+  if (initializer.kind == Initializer::kNormal) {
+    FillNormal(values, initializer.value, key);
+  } else {
+    std::fill_n(values.data(), values.count(), static_cast<T>(initializer.value));
+  }
+}
+
+}  // namespace
+
+Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
+                                   Initializer initializer, bool decay) {
+  CHECK(values_.shape().rank() == 0) << name << " is declared after Allocate";
+  CHECK(Find(name) == nullptr) << name << " is declared twice";
+  const Range range{end_, end_ + shape.count()};
+  list_.push_back({name, shape, initializer, decay, range});
+  end_ = (range.end + kAlignment - 1) / kAlignment * kAlignment;
+  return static_cast<Id>(list_.size()) - 1;
+}
+
+void Parameters::Allocate(Context& ctx, DType dtype) {
+  for (Buffer* buffer : {&values_, &gradients_, &first_moments_, &second_moments_}) {
+    *buffer = Buffer(ctx.device(), dtype, {end_});
+  }
+}
+
+void Parameters::Initialize(Context& ctx, uint64_t seed) {
+  for (const Parameter& parameter : list_) {
+    const uint64_t hash = HashName(parameter.name);
+    const RandomKey key{seed, static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
+    const Buffer host(Device::kCpu, values_.dtype(), {parameter.range.count()});
+    if (host.dtype() == DType::kFloat64) {
+      Fill(host.as<double>(), parameter.initializer, key);
+    } else {
+      Fill(host.as<float>(), parameter.initializer, key);
+    }
+    Copy(ctx, Window(values_, parameter).Reshaped({parameter.range.count()}), host);
+    ctx.Synchronize();  // before `host` goes
+  }
+}
+
+In Parameters::value(Id id) const { return Window(values_, list_.at(id)); }
+Acc Parameters::gradient(Id id) const { return Window(gradients_, list_.at(id)); }
+
+const Parameter* Parameters::Find(const std::string& name) const {
+  const auto found =
+      std::find_if(list_.begin(), list_.end(), [&](const Parameter& p) { return p.name == name; });
+  return found == list_.end() ? nullptr : &*found;
+}
+
+Range Parameters::RangeOf(Id first, Id last) const {
+  CHECK_LE(first, last);
+  const auto begin_of = [this](Id id) {
+    return id < static_cast<Id>(list_.size()) ? list_.at(id).range.begin : end_;
+  };
+  return {begin_of(first), begin_of(last)};
+}
+
+int64_t Parameters::CountScalars() const {
+  int64_t count = 0;
+  for (const Parameter& parameter : list_) count += parameter.range.count();
+  return count;
+}
+
+void Parameters::ZeroGradients(Context& ctx) { Zero(ctx, gradients_); }
+
+Out Parameters::Window(Out buffer, const Parameter& parameter) {
+  return buffer.Rows(parameter.range.begin, parameter.range.end).Reshaped(parameter.shape);
+}

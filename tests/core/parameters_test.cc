@@ -1,0 +1,103 @@
+#include "core/parameters.h"
+
+#include "tests/testing.h"
+
+namespace {
+
+Parameters Declared() {
+  Parameters parameters;
+  parameters.Declare("a", {3, 5}, Initializer::Normal(0.02f), /*decay=*/true);
+  parameters.Declare("b", {7}, Initializer::Constant(0.25f), /*decay=*/false);
+  parameters.Declare("c", {16, 4}, Initializer::Normal(1), /*decay=*/true);
+  return parameters;
+}
+
+TEST(Parameters, BeginAtMultiplesOfTheAlignmentAndTileTheBuffer) {
+  const Parameters parameters = Declared();
+  EXPECT_EQ(parameters.list()[0].range, (Range{0, 15}));
+  EXPECT_EQ(parameters.list()[1].range, (Range{16, 23}));
+  EXPECT_EQ(parameters.list()[2].range, (Range{32, 96}));
+  EXPECT_EQ(parameters.count(), 96);
+  EXPECT_EQ(parameters.CountScalars(), 15 + 7 + 64);
+  EXPECT_EQ(parameters.RangeOf(0, 1), (Range{0, 16}));
+  EXPECT_EQ(parameters.RangeOf(1, 3), (Range{16, 96}));
+  EXPECT_EQ(parameters.RangeOf(3, 3), (Range{96, 96}));
+}
+
+TEST(Parameters, AreFoundByName) {
+  const Parameters parameters = Declared();
+  ASSERT_NE(parameters.Find("b"), nullptr);
+  EXPECT_EQ(parameters.Find("b")->shape, Shape({7}));
+  EXPECT_FALSE(parameters.Find("b")->decay);
+  EXPECT_EQ(parameters.Find("d"), nullptr);
+}
+
+TEST(Parameters, LeaveTheGapsZero) {
+  Context ctx = Context::Cpu();
+  Parameters parameters = Declared();
+  parameters.Allocate(ctx, DType::kFloat32);
+  parameters.Initialize(ctx, /*seed=*/1);
+  const View<float> values = parameters.values();
+  EXPECT_EQ(values[15], 0);
+  for (int64_t i = 16; i < 23; ++i) EXPECT_EQ(values[i], 0.25f);
+  for (int64_t i = 23; i < 32; ++i) EXPECT_EQ(values[i], 0);
+}
+
+TEST(Parameters, InitialValuesDependOnSeedAndNameButNotOnTheirPlace) {
+  Context ctx = Context::Cpu();
+  Parameters first = Declared(), second, other_seed = Declared();
+  second.Declare("d", {100}, Initializer::Normal(1), /*decay=*/true);
+  second.Declare("c", {16, 4}, Initializer::Normal(1), /*decay=*/true);
+  first.Allocate(ctx, DType::kFloat32);
+  second.Allocate(ctx, DType::kFloat64);
+  other_seed.Allocate(ctx, DType::kFloat32);
+  first.Initialize(ctx, /*seed=*/1);
+  second.Initialize(ctx, /*seed=*/1);
+  other_seed.Initialize(ctx, /*seed=*/2);
+  const auto c = first.value(2).as<float>(), c_other = other_seed.value(2).as<float>();
+  const auto c_double = second.value(1).as<double>(), d = second.value(0).as<double>();
+  for (int64_t i = 0; i < 64; ++i) {
+    EXPECT_EQ(c[i], c_double[i]);
+    EXPECT_NE(c[i], c_other[i]);
+    EXPECT_NE(c[i], d[i]);
+  }
+}
+
+TEST(Parameters, NormalValuesHaveTheirMoments) {
+  Context ctx = Context::Cpu();
+  Parameters parameters;
+  constexpr int64_t kCount = 1 << 16;
+  parameters.Declare("a", {kCount}, Initializer::Normal(2), /*decay=*/true);
+  parameters.Allocate(ctx, DType::kFloat32);
+  parameters.Initialize(ctx, /*seed=*/5);
+  const auto a = parameters.value(0).as<float>();
+  double sum = 0, squares = 0, neighbours = 0;
+  for (int64_t i = 0; i < kCount; ++i) {
+    sum += a[i] / 2;
+    squares += a[i] * a[i] / 4;
+    if (i > 0) neighbours += a[i] * a[i - 1] / 4;
+  }
+  // Five standard errors: of a mean of N(0, 1), of chi-squared (variance 2), of a product.
+  const double error = 5 / std::sqrt(kCount);
+  EXPECT_NEAR(sum / kCount, 0, error);
+  EXPECT_NEAR(squares / kCount, 1, error * std::sqrt(2));
+  EXPECT_NEAR(neighbours / kCount, 0, error);
+}
+
+TEST(Parameters, GradientsAreWindowsOnOneBufferAndZeroAgain) {
+  Context ctx = Context::Cpu();
+  Parameters parameters = Declared();
+  parameters.Allocate(ctx, DType::kFloat32);
+  View<float> gradient = parameters.gradient(1);
+  gradient[6] = 3;
+  EXPECT_EQ(parameters.gradients().as<float>()[22], 3);
+  parameters.ZeroGradients(ctx);
+  EXPECT_EQ(gradient[6], 0);
+}
+
+TEST(ParametersDeathTest, ANameDeclaredTwiceDies) {
+  Parameters parameters = Declared();
+  EXPECT_DEATH(parameters.Declare("a", {1}, Initializer::Zeros(), /*decay=*/true), "twice");
+}
+
+}  // namespace
