@@ -8,8 +8,8 @@
 //     for h = h_s + 1 .. h_f:      layers idx .. N_L are trees of height h,
 //                                  tree_steps / (ceil(N_L / w) (h_f - h_s)) steps
 //   finally `final_steps` more in the last form, as part of the last stage
-// Layers that an earlier i brought to h_f stay there, unless `regrow` (the algorithm to the letter).
-// Steps that do not divide go to the first stages, one each, so that they add up exactly.
+// Layers that an earlier i brought to h_f stay there, unless `regrow` (the algorithm to the
+// letter). Steps that do not divide go to the first stages, one each, so that they add up exactly.
 
 #include <cstdint>
 #include <string>
@@ -19,7 +19,7 @@
 
 struct BootstrapConfig {
   int64_t full_steps = 0;
-  int64_t tree_steps = 0;   // N
+  int64_t tree_steps = 0;  // N
   int64_t final_steps = 0;
   int64_t tree_layers = 0;  // only the last so many layers become trees; 0: all
   int64_t layer_width = 1;  // w
@@ -34,7 +34,7 @@ struct Stage {
   int height = 0;                // of the layers this stage works on; 0: full attention
   int64_t first_step = 0;        // steps [first_step, last_step)
   int64_t last_step = 0;
-  std::vector<int> heights;      // [layers]; 0: full attention
+  std::vector<int> heights;  // [layers]; 0: full attention
 };
 
 class BootstrapPlan {
@@ -54,5 +54,5 @@ class BootstrapPlan {
   std::vector<Stage> stages_;
 };
 
-// "stage 2: layers 4-6 are trees of height 1, steps 400-600"
+// "stage 2: layers 4-6 are trees, growing to height 1, steps 400-600"
 std::string Describe(const Stage& stage);

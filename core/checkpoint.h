@@ -5,7 +5,8 @@
 //   model.safetensors       every parameter under its name
 //   optimizer.safetensors   "<name>.first_moment", "<name>.second_moment"
 //   manifest.json           format version, step, size and xxh3 hash of each file, and `state`:
-//                           whatever else resuming needs (configuration, loader, plan, seeds)
+//                           whatever else resuming needs (configuration, loader, plan, seeds);
+//                           itself hashed
 // Written aside (`step_<N>.tmp`), every file fsynced, the directory renamed, its parent fsynced: a
 // checkpoint exists whole or not at all.  The newest valid one wins; a damaged one is named and
 // skipped.

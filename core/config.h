@@ -1,7 +1,7 @@
 #pragma once
 
-// core/model.proto -> the plain structs, validated once.  A UserError names the field, its value and
-// what is allowed.
+// core/model.proto -> the plain structs, validated once.  A UserError names the field, its value
+// and what is allowed.
 
 #include "core/bootstrap_plan.h"
 #include "core/model.pb.h"

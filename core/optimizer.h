@@ -12,10 +12,10 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.01;  // not on bias, layer norm, tree bias
-  double clip_norm = 1.0;      // of the mean gradient; 0: no clipping
-  int64_t warmup_steps = 0;    // linear from 0
-  double final_rate = 0;       // share of the peak at the end of the linear decay
+  double weight_decay = 0.01;       // not on bias, layer norm, tree bias
+  double clip_norm = 1.0;           // of the mean gradient; 0: no clipping
+  int64_t warmup_steps = 0;         // linear from 0
+  double final_rate = 0;            // share of the peak at the end of the linear decay
   bool restart_each_stage = false;  // the schedule spans a stage of the plan, not the whole run
 };
 

@@ -1,0 +1,227 @@
+#include "core/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/safetensors.h"
+#include "datasets/output_file.h"
+#include "kernels/user_error.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int kFormat = 1;
+const char* const kModelFile = "model.safetensors";
+const char* const kOptimizerFile = "optimizer.safetensors";
+const char* const kManifest = "manifest.json";
+const std::string kPrefix = "step_";
+
+// The step of a folder named step_<N>; empty for any other name.
+std::optional<int64_t> StepOf(const fs::path& path) {
+  const std::string name = path.filename();
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  int64_t step = 0;
+  const char* const end = name.data() + name.size();
+  const auto [parsed, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (error != std::errc() || parsed != end) return std::nullopt;
+  return step;
+}
+
+std::vector<CheckpointInfo> ListNewestFirst(const std::string& directory) {
+  std::vector<CheckpointInfo> checkpoints;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(directory, missing)) {
+    if (const auto step = StepOf(entry.path())) checkpoints.push_back({*step, entry.path()});
+  }
+  std::sort(checkpoints.begin(), checkpoints.end(),
+            [](const auto& a, const auto& b) { return a.step > b.step; });
+  return checkpoints;
+}
+
+void SyncFolder(const std::string& path) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0 || fsync(folder) != 0) {
+    throw UserError(Sentence(path, " cannot be flushed to disk: ", strerror(errno)));
+  }
+  close(folder);
+}
+
+// Buffer on the host; `host` keeps the copy when the parameters are on a device.
+Out ToHost(Context& ctx, Out buffer, Buffer& host) {
+  if (buffer.device() == Device::kCpu) return buffer;
+  host = Buffer(Device::kCpu, buffer.dtype(), buffer.shape());
+  Copy(ctx, host, buffer);
+  ctx.Synchronize();
+  return host.view();
+}
+
+std::string MomentName(const Parameter& parameter, const char* moment) {
+  return parameter.name + "." + moment;
+}
+
+void AddTensors(std::vector<NamedTensor>& tensors, const Parameters& parameters, Out buffer,
+                const char* moment) {
+  for (const Parameter& parameter : parameters.list()) {
+    const std::string name = moment ? MomentName(parameter, moment) : parameter.name;
+    tensors.push_back({name, Parameters::Window(buffer, parameter)});
+  }
+}
+
+json Entry(const FileDigest& digest) {
+  return {{"bytes", digest.bytes}, {"xxh3", Sentence(std::hex, digest.xxh3)}};
+}
+
+std::string HashOf(const json& manifest) {
+  const std::string text = manifest.dump();
+  return Sentence(std::hex, XXH3_64bits(text.data(), text.size()));
+}
+
+json ReadManifest(const std::string& path) {
+  const std::string name = path + "/" + kManifest;
+  std::ifstream file(name);
+  if (!file) throw UserError(Sentence(name, " is missing"));
+  const json signed_manifest = json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (!signed_manifest.is_object() || !signed_manifest.contains("manifest")) {
+    throw UserError(Sentence(name, " is damaged: it is not the JSON of a manifest"));
+  }
+  const json manifest = signed_manifest["manifest"];
+  if (signed_manifest.value("xxh3", "") != HashOf(manifest)) {
+    throw UserError(Sentence(name, " is damaged: its content does not match its own xxh3 hash"));
+  }
+  if (manifest.value("format", 0) != kFormat) {
+    throw UserError(Sentence(name, " has format ", manifest.value("format", 0),
+                             "; this program reads format ", kFormat));
+  }
+  return manifest;
+}
+
+void Load(Context& ctx, const Safetensors& file, const std::string& path, const std::string& name,
+          Out window) {
+  const auto found = file.tensors().find(name);
+  if (found == file.tensors().end()) {
+    throw UserError(Sentence(path, " has no tensor ", name, ", which the model needs"));
+  }
+  const In tensor = found->second;
+  if (!(tensor.shape() == window.shape()) || tensor.dtype() != window.dtype()) {
+    throw UserError(Sentence(path, ": ", name, " has shape ", tensor.shape(),
+                             " where the model has ", window.shape(),
+                             " (or another element type): another configuration"));
+  }
+  Copy(ctx, window, tensor);
+}
+
+}  // namespace
+
+void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
+                    const Parameters& parameters, const json& state) {
+  const fs::path path = fs::path(directory) / (kPrefix + std::to_string(step));
+  const std::string aside = path.string() + ".tmp";
+  std::error_code error;
+  fs::remove_all(aside, error);
+  fs::create_directories(aside, error);
+  if (error) throw UserError(Sentence(aside, " cannot be created: ", error.message()));
+
+  Buffer host[3];
+  std::vector<NamedTensor> values, moments;
+  AddTensors(values, parameters, ToHost(ctx, parameters.values(), host[0]), nullptr);
+  AddTensors(moments, parameters, ToHost(ctx, parameters.first_moments(), host[1]), "first_moment");
+  AddTensors(moments, parameters, ToHost(ctx, parameters.second_moments(), host[2]),
+             "second_moment");
+  json files;
+  try {
+    files[kModelFile] = Entry(WriteSafetensors(aside + "/" + kModelFile, values));
+    files[kOptimizerFile] = Entry(WriteSafetensors(aside + "/" + kOptimizerFile, moments));
+    const json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"state", state}};
+    const json signed_manifest = {{"manifest", manifest}, {"xxh3", HashOf(manifest)}};
+    const std::string text = signed_manifest.dump(/*indent=*/1) + "\n";
+    datasets::OutputFile file(aside + "/" + kManifest);
+    file.Append(text.data(), text.size());
+    file.Commit();
+  } catch (const UserError&) {
+    fs::remove_all(aside, error);
+    throw;
+  }
+  SyncFolder(aside);
+  fs::remove_all(path, error);  // of an earlier run, past the point we resumed from
+  fs::rename(aside, path, error);
+  if (error) throw UserError(Sentence(path.string(), " cannot be named: ", error.message()));
+  SyncFolder(directory);
+}
+
+void PruneCheckpoints(const std::string& directory, int keep) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(kPrefix) && name.ends_with(".tmp")) fs::remove_all(entry.path(), ignored);
+  }
+  const std::vector<CheckpointInfo> checkpoints = ListNewestFirst(directory);
+  for (size_t i = std::max(keep, 1); i < checkpoints.size(); ++i) {
+    fs::remove_all(checkpoints[i].path, ignored);
+  }
+}
+
+CheckpointInfo OpenCheckpoint(const std::string& path, json* state) {
+  const json manifest = ReadManifest(path);
+  for (const auto& [name, expected] : manifest["files"].items()) {
+    const std::string file = path + "/" + name;
+    const FileDigest digest = DigestFile(file);
+    if (digest.bytes != expected.value("bytes", int64_t{-1})) {
+      throw UserError(Sentence(file, " is damaged: it has ", digest.bytes,
+                               " bytes, the manifest says ", expected.value("bytes", int64_t{-1})));
+    }
+    if (Entry(digest) != expected) {
+      throw UserError(Sentence(file, " is damaged: its xxh3 hash is ", Entry(digest)["xxh3"],
+                               ", the manifest says ", expected.value("xxh3", "nothing")));
+    }
+  }
+  if (state != nullptr) *state = manifest["state"];
+  return {manifest.value("step", int64_t{0}), path};
+}
+
+std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, json* state) {
+  for (const CheckpointInfo& candidate : ListNewestFirst(directory)) {
+    try {
+      return OpenCheckpoint(candidate.path, state);
+    } catch (const UserError& error) {
+      LOG(WARNING) << "checkpoint " << candidate.path << " is skipped: " << error.what();
+    }
+  }
+  return std::nullopt;
+}
+
+void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,
+                    bool with_moments) {
+  const std::string model_path = checkpoint.path + "/" + kModelFile;
+  const Safetensors model(model_path);
+  for (const Parameter& parameter : parameters.list()) {
+    Load(ctx, model, model_path, parameter.name,
+         Parameters::Window(parameters.values(), parameter));
+  }
+  if (model.tensors().size() != parameters.list().size()) {
+    throw UserError(Sentence(model_path, " holds ", model.tensors().size(),
+                             " tensors where the model has ", parameters.list().size(),
+                             ": another configuration"));
+  }
+  if (!with_moments) return;
+  const std::string optimizer_path = checkpoint.path + "/" + kOptimizerFile;
+  const Safetensors optimizer(optimizer_path);
+  for (const Parameter& parameter : parameters.list()) {
+    Load(ctx, optimizer, optimizer_path, MomentName(parameter, "first_moment"),
+         Parameters::Window(parameters.first_moments(), parameter));
+    Load(ctx, optimizer, optimizer_path, MomentName(parameter, "second_moment"),
+         Parameters::Window(parameters.second_moments(), parameter));
+  }
+  ctx.Synchronize();
+}

@@ -1,0 +1,83 @@
+#include "core/carry.h"
+
+#include "tests/testing.h"
+
+namespace {
+
+// H = 2 heads, e = 3.
+Parameters Model(int64_t planes, int64_t alphas, bool tree, uint64_t seed) {
+  Parameters parameters;
+  parameters.Declare("query.weight", {4, 6}, Initializer::Normal(1), true);
+  if (tree) {
+    parameters.Declare("tree.weight", {2, planes, 3}, Initializer::Normal(1), true);
+    parameters.Declare("tree.bias", {2, planes}, Initializer::Zeros(), false);
+    parameters.Declare("tree.alpha", {2, alphas}, Initializer::Constant(1.0f / alphas), false);
+  }
+  Context ctx = Context::Cpu();
+  parameters.Allocate(ctx, DType::kFloat32);
+  parameters.Initialize(ctx, seed);
+  const View<float> m = parameters.first_moments(), v = parameters.second_moments();
+  for (const Parameter& parameter : parameters.list()) {
+    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) m[i] = v[i] = 7;
+  }
+  return parameters;
+}
+
+View<float> Values(const Parameters& p, const std::string& name) {
+  return Parameters::Window(p.values(), *p.Find(name));
+}
+
+TEST(CarryParameters, GrowsATreeAndKeepsItsOldPlanesBitForBit) {
+  Context ctx = Context::Cpu();
+  const Parameters old = Model(/*planes=*/3, /*alphas=*/3, true, /*seed=*/1);
+  Parameters grown = Model(/*planes=*/7, /*alphas=*/4, true, /*seed=*/2);
+  grown.first_moments().as<float>();
+  Zero(ctx, grown.first_moments());
+  Zero(ctx, grown.second_moments());
+  const Parameters fresh = Model(7, 4, true, 2);
+  CarryParameters(ctx, grown, old);
+
+  const View<float> w = Values(grown, "tree.weight"), w_old = Values(old, "tree.weight"),
+                    w_fresh = Values(fresh, "tree.weight");
+  const View<float> m = Parameters::Window(grown.first_moments(), *grown.Find("tree.weight"));
+  for (int64_t h = 0; h < 2; ++h) {
+    for (int64_t plane = 0; plane < 7; ++plane) {
+      for (int64_t c = 0; c < 3; ++c) {
+        const int64_t i = (h * 7 + plane) * 3 + c;
+        EXPECT_EQ(w[i], plane < 3 ? w_old[(h * 3 + plane) * 3 + c] : w_fresh[i]);
+        EXPECT_EQ(m[i], plane < 3 ? 7 : 0);
+      }
+    }
+  }
+  const View<float> alpha = Values(grown, "tree.alpha");
+  EXPECT_EQ(alpha[2], 1.0f / 3);
+  EXPECT_EQ(alpha[3], 0);  // growing changes nothing at first
+  EXPECT_EQ(alpha[7], 0);
+}
+
+TEST(CarryParameters, ANewTreeStaysRandomAndTheProjectionsStay) {
+  Context ctx = Context::Cpu();
+  const Parameters full = Model(0, 0, /*tree=*/false, 1);
+  Parameters with_tree = Model(1, 2, true, 2);
+  const Parameters fresh = Model(1, 2, true, 2);
+  CarryParameters(ctx, with_tree, full);
+  for (int64_t i = 0; i < 24; ++i) {
+    EXPECT_EQ(Values(with_tree, "query.weight")[i], Values(full, "query.weight")[i]);
+  }
+  for (int64_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(Values(with_tree, "tree.weight")[i], Values(fresh, "tree.weight")[i]);
+  }
+  EXPECT_EQ(Values(with_tree, "tree.alpha")[1], 0.5f);
+}
+
+TEST(CarryParametersDeathTest, WhatDoesNotFitDies) {
+  Context ctx = Context::Cpu();
+  Parameters to, from;
+  to.Declare("dense.weight", {2, 3}, Initializer::Zeros(), true);
+  from.Declare("dense.weight", {2, 4}, Initializer::Zeros(), true);
+  to.Allocate(ctx, DType::kFloat32);
+  from.Allocate(ctx, DType::kFloat32);
+  EXPECT_DEATH(CarryParameters(ctx, to, from), "dense.weight: cannot carry");
+}
+
+}  // namespace

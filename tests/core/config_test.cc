@@ -1,0 +1,100 @@
+#include "core/config.h"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "kernels/user_error.h"
+
+namespace {
+
+template <typename Message>
+Message Parse(const std::string& text) {
+  Message message;
+  CHECK(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
+}
+
+ModelConfig SmallModel() {
+  return MakeModelConfig(Parse<treeformer::Model>("layers: 2 width: 8 heads: 2"), 100, 16);
+}
+
+// The sentence of the UserError that `make` throws.
+template <typename Make>
+std::string Refusal(const Make& make) {
+  try {
+    make();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(ModelConfig, FillsWhatDependsOnOtherFields) {
+  const ModelConfig model = SmallModel();
+  EXPECT_EQ(model.feed_forward, 32);
+  EXPECT_EQ(model.max_positions, 16);
+  EXPECT_EQ(model.attention.size(), 2u);
+}
+
+TEST(ModelConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
+  const auto refusal = [](const std::string& text) {
+    return Refusal([&] { MakeModelConfig(Parse<treeformer::Model>(text), 100, 16); });
+  };
+  EXPECT_EQ(refusal("width: 10 heads: 3"), "model.heads is 3; allowed: a divisor of model.width");
+  EXPECT_EQ(refusal("layers: 0"), "model.layers is 0; allowed: 1 or more");
+  EXPECT_EQ(refusal("dropout: 1"), "model.dropout is 1; allowed: from 0 to below 1");
+  EXPECT_EQ(refusal("max_positions: 8"),
+            "model.max_positions is 8; allowed: 0 (the sequence length), or no less than the "
+            "sequence length");
+}
+
+BootstrapConfig Make(const std::string& text) {
+  return MakeBootstrapConfig(Parse<treeformer::Bootstrap>(text), SmallModel());
+}
+
+TEST(BootstrapConfig, ChoosesTheGradientThatFitsTheKind) {
+  const BootstrapConfig tf = Make("tree_steps: 9 attention { kind: TF height: 3 }");
+  EXPECT_EQ(tf.attention.tree.gradient, TreeGradient::kFlip);
+  EXPECT_EQ(tf.attention.shape, TreeShape::Binary(3));
+  const BootstrapConfig tc = Make("tree_steps: 9 attention { kind: TC height: 3 }");
+  EXPECT_EQ(tc.attention.tree.gradient, TreeGradient::kDense);
+  const BootstrapConfig kary = Make("tree_steps: 9 attention { branching: 10 branching: 4 }");
+  EXPECT_EQ(kary.attention.shape, TreeShape::Kary({10, 4}));
+}
+
+TEST(BootstrapConfig, RefusesFormsThatDoNotExist) {
+  const auto refusal = [](const std::string& text) { return Refusal([&] { Make(text); }); };
+  EXPECT_NE(refusal("tree_steps: 9").find("bootstrap.attention is missing"), std::string::npos);
+  EXPECT_NE(refusal("tree_steps: 9 attention { height: 2 branching: 3 }").find("one of them"),
+            std::string::npos);
+  EXPECT_NE(
+      refusal("tree_steps: 9 attention { branching: 3 gradient: DENSE }").find("FLIP or NONE"),
+      std::string::npos);
+  EXPECT_NE(
+      refusal("tree_steps: 9 attention { height: 2 temperature: 0 }").find("temperature is 0"),
+      std::string::npos);
+  EXPECT_NE(refusal("tree_steps: 9 attention { height: 2 fold_projections: true }")
+                .find("only with kind: TC"),
+            std::string::npos);
+}
+
+TEST(OptimizerConfig, RefusesRatesOutsideTheirRange) {
+  const auto refusal = [](const std::string& text) {
+    return Refusal([&] { MakeOptimizerConfig(Parse<treeformer::Optimizer>(text)); });
+  };
+  EXPECT_EQ(refusal("beta2: 1"), "optimizer.beta2 is 1; allowed: from 0 to below 1");
+  EXPECT_EQ(refusal("learning_rate: 0"), "optimizer.learning_rate is 0; allowed: > 0");
+  EXPECT_EQ(refusal(""), "accepted");
+}
+
+TEST(LearningRate, WarmsUpThenDecaysLinearly) {
+  const OptimizerConfig config{.learning_rate = 1, .warmup_steps = 4, .final_rate = 0.5};
+  EXPECT_DOUBLE_EQ(LearningRate(config, 0, 14), 0.25);
+  EXPECT_DOUBLE_EQ(LearningRate(config, 3, 14), 1);
+  EXPECT_DOUBLE_EQ(LearningRate(config, 4, 14), 1);
+  EXPECT_DOUBLE_EQ(LearningRate(config, 9, 14), 0.75);
+  EXPECT_DOUBLE_EQ(LearningRate(config, 14, 14), 0.5);
+  EXPECT_DOUBLE_EQ(LearningRate(config, 99, 14), 0.5);
+}
+
+}  // namespace
