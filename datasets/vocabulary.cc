@@ -1,0 +1,90 @@
+#include "datasets/vocabulary.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "datasets/output_file.h"
+#include "datasets/utf8.h"
+#include "kernels/user_error.h"
+
+namespace datasets {
+
+Vocabulary Vocabulary::Load(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<std::string> tokens;
+  for (std::string line; std::getline(file, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    if (ValidUtf8Prefix(line) != line.size()) {
+      throw UserError(Sentence("vocabulary ", path, ", line ", tokens.size() + 1,
+                               ": invalid UTF-8, expected one token a line"));
+    }
+    tokens.push_back(std::move(line));
+  }
+  if (!file.eof()) {
+    throw UserError(Sentence("vocabulary ", path, " cannot be read: ", strerror(errno)));
+  }
+  return Vocabulary(std::move(tokens), path);
+}
+
+Vocabulary::Vocabulary(std::vector<std::string> tokens, const std::string& source)
+    : tokens_(std::move(tokens)) {
+  if (tokens_.empty()) throw UserError(Sentence("vocabulary ", source, " is empty"));
+  std::string contents;
+  for (int32_t id = 0; id < size(); ++id) {
+    const std::string_view token = tokens_[id];
+    const auto [other, is_new] = ids_.emplace(token, id);
+    if (!is_new) {
+      throw UserError(Sentence("vocabulary ", source, ": token '", token, "' stands in lines ",
+                               other->second + 1, " and ", id + 1, ", expected once"));
+    }
+    if (IsContinuation(id)) continuations_.emplace(token.substr(2), id);
+    longest_token_bytes_ = std::max(longest_token_bytes_, token.size());
+    contents.append(token).push_back('\n');
+  }
+  hash_ = XXH3_64bits(contents.data(), contents.size());
+  pad_ = Special("[PAD]", source);
+  unknown_ = Special("[UNK]", source);
+  cls_ = Special("[CLS]", source);
+  sep_ = Special("[SEP]", source);
+  mask_ = Special("[MASK]", source);
+}
+
+void Vocabulary::Save(const std::string& path) const {
+  OutputFile file(path);
+  for (const std::string& token : tokens_) {
+    file.Append(token.data(), token.size());
+    file.Append("\n", 1);
+  }
+  file.Commit();
+}
+
+int32_t Vocabulary::Find(std::string_view token) const {
+  const auto found = ids_.find(token);
+  return found == ids_.end() ? kNone : found->second;
+}
+
+int32_t Vocabulary::FindPiece(std::string_view text, bool continuation) const {
+  const Ids& ids = continuation ? continuations_ : ids_;
+  const auto found = ids.find(text);
+  return found == ids.end() ? kNone : found->second;
+}
+
+int32_t Vocabulary::Special(const std::string& token, const std::string& source) const {
+  const int32_t id = Find(token);
+  if (id == kNone) {
+    throw UserError(Sentence("vocabulary ", source, " has no token ", token, " among its ", size(),
+                             ", expected [PAD], [UNK], [CLS], [SEP] and [MASK]"));
+  }
+  return id;
+}
+
+size_t Vocabulary::Hash::operator()(std::string_view text) const {
+  return XXH3_64bits(text.data(), text.size());
+}
+
+}  // namespace datasets
