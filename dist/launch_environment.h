@@ -1,0 +1,20 @@
+#pragma once
+
+// Who started this process: mpirun, srun, or nobody.  Read from the environment alone, so it is
+// known before MPI starts, and in a build without MPI.
+
+#include <optional>
+#include <string>
+
+namespace dist {
+
+struct LaunchEnvironment {
+  std::string launcher;  // "mpirun" or "srun"
+  int size = 1;          // processes that were started together
+};
+
+// Empty: a plain process.  The batch shell of a Slurm job is one too, though SLURM_NTASKS is set.
+// Throws UserError where a size is not a positive number.
+std::optional<LaunchEnvironment> DetectLauncher();
+
+}  // namespace dist

@@ -1,0 +1,19 @@
+#pragma once
+
+// Ranks as processes under MPI.  Views on the CPU only; float32, float64, int32.  Sums are taken in
+// an order that MPI fixes by count and number of ranks; all ranks get the same bits.
+
+#include <memory>
+#include <string>
+
+#include "dist/communicator.h"
+
+namespace dist {
+
+// Over all processes of the job; collective.  MPI must have been started, and must outlive it.
+std::unique_ptr<Communicator> MakeMpiCommunicator();
+
+// MPI's words for an error code; for MPI_CHECK.
+std::string MpiErrorString(int code);
+
+}  // namespace dist

@@ -1,0 +1,47 @@
+// Runs under mpirun; every rank makes every check.
+
+#include "dist/mpi_communicator.h"
+
+#include <algorithm>
+
+#include "dist/gradient_reducer.h"
+#include "dist/mpi_session.h"
+#include "tests/dist/collectives.h"
+
+namespace dist {
+namespace {
+
+Communicator* g_comm = nullptr;  // of the session in main
+
+TEST(MpiCommunicator, EveryCollectiveIsExact) { testing_util::CheckCollectives(*g_comm); }
+
+TEST(MpiCommunicator, AllRanksHoldTheSameBits) { testing_util::CheckSameBitsOnAllRanks(*g_comm); }
+
+TEST(MpiCommunicator, AllRanksAreOnThisMachine) {
+  EXPECT_EQ(g_comm->local_size(), g_comm->size());
+  EXPECT_EQ(g_comm->local_rank(), g_comm->rank());
+}
+
+TEST(MpiCommunicator, TheReducerSumsEveryGradient) {
+  constexpr int64_t kCount = 100003;
+  std::vector<double> gradients(kCount);
+  GradientReducer reducer(*g_comm, testing_util::Whole(gradients), /*bucket_bytes=*/1 << 16);
+  for (int step = 0; step < 2; ++step) {
+    std::ranges::copy(testing_util::OfRank<double>(g_comm->rank(), kCount), gradients.begin());
+    for (int64_t end = kCount; end > 0; end -= 777) {
+      reducer.Ready(std::max<int64_t>(0, end - 777), end);
+    }
+    reducer.Wait(nullptr);
+    testing_util::ExpectSum(gradients, g_comm->size());
+  }
+}
+
+}  // namespace
+}  // namespace dist
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  dist::MpiSession session(&argc, &argv);
+  dist::g_comm = &session.communicator();
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,120 @@
+// Starts itself under mpirun, once for each way in which a rank can end, and reads what comes back.
+
+#include "dist/mpi_session.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <string>
+
+#include "kernels/check.h"
+#include "kernels/user_error.h"
+
+namespace dist {
+namespace {
+
+struct Outcome {
+  int status;
+  std::string output;
+
+  int Occurrences(const std::string& text) const {
+    int count = 0;
+    for (size_t at = 0; (at = output.find(text, at)) != std::string::npos; ++at) ++count;
+    return count;
+  }
+};
+
+Outcome RunShell(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = popen(("exec 2>&1; " + command).c_str(), "r");
+  CHECK(pipe != nullptr);
+  std::array<char, 4096> block;
+  while (size_t bytes = fread(block.data(), 1, block.size(), pipe)) {
+    outcome.output.append(block.data(), bytes);
+  }
+  const int status = pclose(pipe);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return outcome;
+}
+
+std::string Self() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+Outcome RunRanks(const std::string& mode) {
+  return RunShell("timeout 30 " MPIRUN " -n 3 --oversubscribe '" + Self() + "' --mode=" + mode);
+}
+
+TEST(MpiSession, AnOrderlyEndIsZero) {
+  const Outcome outcome = RunRanks("done");
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_EQ(outcome.Occurrences("3 ranks"), 3) << outcome.output;
+}
+
+TEST(MpiSession, AFailureOfAllRanksIsSaidOnce) {
+  const Outcome outcome = RunRanks("all_fail");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.Occurrences("no such file"), 1) << outcome.output;
+  EXPECT_EQ(outcome.Occurrences("MPI_ABORT"), 0) << outcome.output;
+}
+
+TEST(MpiSession, AFailureOfOneRankEndsTheOthersInTheirCollective) {
+  const Outcome outcome = RunRanks("one_fails");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.Occurrences("rank 1: no such file"), 1) << outcome.output;
+}
+
+TEST(MpiSession, AFailedCheckOfOneRankEndsTheJob) {
+  const Outcome outcome = RunRanks("check_fails");
+  EXPECT_EQ(outcome.status, kInternalError);
+  EXPECT_EQ(outcome.Occurrences("Check failed: 1 == 2"), 1) << outcome.output;
+}
+
+TEST(MpiSession, APlainProcessIsOneRank) {
+  const Outcome outcome = RunShell("'" + Self() + "' --mode=done");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.output, "1 ranks\n");
+}
+
+TEST(MpiSession, OneOfSeveralProcessesThatSeesNoOtherIsRefused) {
+  const Outcome outcome = RunShell("SLURM_STEP_NUM_TASKS=4 '" + Self() + "' --mode=done");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.Occurrences("srun started 4 processes"), 1) << outcome.output;
+}
+
+// What a rank does.
+int Rank(const std::string& mode, MpiSession& session) {
+  Communicator& comm = session.communicator();
+  comm.Barrier();
+  if (mode == "all_fail" || (mode == "one_fails" && comm.rank() == 1)) {
+    session.Fail("no such file", /*status=*/2);
+  }
+  if (mode == "check_fails" && comm.rank() == 2) CHECK_EQ(1, 2);
+  comm.Barrier();
+  std::cout << std::to_string(comm.size()) + " ranks\n";
+  return 0;
+}
+
+}  // namespace
+}  // namespace dist
+
+int main(int argc, char** argv) {
+  const std::string mode = argc == 2 ? argv[1] : "";
+  if (!mode.starts_with("--mode=")) {
+    testing::InitGoogleTest(&argc, argv);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", /*overwrite=*/1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    return RUN_ALL_TESTS();
+  }
+  try {
+    google::InitGoogleLogging(argv[0]);
+    FLAGS_logtostderr = true;
+    dist::MpiSession session(&argc, &argv);
+    return dist::Rank(mode.substr(7), session);
+  } catch (const UserError& error) {
+    std::cerr << error.what() << "\n";
+    return 2;
+  }
+}
