@@ -60,8 +60,8 @@ bool IsCjk(char32_t c) {
 }
 
 bool IsCased(char32_t c) {
-  return utf8proc_tolower(c) != static_cast<int32_t>(c) ||
-         utf8proc_toupper(c) != static_cast<int32_t>(c);
+  const utf8proc_category_t category = utf8proc_category(c);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LT;
 }
 
 bool IsCaseIgnorable(char32_t c) {
