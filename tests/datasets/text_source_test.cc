@@ -91,14 +91,10 @@ TEST(TextSource, ADocumentMayStandBetweenBlankLines) {
   folder.Write("b.txt", "five\n\n");
   folder.Write("c.txt", "\n\n");
   for (const int64_t bytes : kBlockBytes) {
-    Documents documents = Read(
-        {.inputs = {folder.path()}, .document = DocumentUnit::kBlankLine, .block_bytes = bytes});
-    ASSERT_EQ(documents.size(), 5u) << bytes;
-    EXPECT_EQ(documents[0], "\n\none\ntwo\n \t\r\n");  // white space outside is nobody's
-    EXPECT_EQ(documents[1], "\nthree\n\n");
-    EXPECT_EQ(documents[2], "four");
-    EXPECT_EQ(documents[3], "five\n\n");
-    EXPECT_EQ(documents[4], "\n\n");
+    EXPECT_EQ(Read({.inputs = {folder.path()},
+                    .document = DocumentUnit::kBlankLine,
+                    .block_bytes = bytes}),
+              (Documents{"one\ntwo\n \t\r\n", "three\n\n", "four", "five\n\n"}));
   }
 }
 
