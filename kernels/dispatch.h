@@ -4,6 +4,7 @@
 //   on a GPU             cuda::Op(ctx, args...)
 //   float64 on the CPU   reference::Op<double>(args...)   slow, clear, what all others are tested by
 //   float32 on the CPU   cpu::Op(ctx, args...)            fast
+// DISPATCH_IDS(ctx, Op, args...) is for operations on int32 only: cuda::Op or the one cpu::Op.
 // This is the only #ifdef USE_CUDA of the project.
 
 #include "kernels/runtime/context.h"
@@ -24,10 +25,23 @@
       DISPATCH_CPU(ctx, dtype, Op, __VA_ARGS__)    \
     }                                              \
   } while (false)
+#define DISPATCH_IDS(ctx, Op, ...)                 \
+  do {                                             \
+    if ((ctx).device() == Device::kCuda) {         \
+      cuda::Op((ctx), __VA_ARGS__);                \
+    } else {                                       \
+      cpu::Op((ctx), __VA_ARGS__);                 \
+    }                                              \
+  } while (false)
 #else
 #define DISPATCH(ctx, dtype, Op, ...)                                        \
   do {                                                                       \
     CHECK((ctx).device() == Device::kCpu) << "built without CUDA: " << #Op;  \
     DISPATCH_CPU(ctx, dtype, Op, __VA_ARGS__)                                \
+  } while (false)
+#define DISPATCH_IDS(ctx, Op, ...)                                           \
+  do {                                                                       \
+    CHECK((ctx).device() == Device::kCpu) << "built without CUDA: " << #Op;  \
+    cpu::Op((ctx), __VA_ARGS__);                                             \
   } while (false)
 #endif

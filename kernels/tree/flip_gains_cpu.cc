@@ -1,0 +1,148 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/tree/attention_rows.h"
+#include "kernels/tree/tf_attention.h"
+
+namespace cpu {
+namespace {
+
+// The memory of one thread, in elements.
+struct Workspace {
+  float *S, *dP;
+  float *row_a, *row_b;        // q and d_o of queries, or k and v of keys
+  float *column_a, *column_b;  // the other side's
+  float *max, *sum, *gain;     // of rows
+  float *lse, *delta;          // of columns
+  int32_t visible[kTileRows];
+
+  static int64_t Count(int64_t e) {
+    return 2 * kTileRows * kTileColumns + 2 * kTileRows * e + 2 * kTileColumns * e + 3 * kTileRows +
+           2 * kTileColumns;
+  }
+  Workspace(float* memory, int64_t e) {
+    const auto take = [&](int64_t count) { return std::exchange(memory, memory + count); };
+    for (float** tile : {&S, &dP}) *tile = take(kTileRows * kTileColumns);
+    for (float** rows : {&row_a, &row_b}) *rows = take(kTileRows * e);
+    for (float** columns : {&column_a, &column_b}) *columns = take(kTileColumns * e);
+    for (float** values : {&max, &sum, &gain}) *values = take(kTileRows);
+    for (float** values : {&lse, &delta}) *values = take(kTileColumns);
+  }
+};
+
+// One side of the probes: S = row_a column_a^T / sqrt(e), dP = row_b column_b^T.
+struct Side {
+  View<const float> row_a, row_b, column_a, column_b;
+  Ids row_order, column_order;
+  std::vector<Rectangle> tiles;
+};
+
+struct Problem {
+  View<float> query_gain, key_gain;
+  View<const float> lse, delta;
+  bool causal;
+};
+
+// consume(row positions, first column, extent) after S and dP of every tile of columns.
+template <typename Consume>
+void ForEachColumnTile(const Side& side, const Rectangle& tile, Workspace& work,
+                       const Consume& consume) {
+  const int64_t n = side.row_a.shape()[1], e = side.row_a.shape()[3], rows = tile.rows();
+  const int32_t* row = side.row_order.data() + tile.list * n + tile.row_begin;
+  const int32_t* column = side.column_order.data() + tile.list * n + tile.column_begin;
+  const Matrix row_a = HeadRows(side.row_a, tile.list).Gather(row, rows, work.row_a);
+  const Matrix row_b = HeadRows(side.row_b, tile.list).Gather(row, rows, work.row_b);
+  for (int64_t begin = 0; begin < tile.columns(); begin += kTileColumns) {
+    const int64_t columns = std::min(kTileColumns, tile.columns() - begin);
+    const int32_t* some = column + begin;
+    const Matrix a = HeadRows(side.column_a, tile.list).Gather(some, columns, work.column_a);
+    const Matrix b = HeadRows(side.column_b, tile.list).Gather(some, columns, work.column_b);
+    GemmNT(rows, columns, e, 1 / std::sqrt(static_cast<float>(e)), row_a, a, work.S, kTileColumns);
+    GemmNT(rows, columns, e, /*alpha=*/1, row_b, b, work.dP, kTileColumns);
+    consume(row, some, TileExtent{rows, columns, work.visible});
+  }
+}
+
+void QueryTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
+  const int64_t first = tile.list * side.row_a.shape()[1], rows = tile.rows();
+  std::fill_n(work.max, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(work.sum, rows, 0.0f);
+  std::fill_n(work.gain, rows, 0.0f);
+  ForEachColumnTile(
+      side, tile, work, [&](const int32_t* query, const int32_t* key, const TileExtent& extent) {
+        for (int64_t r = 0; r < rows; ++r) {
+          work.visible[r] = problem.causal
+                                ? CountUpTo(key, extent.columns, query[r], /*inclusive=*/true)
+                                : extent.columns;
+        }
+        QueryGainTile(work.S, work.dP, extent, work.max, work.sum, work.gain);
+      });
+  const int32_t* query = side.row_order.data() + first + tile.row_begin;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (work.sum[r] == 0) continue;
+    problem.query_gain[first + query[r]] += work.gain[r] / work.sum[r];
+  }
+}
+
+void KeyTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
+  const int64_t first = tile.list * side.row_a.shape()[1], rows = tile.rows();
+  std::fill_n(work.gain, rows, 0.0f);
+  ForEachColumnTile(
+      side, tile, work, [&](const int32_t* key, const int32_t* query, const TileExtent& extent) {
+        GatherValues(work.lse, problem.lse.data() + first, query, extent.columns);
+        GatherValues(work.delta, problem.delta.data() + first, query, extent.columns);
+        for (int64_t r = 0; r < rows; ++r) {
+          work.visible[r] =
+              problem.causal ? CountUpTo(query, extent.columns, key[r], /*inclusive=*/false) : 0;
+        }
+        KeyGainTile(work.S, work.dP, extent, work.lse, work.delta, work.gain);
+      });
+  const int32_t* key = side.row_order.data() + first + tile.row_begin;
+  for (int64_t r = 0; r < rows; ++r) problem.key_gain[first + key[r]] += work.gain[r];
+}
+
+}  // namespace
+
+void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
+               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
+               bool causal) {
+  const Problem problem{query_gain, key_gain, lse, delta, causal};
+  const Side queries{q,
+                     d_o,
+                     k,
+                     v,
+                     query_probe.query_order,
+                     query_probe.key_order,
+                     Rectangles(query_probe.key_range, kTileRows)};
+  const Side keys{k,
+                  v,
+                  q,
+                  d_o,
+                  key_probe.key_order,
+                  key_probe.query_order,
+                  Rectangles(key_probe.query_range, kTileRows)};
+  const View<const float> effect = key_effect;
+  const int64_t e = queries.row_a.shape()[3];
+  for (int64_t row = 0; row < effect.count(); ++row) {
+    problem.query_gain[row] = -problem.delta[row];
+    problem.key_gain[row] = -effect[row];
+  }
+
+  runtime::Scratch::Scope scope(ctx.scratch());
+  const View<float> memory = scope.Take<float>({omp_get_max_threads(), Workspace::Count(e)});
+#pragma omp parallel
+  {
+    Workspace work(memory.data() + omp_get_thread_num() * Workspace::Count(e), e);
+#pragma omp for schedule(dynamic) nowait
+    for (size_t t = 0; t < queries.tiles.size(); ++t) {
+      QueryTile(problem, queries, queries.tiles[t], work);
+    }
+#pragma omp for schedule(dynamic)
+    for (size_t t = 0; t < keys.tiles.size(); ++t) KeyTile(problem, keys, keys.tiles[t], work);
+  }
+}
+
+}  // namespace cpu

@@ -1,0 +1,131 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/tree/tile_gemm.cc"
+#include "kernels/tree/tile_gemm.h"
+
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+HWY_BEFORE_NAMESPACE();
+namespace cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using Floats = hn::ScalableTag<float>;
+
+float DotProduct(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t count) {
+  const Floats d;
+  const size_t lanes = hn::Lanes(d);
+  auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
+  size_t c = 0;
+  for (; c + 2 * lanes <= count; c += 2 * lanes) {
+    sum0 = hn::MulAdd(hn::LoadU(d, a + c), hn::LoadU(d, b + c), sum0);
+    sum1 = hn::MulAdd(hn::LoadU(d, a + c + lanes), hn::LoadU(d, b + c + lanes), sum1);
+  }
+  for (; c + lanes <= count; c += lanes) {
+    sum0 = hn::MulAdd(hn::LoadU(d, a + c), hn::LoadU(d, b + c), sum0);
+  }
+  float tail = 0;
+  for (; c < count; ++c) tail += a[c] * b[c];
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1))) + tail;
+}
+
+void AddProduct(float* HWY_RESTRICT y, const float* HWY_RESTRICT x, float factor, size_t count) {
+  const Floats d;
+  const size_t lanes = hn::Lanes(d);
+  const auto f = hn::Set(d, factor);
+  size_t c = 0;
+  for (; c + lanes <= count; c += lanes) {
+    hn::StoreU(hn::MulAdd(f, hn::LoadU(d, x + c), hn::LoadU(d, y + c)), d, y + c);
+  }
+  for (; c < count; ++c) y[c] += factor * x[c];
+}
+
+void SmallNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,
+             int64_t ldc) {
+  for (int64_t m = 0; m < M; ++m) {
+    for (int64_t n = 0; n < N; ++n) {
+      C[m * ldc + n] = alpha * DotProduct(A.data + m * A.ld, B.data + n * B.ld, K);
+    }
+  }
+}
+
+// Element (m, k) of A lies at m * row + k * column: both NN and TN.
+void SmallSum(int64_t M, int64_t N, int64_t K, float alpha, const float* A, int64_t row,
+              int64_t column, Matrix B, float beta, float* C, int64_t ldc) {
+  for (int64_t m = 0; m < M; ++m) {
+    float* C_m = C + m * ldc;
+    if (beta == 0) std::fill(C_m, C_m + N, 0.0f);
+    for (int64_t k = 0; k < K; ++k) {
+      AddProduct(C_m, B.data + k * B.ld, alpha * A[m * row + k * column], N);
+    }
+  }
+}
+
+}  // namespace cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <dnnl.h>
+
+#include "kernels/check.h"
+
+namespace cpu {
+namespace {
+
+HWY_EXPORT(DotProduct);
+HWY_EXPORT(AddProduct);
+HWY_EXPORT(SmallNT);
+HWY_EXPORT(SmallSum);
+
+constexpr int64_t kSmall = 16 * 1024;  // multiply-adds; below it a call costs more than the sums
+
+bool IsSmall(int64_t M, int64_t N, int64_t K) { return M * N * K <= kSmall; }
+
+void Sgemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
+           Matrix A, Matrix B, float beta, float* C, int64_t ldc) {
+  const dnnl_status_t status = dnnl_sgemm(transpose_a, transpose_b, M, N, K, alpha, A.data, A.ld,
+                                          B.data, B.ld, beta, C, ldc);
+  CHECK_EQ(status, dnnl_success) << "dnnl_sgemm " << M << " x " << N << " x " << K;
+}
+
+}  // namespace
+
+void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,
+            int64_t ldc) {
+  if (IsSmall(M, N, K)) {
+    HWY_DYNAMIC_DISPATCH(SmallNT)(M, N, K, alpha, A, B, C, ldc);
+  } else {
+    Sgemm('N', 'T', M, N, K, alpha, A, B, /*beta=*/0, C, ldc);
+  }
+}
+
+void GemmNN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float beta, float* C,
+            int64_t ldc) {
+  CHECK(beta == 0 || beta == 1) << beta;
+  if (IsSmall(M, N, K)) {
+    HWY_DYNAMIC_DISPATCH(SmallSum)(M, N, K, alpha, A.data, A.ld, 1, B, beta, C, ldc);
+  } else {
+    Sgemm('N', 'N', M, N, K, alpha, A, B, beta, C, ldc);
+  }
+}
+
+void GemmTN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float beta, float* C,
+            int64_t ldc) {
+  CHECK(beta == 0 || beta == 1) << beta;
+  if (IsSmall(M, N, K)) {
+    HWY_DYNAMIC_DISPATCH(SmallSum)(M, N, K, alpha, A.data, 1, A.ld, B, beta, C, ldc);
+  } else {
+    Sgemm('T', 'N', M, N, K, alpha, A, B, beta, C, ldc);
+  }
+}
+
+float Dot(const float* a, const float* b, int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(DotProduct)(a, b, count);
+}
+
+void AddTo(float* y, const float* x, float factor, int64_t count) {
+  HWY_DYNAMIC_DISPATCH(AddProduct)(y, x, factor, count);
+}
+
+}  // namespace cpu
+#endif  // HWY_ONCE

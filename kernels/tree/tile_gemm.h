@@ -1,0 +1,31 @@
+#pragma once
+
+// Matrix products of the size of a tile, by one thread; row-major, ld = elements from row to row.
+// Large ones go to oneDNN, small ones to plain vector loops: a call of oneDNN costs about a
+// microsecond, and buckets of a few rows are common.  The caller is inside a parallel region, or
+// has one thread: oneDNN then uses the calling thread alone, so that the order of a sum, and so
+// its bits, do not depend on the number of threads.
+
+#include <cstdint>
+
+namespace cpu {
+
+struct Matrix {
+  const float* data;
+  int64_t ld;
+};
+
+// C [M, N] = alpha A [M, K] B [N, K]^T
+void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,
+            int64_t ldc);
+// C [M, N] = alpha A [M, K] B [K, N] + beta C
+void GemmNN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float beta, float* C,
+            int64_t ldc);
+// C [M, N] = alpha A [K, M]^T B [K, N] + beta C
+void GemmTN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float beta, float* C,
+            int64_t ldc);
+
+float Dot(const float* a, const float* b, int64_t count);
+void AddTo(float* y, const float* x, float factor, int64_t count);  // y += factor x
+
+}  // namespace cpu
