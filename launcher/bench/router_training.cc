@@ -1,0 +1,73 @@
+#include "launcher/bench/router_training.h"
+
+#include <cmath>
+
+#include "core/carry.h"
+
+namespace bench {
+
+constexpr int64_t kHeldOutBatches = 16;
+
+RouterTraining::RouterTraining(const RouterTask& task, ModelConfig config, uint64_t seed)
+    : task_(task), seed_(seed), config_(std::move(config)) {
+  const BatchShape shape = task.shape();
+  config_.vocabulary = task.vocabulary();
+  config_.token_types = task.token_types();
+  config_.max_positions = shape.length;
+  model_ = std::make_unique<MaskedLanguageModel>(ctx_, config_, shape, DType::kFloat32);
+  model_->parameters().Initialize(ctx_, seed);
+}
+
+void RouterTraining::Train(int64_t steps, double learning_rate,
+                           const std::function<void(int64_t)>& progress) {
+  const OptimizerConfig schedule{
+      .learning_rate = learning_rate, .warmup_steps = steps / 20, .final_rate = 0.1};
+  Optimizer optimizer(schedule);
+  Parameters& parameters = model_->parameters();
+  double squared_norm = 0;
+  const View<double> norm(&squared_norm, {1});
+  for (int64_t i = 0; i < steps; ++i, ++step_) {
+    parameters.ZeroGradients(ctx_);
+    model_->Forward(ctx_, task_.Training(step_), {.seed = seed_, .step = step_});
+    model_->Backward(ctx_, [](Range) {});
+    SquaredNorm(ctx_, norm, parameters.gradients());
+    CHECK(std::isfinite(squared_norm)) << "the gradient at step " << step_;
+    optimizer.Step(ctx_, parameters, {0, parameters.count()}, norm, task_.shape().targets,
+                   LearningRate(schedule, i, steps), step_ + 1);
+    model_->NudgeBalance(ctx_);
+    progress(i);
+  }
+}
+
+void RouterTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
+  config_.attention = attention;
+  auto next = std::make_unique<MaskedLanguageModel>(ctx_, config_, task_.shape(), DType::kFloat32);
+  next->parameters().Initialize(ctx_, seed_);
+  CarryParameters(ctx_, next->parameters(), model_->parameters());
+  model_ = std::move(next);
+}
+
+RouterTraining RouterTraining::Copy() const {
+  RouterTraining copy(task_, config_, seed_);
+  CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters());
+  copy.step_ = step_;
+  return copy;
+}
+
+RouterResult RouterTraining::Evaluate() {
+  LossSum sum;
+  RouterResult result;
+  result.density.resize(config_.layers);
+  for (int64_t i = 0; i < kHeldOutBatches; ++i) {
+    model_->Forward(ctx_, task_.HeldOut(i), {.seed = seed_, .step = step_, .training = false});
+    sum += model_->ReadLoss(ctx_);
+    for (int64_t layer = 0; layer < config_.layers; ++layer) {
+      result.density[layer] += model_->ReadStatistics(ctx_, layer).density / kHeldOutBatches;
+    }
+  }
+  result.loss = sum.MeanLoss();
+  result.accuracy = sum.Accuracy();
+  return result;
+}
+
+}  // namespace bench

@@ -1,0 +1,43 @@
+#pragma once
+
+// Training one small model on one task, and what came of it.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/model.h"
+#include "core/optimizer.h"
+#include "launcher/bench/router_task.h"
+
+namespace bench {
+
+struct RouterResult {
+  double loss = 0;              // held-out, nats
+  double accuracy = 0;          // held-out
+  std::vector<double> density;  // per layer
+};
+
+// One model of a task, trained in one go or, with new attention, further.
+class RouterTraining {
+ public:
+  RouterTraining(const RouterTask& task, ModelConfig config, uint64_t seed);
+
+  // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
+  void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
+  // The same weights with other attention in every layer; what is new is random (core/carry.h).
+  void SetAttention(const std::vector<AttentionConfig>& attention);
+  RouterResult Evaluate();
+
+  RouterTraining Copy() const;
+
+ private:
+  const RouterTask& task_;
+  const uint64_t seed_;
+  Context ctx_ = Context::Cpu();
+  ModelConfig config_;
+  std::unique_ptr<MaskedLanguageModel> model_;
+  int64_t step_ = 0;  // over all calls of Train
+};
+
+}  // namespace bench
