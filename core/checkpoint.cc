@@ -225,3 +225,19 @@ void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& 
   }
   ctx.Synchronize();
 }
+
+void LoadWeights(Context& ctx, const std::string& path, Parameters& parameters) {
+  const bool directory = fs::is_directory(path);
+  if (directory) OpenCheckpoint(path, /*state=*/nullptr);  // verified first
+  const std::string file_path = directory ? path + "/" + kModelFile : path;
+  const Safetensors file(file_path);
+  for (const Parameter& parameter : parameters.list()) {
+    const bool tree = parameter.name.find("tree.") != std::string::npos;
+    if (tree && !file.tensors().contains(parameter.name)) continue;
+    Load(ctx, file, file_path, parameter.name, Parameters::Window(parameters.values(), parameter));
+  }
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (parameters.Find(name) == nullptr) LOG(INFO) << file_path << ": " << name << " is left out";
+  }
+  ctx.Synchronize();
+}
