@@ -31,6 +31,9 @@ void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b,
 template <typename T>
 void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bias);
 template <typename T>
+void LinearGeluForward(View<T> y, View<T> pre, View<const T> x, View<const T> w,
+                       View<const T> bias);
+template <typename T>
 void LinearBackwardInput(View<T> dx, View<const T> dy, View<const T> w, bool accumulate);
 template <typename T>
 void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<const T> x);

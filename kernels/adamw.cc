@@ -1,0 +1,100 @@
+#include "kernels/adamw.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace reference {
+namespace {
+
+// To nearest, ties to even; a NaN stays one.
+BFloat16 RoundToBFloat16(float value) {
+  if (std::isnan(value)) return {0x7fc0};
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
+}  // namespace
+
+template <typename T>
+void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
+           const AdamWOptions& options, View<BFloat16> copy) {
+  const double beta1 = options.beta1, beta2 = options.beta2;
+  const double m_correction = 1 - std::pow(beta1, options.t);
+  const double v_correction = 1 - std::pow(beta2, options.t);
+  for (int64_t i = 0; i < w.count(); ++i) {
+    const double g = gradient[i] * scale[0];
+    m[i] = beta1 * m[i] + (1 - beta1) * g;
+    v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+    const double step = m[i] / m_correction / (std::sqrt(v[i] / v_correction) + options.epsilon);
+    w[i] -= options.learning_rate * (step + options.weight_decay * w[i]);
+    if (copy) copy[i] = RoundToBFloat16(w[i]);
+  }
+}
+
+template <typename T>
+void SquaredNorm(View<double> sum, View<const T> x) {
+  sum[0] = 0;
+  for (int64_t i = 0; i < x.count(); ++i) sum[0] += static_cast<double>(x[i]) * x[i];
+}
+
+template <typename T>
+void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm) {
+  const double norm = std::sqrt(squared_norm[0]) / count;
+  const bool clip = max_norm > 0 && !(norm <= max_norm);  // also where the norm is NaN
+  scale[0] = (clip ? max_norm / norm : 1) / count;
+}
+
+#define INSTANTIATE(T)                                                            \
+  template void AdamW<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
+                         const AdamWOptions&, View<BFloat16>);                    \
+  template void SquaredNorm<T>(View<double>, View<const T>);                      \
+  template void ClipScale<T>(View<T>, View<const double>, double, double);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace reference
+
+namespace cpu {  // adamw_cpu.cc
+void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
+           View<const float> scale, const AdamWOptions& options, View<BFloat16> copy);
+void SquaredNorm(Context& ctx, View<double> sum, View<const float> x);
+void ClipScale(Context& ctx, View<float> scale, View<const double> squared_norm, double count,
+               double max_norm);
+}  // namespace cpu
+
+namespace cuda {  // adamw.cu
+void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
+           Out copy);
+void SquaredNorm(Context& ctx, View<double> sum, In x);
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+               double max_norm);
+}  // namespace cuda
+
+void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
+           Out copy) {
+  CHECK_EQ(m.shape(), w.shape());
+  CHECK_EQ(v.shape(), w.shape());
+  CHECK_EQ(gradient.shape(), w.shape());
+  CHECK_EQ(scale.count(), 1);
+  CHECK_GE(options.t, 1);
+  if (copy) CHECK_EQ(copy.shape(), w.shape());
+  if (w.count() == 0) return;
+  DISPATCH(ctx, w.dtype(), AdamW, w, m, v, gradient, scale, options, copy);
+}
+
+void SquaredNorm(Context& ctx, View<double> sum, In x) {
+  CHECK_EQ(sum.count(), 1);
+  DISPATCH(ctx, x.dtype(), SquaredNorm, sum, x);
+}
+
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+               double max_norm) {
+  CHECK_EQ(scale.count(), 1);
+  CHECK_EQ(squared_norm.count(), 1);
+  CHECK_GT(count, 0);
+  DISPATCH(ctx, scale.dtype(), ClipScale, scale, squared_norm, count, max_norm);
+}

@@ -1,0 +1,58 @@
+#include "kernels/cross_entropy.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace reference {
+
+template <typename T>
+void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, Indices target,
+                         bool gradient) {
+  const int64_t M = logits.shape()[0], V = logits.shape()[1];
+  for (int64_t m = 0; m < M; ++m) {
+    T* z = logits.data() + m * V;
+    const int64_t t = target[m];
+    CHECK_LT(t, V) << "target of row " << m << ", of " << V << " classes";
+    loss[m] = 0;
+    correct[m] = 0;
+    if (t < 0) {
+      if (gradient) std::fill(z, z + V, T{0});
+      continue;
+    }
+    const double largest = *std::max_element(z, z + V);
+    double sum = 0;
+    for (int64_t c = 0; c < V; ++c) sum += std::exp(z[c] - largest);
+    loss[m] = std::log(sum) - (z[t] - largest);
+    correct[m] = std::max_element(z, z + V) - z == t;
+    if (!gradient) continue;
+    for (int64_t c = 0; c < V; ++c) z[c] = std::exp(z[c] - largest) / sum - (c == t);
+  }
+}
+
+template void SoftmaxCrossEntropy<float>(View<float>, View<int32_t>, View<float>, Indices, bool);
+template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<double>, Indices, bool);
+
+}  // namespace reference
+
+namespace cpu {  // cross_entropy_cpu.cc
+void SoftmaxCrossEntropy(Context& ctx, View<float> loss, View<int32_t> correct, View<float> logits,
+                         Indices target, bool gradient);
+}  // namespace cpu
+
+namespace cuda {  // cross_entropy.cu
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
+                         bool gradient);
+}  // namespace cuda
+
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
+                         bool gradient) {
+  CHECK_EQ(logits.shape().rank(), 2) << logits.shape();
+  const Shape rows{logits.shape()[0]};
+  CHECK_EQ(loss.shape(), rows);
+  CHECK_EQ(correct.shape(), rows);
+  CHECK_EQ(target.shape(), rows);
+  if (loss.count() == 0) return;
+  DISPATCH(ctx, logits.dtype(), SoftmaxCrossEntropy, loss, correct, logits, target, gradient);
+}

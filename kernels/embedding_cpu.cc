@@ -1,0 +1,91 @@
+// Table look-ups for float32: forward threaded over rows, backward over columns, so that every
+// element is summed in ascending order of the rows for any number of threads.
+
+#include <omp.h>
+
+#include "kernels/embedding.h"
+#include "kernels/parallel.h"
+
+namespace cpu {
+namespace {
+
+constexpr int64_t kChunk = 1 << 14;  // elements
+
+void CheckIndices(Indices indices, int64_t rows) {
+  for (int64_t n = 0; n < indices.count(); ++n) {
+    CHECK(0 <= indices[n] && indices[n] < rows)
+        << "index " << indices[n] << " into a table of " << rows << " rows";
+  }
+}
+
+// table[index_n] += dy_n in the columns [begin, end)
+void AddColumns(View<float> table, View<const float> dy, Indices indices, int64_t begin,
+                int64_t end) {
+  const int64_t N = dy.shape()[0], C = dy.shape()[1];
+  for (int64_t n = 0; n < N; ++n) {
+    float* __restrict sum = table.data() + indices[n] * C;
+    const float* __restrict dy_n = dy.data() + n * C;
+    for (int64_t c = begin; c < end; ++c) sum[c] += dy_n[c];
+  }
+}
+
+// Columns in whole cache lines, about one chunk a thread.
+int64_t ColumnsPerThread(int64_t C) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  const int64_t columns = (C + omp_get_max_threads() - 1) / omp_get_max_threads();
+  return (columns + kLine - 1) / kLine * kLine;
+}
+
+}  // namespace
+
+void EmbeddingForward(Context&, View<float> y, Indices tokens, Indices positions, Indices types,
+                      View<const float> token_table, View<const float> position_table,
+                      View<const float> type_table) {
+  const int64_t N = y.shape()[0], C = y.shape()[1];
+  CheckIndices(tokens, token_table.shape()[0]);
+  CheckIndices(positions, position_table.shape()[0]);
+  CheckIndices(types, type_table.shape()[0]);
+  ParallelChunks(N, RowsPerChunk(C, kChunk), [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const float* token = token_table.data() + tokens[n] * C;
+      const float* position = position_table.data() + positions[n] * C;
+      const float* type = type_table.data() + types[n] * C;
+      float* __restrict y_n = y.data() + n * C;
+      for (int64_t c = 0; c < C; ++c) y_n[c] = token[c] + position[c] + type[c];
+    }
+  });
+}
+
+void EmbeddingBackward(Context&, View<float> d_token_table, View<float> d_position_table,
+                       View<float> d_type_table, View<const float> dy, Indices tokens,
+                       Indices positions, Indices types) {
+  const int64_t C = dy.shape()[1];
+  CheckIndices(tokens, d_token_table.shape()[0]);
+  CheckIndices(positions, d_position_table.shape()[0]);
+  CheckIndices(types, d_type_table.shape()[0]);
+  ParallelChunks(C, ColumnsPerThread(C), [&](int64_t, int64_t begin, int64_t end) {
+    AddColumns(d_token_table, dy, tokens, begin, end);
+    AddColumns(d_position_table, dy, positions, begin, end);
+    AddColumns(d_type_table, dy, types, begin, end);
+  });
+}
+
+void GatherRows(Context&, View<float> y, View<const float> x, Indices rows) {
+  const int64_t M = y.shape()[0], C = y.shape()[1];
+  CheckIndices(rows, x.shape()[0]);
+  ParallelChunks(M, RowsPerChunk(C, kChunk), [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      std::copy_n(x.data() + rows[m] * C, C, y.data() + m * C);
+    }
+  });
+}
+
+void ScatterAddRows(Context&, View<float> dx, View<const float> dy, Indices rows) {
+  const int64_t C = dy.shape()[1];
+  CheckIndices(rows, dx.shape()[0]);
+  ParallelChunks(C, ColumnsPerThread(C), [&](int64_t, int64_t begin, int64_t end) {
+    AddColumns(dx, dy, rows, begin, end);
+  });
+}
+
+}  // namespace cpu

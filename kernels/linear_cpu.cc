@@ -1,0 +1,119 @@
+// Matrix products for float32 by oneDNN.  The result is cut into tiles that depend on the shape
+// alone, and one thread makes each: oneDNN's own threads would, for some shapes, cut the sum over k
+// by the number of threads.
+
+#include <dnnl.h>
+
+#include "kernels/activation.h"
+#include "kernels/check.h"
+#include "kernels/linear.h"
+#include "kernels/parallel.h"
+
+namespace cpu {
+void GeluForward(Context& ctx, View<float> y, View<const float> x);  // activation_cpu.cc
+
+namespace {
+
+const char* Describe(dnnl_status_t status) {
+  return status == dnnl_invalid_arguments ? "invalid arguments" : "failed";
+}
+
+struct Tiles {
+  int64_t rows, columns;  // of one tile
+};
+
+// About 32 tiles, none so small that packing the operands costs more than the product.
+Tiles TilesOf(int64_t M, int64_t N) {
+  const int64_t rows = std::clamp<int64_t>((M / 16 + 63) / 64 * 64, 64, 256);
+  const int64_t row_tiles = (M + rows - 1) / rows;
+  const int64_t column_tiles = (31 + row_tiles) / row_tiles;
+  const int64_t columns = (N / column_tiles + 63) / 64 * 64;
+  return {rows, std::max<int64_t>(columns, 256)};
+}
+
+// An empty sum over k, which oneDNN refuses.
+void ScaleBy(View<float> c, float beta) {
+  for (int64_t i = 0; i < c.count(); ++i) c[i] = beta == 0 ? 0 : beta * c[i];
+}
+
+// c = alpha op(a) op(b) + beta c, then after(tile's rows, tile's columns) while the tile is hot.
+template <typename After>
+void TiledGemm(View<float> c, View<const float> a, Transpose transpose_a, View<const float> b,
+               Transpose transpose_b, float alpha, float beta, const After& after) {
+  const bool at = transpose_a == Transpose::kYes, bt = transpose_b == Transpose::kYes;
+  const int64_t M = c.shape()[0], N = c.shape()[1], K = a.shape()[at ? 0 : 1];
+  const int64_t lda = at ? M : K, ldb = bt ? K : N;
+  if (K == 0) {
+    ScaleBy(c, beta);
+    return after(0, M, 0, N);
+  }
+  const auto [tile_rows, tile_columns] = TilesOf(M, N);
+  const int64_t row_tiles = (M + tile_rows - 1) / tile_rows;
+  const int64_t column_tiles = (N + tile_columns - 1) / tile_columns;
+  // Also for a single tile: only inside a parallel region does oneDNN keep to one thread.
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t tile = 0; tile < row_tiles * column_tiles; ++tile) {
+    const int64_t m = tile / column_tiles * tile_rows, m_end = std::min(M, m + tile_rows);
+    const int64_t n = tile % column_tiles * tile_columns, n_end = std::min(N, n + tile_columns);
+    const float* a_tile = a.data() + (at ? m : m * lda);
+    const float* b_tile = b.data() + (bt ? n * ldb : n);
+    CHECK_STATUS(dnnl_sgemm(at ? 'T' : 'N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, a_tile,
+                            lda, b_tile, ldb, beta, c.data() + m * N + n, N),
+                 dnnl_success, Describe);
+    after(m, m_end, n, n_end);
+  }
+}
+
+// y += bias in a tile of y [., O]
+void AddBias(View<float> y, View<const float> bias, int64_t n, int64_t n_end, int64_t o,
+             int64_t o_end) {
+  const int64_t O = y.shape()[1];
+  for (; n < n_end; ++n) {
+    float* __restrict y_n = y.data() + n * O;
+    for (int64_t i = o; i < o_end; ++i) y_n[i] += bias[i];
+  }
+}
+
+constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
+
+}  // namespace
+
+void Gemm(Context&, View<float> c, View<const float> a, Transpose transpose_a, View<const float> b,
+          Transpose transpose_b, float alpha, float beta) {
+  TiledGemm(c, a, transpose_a, b, transpose_b, alpha, beta, kNothing);
+}
+
+void LinearForward(Context&, View<float> y, View<const float> x, View<const float> w,
+                   View<const float> bias) {
+  TiledGemm(y, x, Transpose::kNo, w, Transpose::kYes, 1, 0,
+            [&](int64_t n, int64_t n_end, int64_t o, int64_t o_end) {
+              if (bias) AddBias(y, bias, n, n_end, o, o_end);
+            });
+}
+
+void LinearGeluForward(Context& ctx, View<float> y, View<float> pre, View<const float> x,
+                       View<const float> w, View<const float> bias) {
+  LinearForward(ctx, pre, x, w, bias);
+  GeluForward(ctx, y, pre);
+}
+
+void LinearBackwardInput(Context&, View<float> dx, View<const float> dy, View<const float> w,
+                         bool accumulate) {
+  TiledGemm(dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate, kNothing);
+}
+
+void LinearBackwardWeights(Context&, View<float> dw, View<float> dbias, View<const float> dy,
+                           View<const float> x) {
+  TiledGemm(dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1, kNothing);
+  if (!dbias) return;
+  const int64_t N = dy.shape()[0], O = dy.shape()[1];
+  constexpr int64_t kColumns = 64;  // each walked down all rows: ascending order
+  ParallelChunks(O, kColumns, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t n = 0; n < N; ++n) {
+      const float* __restrict dy_n = dy.data() + n * O;
+      for (int64_t o = begin; o < end; ++o) dbias[o] += dy_n[o];
+    }
+  });
+}
+
+}  // namespace cpu

@@ -1,0 +1,102 @@
+#include "kernels/norm.h"
+
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace reference {
+
+template <typename T>
+void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, View<const T> gamma,
+                      View<const T> beta, float eps) {
+  const int64_t N = x.shape()[0], C = x.shape()[1];
+  for (int64_t n = 0; n < N; ++n) {
+    const T* x_n = x.data() + n * C;
+    T* y_n = y.data() + n * C;
+    double sum = 0;
+    for (int64_t c = 0; c < C; ++c) sum += x_n[c];
+    const double m = sum / C;
+    double squares = 0;
+    for (int64_t c = 0; c < C; ++c) squares += (x_n[c] - m) * (x_n[c] - m);
+    const double r = 1 / std::sqrt(squares / C + eps);
+    for (int64_t c = 0; c < C; ++c) y_n[c] = gamma[c] * ((x_n[c] - m) * r) + beta[c];
+    mean[n] = m;
+    rstd[n] = r;
+  }
+}
+
+template <typename T>
+void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy, View<const T> x,
+                       View<const T> gamma, View<const T> mean, View<const T> rstd) {
+  const int64_t N = x.shape()[0], C = x.shape()[1];
+  for (int64_t n = 0; n < N; ++n) {
+    const T *x_n = x.data() + n * C, *dy_n = dy.data() + n * C;
+    T* dx_n = dx.data() + n * C;
+    const double m = mean[n], r = rstd[n];
+    double mean_dn = 0, mean_dn_n = 0;
+    for (int64_t c = 0; c < C; ++c) {
+      const double dn = gamma[c] * dy_n[c];
+      mean_dn += dn / C;
+      mean_dn_n += dn * (x_n[c] - m) * r / C;
+    }
+    for (int64_t c = 0; c < C; ++c) {
+      const double normed = (x_n[c] - m) * r;
+      dgamma[c] += dy_n[c] * normed;
+      dbeta[c] += dy_n[c];
+      dx_n[c] = r * (gamma[c] * dy_n[c] - mean_dn - normed * mean_dn_n);  // dx may be dy
+    }
+  }
+}
+
+#define INSTANTIATE(T)                                                                        \
+  template void LayerNormForward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>,  \
+                                    View<const T>, float);                                    \
+  template void LayerNormBackward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
+                                     View<const T>, View<const T>, View<const T>);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace reference
+
+namespace cpu {  // norm_cpu.cc
+void LayerNormForward(Context& ctx, View<float> y, View<float> mean, View<float> rstd,
+                      View<const float> x, View<const float> gamma, View<const float> beta,
+                      float eps);
+void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<float> dbeta,
+                       View<const float> dy, View<const float> x, View<const float> gamma,
+                       View<const float> mean, View<const float> rstd);
+}  // namespace cpu
+
+namespace cuda {  // norm.cu
+void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps);
+void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
+                       In rstd);
+}  // namespace cuda
+
+void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps) {
+  CHECK_EQ(x.shape().rank(), 2) << x.shape();
+  const Shape rows{x.shape()[0]}, channels{x.shape()[1]};
+  CHECK_EQ(y.shape(), x.shape());
+  CHECK_EQ(mean.shape(), rows);
+  CHECK_EQ(rstd.shape(), rows);
+  CHECK_EQ(gamma.shape(), channels);
+  CHECK_EQ(beta.shape(), channels);
+  if (x.count() == 0) return;
+  DISPATCH(ctx, x.dtype(), LayerNormForward, y, mean, rstd, x, gamma, beta, eps);
+}
+
+void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
+                       In rstd) {
+  CHECK_EQ(x.shape().rank(), 2) << x.shape();
+  const Shape rows{x.shape()[0]}, channels{x.shape()[1]};
+  CHECK_EQ(dx.shape(), x.shape());
+  CHECK_EQ(dy.shape(), x.shape());
+  CHECK_EQ(mean.shape(), rows);
+  CHECK_EQ(rstd.shape(), rows);
+  CHECK_EQ(gamma.shape(), channels);
+  CHECK_EQ(dgamma.shape(), channels);
+  CHECK_EQ(dbeta.shape(), channels);
+  if (x.count() == 0) return;
+  DISPATCH(ctx, x.dtype(), LayerNormBackward, dx, dgamma, dbeta, dy, x, gamma, mean, rstd);
+}
