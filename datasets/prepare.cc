@@ -17,11 +17,6 @@
 namespace datasets {
 namespace {
 
-struct ReadBlock {
-  TextBlock text;
-  int64_t bytes_read = 0;  // on disk, up to the end of the block
-};
-
 struct TokenBlock {
   std::vector<int32_t> tokens;
   std::vector<TextBlock::Piece> pieces;  // .end counts tokens
@@ -47,14 +42,14 @@ void CheckOptions(const PrepareOptions& options) {
   }
 }
 
-TokenBlock Tokenize(const Vocabulary& vocabulary, const ReadBlock& block, Tokenizer* tokenizer) {
+TokenBlock Tokenize(const Vocabulary& vocabulary, const TextBlock& block, Tokenizer* tokenizer) {
   TokenBlock out;
-  out.text_bytes = block.text.text.size();
+  out.text_bytes = block.text.size();
   out.bytes_read = block.bytes_read;
-  out.tokens.reserve(block.text.text.size() / 3);
-  for (size_t i = 0; i < block.text.pieces.size(); ++i) {
-    tokenizer->Encode(block.text.Text(i), &out.tokens);
-    out.pieces.push_back({out.tokens.size(), block.text.pieces[i].ends_document});
+  out.tokens.reserve(block.text.size() / 3);
+  for (size_t i = 0; i < block.pieces.size(); ++i) {
+    tokenizer->Encode(block.Text(i), &out.tokens);
+    out.pieces.push_back({out.tokens.size(), block.pieces[i].ends_document});
   }
   out.unknown_tokens = std::count(out.tokens.begin(), out.tokens.end(), vocabulary.unknown());
   return out;
@@ -138,20 +133,15 @@ PrepareStatistics Prepare(const Vocabulary& vocabulary, const PrepareOptions& op
   const int threads = options.threads > 0 ? options.threads : cores;
   std::vector<Tokenizer> tokenizers;
   for (int i = 0; i < threads; ++i) tokenizers.emplace_back(vocabulary, options.lower_case);
-  OrderedPipeline<ReadBlock, TokenBlock> pipeline(threads);
-  pipeline.Run(
-      [&](ReadBlock* block) {
-        const bool more = source.Next(&block->text);
-        block->bytes_read = source.bytes_read();
-        return more;
-      },
-      [&](int thread, const ReadBlock& block) {
-        return Tokenize(vocabulary, block, &tokenizers[thread]);
-      },
-      [&](const TokenBlock& block) {
-        writer.Write(block, &statistics);
-        if (progress) progress(block.bytes_read, source.total_bytes());
-      });
+  OrderedPipeline<TextBlock, TokenBlock> pipeline(threads);
+  pipeline.Run([&](TextBlock* block) { return source.Next(block); },
+               [&](int thread, const TextBlock& block) {
+                 return Tokenize(vocabulary, block, &tokenizers[thread]);
+               },
+               [&](const TokenBlock& block) {
+                 writer.Write(block, &statistics);
+                 if (progress) progress(block.bytes_read, source.total_bytes());
+               });
   writer.Finish(options, &statistics);
   statistics.replaced_sequences = source.replaced_sequences();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -15,7 +15,7 @@
 namespace datasets {
 
 struct PrepareOptions {
-  TextSourceOptions text;
+  TextSourceOptions text = {};
   bool lower_case = true;             // the uncased BERT rule: lower case, no accents
   std::string output;                 // the token file
   std::string held_out_output;        // a second one; empty: nothing is held out

@@ -30,10 +30,6 @@ TextSource::TextSource(TextSourceOptions options)
   for (const InputFile& file : files_) total_bytes_ += file.bytes;
 }
 
-int64_t TextSource::bytes_read() const {
-  return closed_bytes_ + (reader_ ? reader_->bytes_read() : 0);
-}
-
 int64_t TextSource::replaced_sequences() const {
   return closed_replaced_ + (reader_ ? reader_->replaced_sequences() : 0);
 }
@@ -62,6 +58,7 @@ bool TextSource::Next(TextBlock* block) {
     pending_.erase(0, cut);
     if (end_of_file) EndFile(block);
   }
+  block->bytes_read = closed_bytes_ + (reader_ ? reader_->bytes_read() : 0);
   return !block->pieces.empty();
 }
 

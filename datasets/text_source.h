@@ -37,6 +37,7 @@ struct TextBlock {
   };
   std::string text;
   std::vector<Piece> pieces;
+  int64_t bytes_read = 0;  // of the source on disk, up to here
 
   std::string_view Text(size_t i) const {
     const size_t begin = i == 0 ? 0 : pieces[i - 1].end;
@@ -51,7 +52,6 @@ class TextSource {
   bool Next(TextBlock* block);  // overwrites *block; false at the end
 
   int64_t total_bytes() const { return total_bytes_; }  // on disk
-  int64_t bytes_read() const;                           // of them
   int64_t replaced_sequences() const;                   // invalid UTF-8, so far
 
  private:

@@ -36,7 +36,7 @@ Documents Read(const TextSourceOptions& options) {
     }
   }
   EXPECT_EQ(document, "") << "a document without end";
-  EXPECT_EQ(source.bytes_read(), source.total_bytes());
+  EXPECT_EQ(block.bytes_read, source.total_bytes());
   return documents;
 }
 
