@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/dense_effects.h"
 #include "kernels/tree/tree_shape.h"
 
 enum class AttentionKind { kFull, kTf, kTc };

@@ -14,9 +14,11 @@
 //
 //   effect   [B, H, n, L], or [B, H, 1, L]: the same for all rows
 //   x        [B, n, H, E] or [B, n, 1, E]     weight [H, P, E]     bias [H, P]
-//   strength [B, H, n] as Route wrote it;  leaf [B, H, n], -1: padding, no gradient
+//   strength [B, H, n] and leaf [B, H, n] as Route wrote them
+// On the row's path the decisions are those that led to `leaf`, elsewhere f > 0 goes right.
+// Leaf -1 (padding) and a strength that is not finite (NaN scores): the row passes no gradient.
 
-#include "kernels/tree/buckets.h"
+#include "kernels/tree/route.h"
 
 void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
                       In bias, In strength, Ids leaf, const TreeShape& shape);
@@ -26,24 +28,6 @@ void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, I
 //   effect [B, H, 1, L] = weight L f_leaf / rows
 void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight);
 
-// DENSE: what every leaf would do to the loss, for every query and every key: O(n^2).
-//   X_ij = w_ij (dP_ij - D_i), dP_ij = <dO_i, v_j>
-//     kClamped   w = min(exp(S_ij - L_i), clamp)          L_i: lse of i's own leaf, of all keys when
-//     kBounded   w = p_ij inside the leaf, exp(S) / (exp(L_i) + exp(S)) outside       that is empty
-//     kInLeaf    w = p_ij inside the leaf, 0 outside      (for comparison: known to be useless)
-//   query_effect_i[leaf] = sum of X_ij over the leaf's keys, key_effect_j[leaf] = sum of X_ij over
-//   the leaf's queries; only pairs of one document, causal: j <= i
-//   query_effect, key_effect [B, H, n, L]; lse, delta [B, H, n]
-enum class DenseTerms { kClamped, kBounded, kInLeaf };
-struct DenseOptions {
-  DenseTerms terms = DenseTerms::kClamped;
-  float clamp = 50;
-  bool causal = false;
-};
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options);
-
 namespace reference {
 
 template <typename T>
@@ -52,10 +36,5 @@ void SoftTreeBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> 
                       View<const T> strength, Ids leaf, const TreeShape& shape);
 template <typename T>
 void BalanceEffect(View<T> effect, Ids leaf, float weight);
-template <typename T>
-void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_o,
-                      View<const T> q, View<const T> k, View<const T> v, View<const T> lse,
-                      View<const T> delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options);
 
 }  // namespace reference

@@ -2,16 +2,21 @@
 
 // What a layer's trees did to one micro-batch: figures for the log.
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 struct TreeStatistics {
-  double density = 1;          // pairs attended / pairs full attention would attend
-  double leaf_entropy = 0;     // of keys over leaves, nats, mean over (b, h); log L is balanced
-  double empty_queries = 0;    // share of queries whose leaf holds no key
-  double mean_strength = 0;    // mean |f| (k-ary: margin) on the paths
+  double density = 1;         // pairs attended / pairs full attention would attend
+  double square_density = 1;  // the same / n^2 a sequence: without documents and padding
+  double leaf_entropy = 0;    // of keys over leaves, nats, mean over (b, h); log L is balanced
+  double empty_queries = 0;   // share of queries whose leaf holds no key
+  double mean_strength = 0;   // mean |f| (k-ary: margin) on the paths
   int64_t leaves = 1;
-  std::vector<double> keys_per_leaf;  // [H L]: mean number of keys, per head and leaf
+  std::vector<double> keys_per_leaf;  // [H L]: mean number of keys a sequence, per head and leaf
+
+  // leaf_entropy / log L, in [0, 1]; 1 for one leaf
+  double balance() const { return leaves > 1 ? leaf_entropy / std::log(leaves) : 1; }
 };
 
 // query_leaf, key_leaf [B, H, n], strength [B, H, n] of queries, document [B, n], all on the host.
