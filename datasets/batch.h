@@ -12,7 +12,7 @@
 
 namespace datasets {
 
-constexpr int32_t kPadding = -1;  // Batch::document of a padding token
+constexpr int32_t kPadding = -1;   // Batch::document of a padding token
 constexpr int32_t kNoTarget = -1;  // Batch::target_token of an unused target slot
 
 struct Batch {
@@ -31,8 +31,8 @@ struct Batch {
   std::vector<int32_t> target_token;     // [M] the original token
 
   void Resize(int64_t sequences, int64_t length, int64_t targets);  // all padding, no target
-  int64_t CountTargets() const;  // used slots
-  int64_t CountTokens() const;   // tokens that are not padding
+  int64_t CountTargets() const;                                     // used slots
+  int64_t CountTokens() const;                                      // tokens that are not padding
 };
 
 }  // namespace datasets

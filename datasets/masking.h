@@ -1,0 +1,48 @@
+#pragma once
+
+// Masking for masked-LM pretraining.                                Devlin et al. 2019, section 3.1
+//
+// `rate` of a sequence's ordinary tokens are targets: max(1, round(rate * ordinary)), or 0 where
+// there is none.  Of those mask_share become [MASK], random_share a random ordinary token, the rest
+// stay.  Special tokens and padding are never targets.  A pure function of (seed, epoch, sample).
+// With whole_word the targets are whole words (a piece and the "##" pieces behind it), as many as
+// fit into the same number.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "datasets/dataset_config.h"
+#include "datasets/vocabulary.h"
+
+namespace datasets {
+
+struct MaskKey {
+  uint64_t seed = 0;
+  int64_t epoch = 0;
+  int64_t sample = 0;
+};
+
+class Masker {
+ public:
+  Masker(const Vocabulary& vocabulary, const MaskingConfig& config);
+
+  // Targets that a sequence of `length` tokens can have at most.
+  int64_t Capacity(int64_t length) const { return Count(length - 2); }
+
+  // Replaces tokens in place.  `positions` receives the targets in ascending order, `originals`
+  // the tokens that stood there.
+  void Mask(std::span<int32_t> tokens, const MaskKey& key, std::vector<int32_t>* positions,
+            std::vector<int32_t>* originals) const;
+
+ private:
+  int64_t Count(int64_t ordinary) const;
+  std::vector<int32_t> Choose(std::span<const int32_t> tokens, const MaskKey& key) const;
+
+  const MaskingConfig config_;
+  int32_t mask_;
+  std::vector<char> special_, continuation_;  // by id
+  std::vector<int32_t> ordinary_;             // ids that are not special
+};
+
+}  // namespace datasets

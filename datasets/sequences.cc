@@ -1,0 +1,66 @@
+#include "datasets/sequences.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+
+namespace datasets {
+
+Sequences::Sequences(const TokenFile& file, const Vocabulary& vocabulary, int64_t length, bool pack)
+    : file_(file),
+      length_(length),
+      piece_tokens_(length - 2),
+      cls_(vocabulary.cls()),
+      sep_(vocabulary.sep()),
+      first_piece_(1, 0) {
+  CHECK_GE(length, 3);
+  const std::span<const int64_t> offsets = file.offsets();
+  first_piece_.reserve(offsets.size());
+  for (int64_t i = 0; i < file.documents(); ++i) {
+    const int64_t tokens = offsets[i + 1] - offsets[i];
+    first_piece_.push_back(pieces() + (tokens + piece_tokens_ - 1) / piece_tokens_);
+  }
+  samples_ = pieces();
+  if (!pack) return;
+
+  int64_t used = length_;  // of the open sample; the first piece opens one
+  for (int64_t i = 0; i < pieces(); ++i) {
+    const int64_t tokens = Piece(i).size() + 2;
+    if (used + tokens > length_) {
+      packed_begin_.push_back(i);
+      used = 0;
+    }
+    used += tokens;
+  }
+  samples_ = packed_begin_.size();
+  packed_begin_.push_back(pieces());
+}
+
+std::span<const int32_t> Sequences::Piece(int64_t i) const {
+  const auto after = std::upper_bound(first_piece_.begin(), first_piece_.end(), i);
+  const int64_t document = after - first_piece_.begin() - 1;
+  const std::span<const int32_t> tokens = file_.Document(document);
+  const size_t begin = (i - first_piece_[document]) * piece_tokens_;
+  return tokens.subspan(begin, std::min<size_t>(piece_tokens_, tokens.size() - begin));
+}
+
+void Sequences::Write(int64_t i, std::span<int32_t> tokens, std::span<int32_t> positions,
+                      std::span<int32_t> document) const {
+  CHECK(0 <= i && i < samples_) << i << " of " << samples_;
+  const int64_t begin = packed_begin_.empty() ? i : packed_begin_[i];
+  const int64_t end = packed_begin_.empty() ? i + 1 : packed_begin_[i + 1];
+  size_t at = 0;
+  for (int64_t p = begin; p < end; ++p) {
+    const std::span<const int32_t> piece = Piece(p);
+    const size_t first = at;
+    tokens[at++] = cls_;
+    at = std::copy(piece.begin(), piece.end(), tokens.begin() + at) - tokens.begin();
+    tokens[at++] = sep_;
+    for (size_t j = first; j < at; ++j) {
+      positions[j] = j - first;
+      document[j] = p - begin;
+    }
+  }
+}
+
+}  // namespace datasets

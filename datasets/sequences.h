@@ -1,0 +1,41 @@
+#pragma once
+
+// Sequences: the samples of a token file.  A document longer than fits becomes consecutive pieces
+// (the paper's rule), each [CLS] piece [SEP].  A sample is one piece, or, packed, as many
+// consecutive pieces as fit; attention stays inside a piece, positions count from 0 in each.
+// Memory: 8 bytes a document, packed also 8 bytes a sample.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "datasets/token_file.h"
+#include "datasets/vocabulary.h"
+
+namespace datasets {
+
+class Sequences {
+ public:
+  // Borrows the file.  length >= 3.
+  Sequences(const TokenFile& file, const Vocabulary& vocabulary, int64_t length, bool pack);
+
+  int64_t samples() const { return samples_; }
+  int64_t length() const { return length_; }
+
+  // Writes sample i into rows of `length` numbers that hold padding (datasets/batch.h).
+  void Write(int64_t i, std::span<int32_t> tokens, std::span<int32_t> positions,
+             std::span<int32_t> document) const;
+
+ private:
+  int64_t pieces() const { return first_piece_.back(); }
+  std::span<const int32_t> Piece(int64_t i) const;
+
+  const TokenFile& file_;
+  const int64_t length_, piece_tokens_;  // piece_tokens: length less [CLS] and [SEP]
+  const int32_t cls_, sep_;
+  int64_t samples_ = 0;
+  std::vector<int64_t> first_piece_;   // [documents + 1] the document's pieces
+  std::vector<int64_t> packed_begin_;  // [samples + 1] the sample's pieces; empty: not packed
+};
+
+}  // namespace datasets
