@@ -59,9 +59,13 @@ void OutputFile::ReadAt(int64_t offset, void* data, int64_t bytes) {
   }
 }
 
-void OutputFile::Commit() {
+void OutputFile::Sync() {
   Flush();
   if (fsync(fd_) != 0) Refuse("cannot be flushed to disk");
+}
+
+void OutputFile::Commit() {
+  Sync();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Refuse("cannot be given its name");
   close(fd_);
   fd_ = -1;

@@ -1,7 +1,7 @@
 #pragma once
 
 // OutputFile: a file that appears under its name only when it is whole.  Bytes go
-// to PATH.tmp; Commit() writes out what is buffered, fsyncs, renames to PATH and
+// to PATH.tmp; Commit() fsyncs it, renames it to PATH and
 // fsyncs the folder.  An object that dies without Commit() removes PATH.tmp, so
 // nothing half-written stays.
 //
@@ -25,7 +25,8 @@ class OutputFile {
   void WriteAt(int64_t offset, const void* data, int64_t bytes);  // over bytes already appended
   // Reads back bytes already appended.
   void ReadAt(int64_t offset, void* data, int64_t bytes);
-  void Commit();
+  void Sync();    // all bytes are on disk
+  void Commit();  // Sync(), and the file has its name
 
   int64_t bytes() const { return written_ + static_cast<int64_t>(buffer_.size()); }
   const std::string& path() const { return path_; }

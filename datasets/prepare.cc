@@ -93,6 +93,8 @@ class Writer {
     if (held_out_) {
       statistics->held_out_documents = held_out_->documents();
       statistics->held_out_tokens = held_out_->tokens();
+      held_out_->Seal();  // a disk that is full is found before either file appears
+      training_.Seal();
       held_out_->Finish();
     }
     training_.Finish();

@@ -162,6 +162,7 @@ void TokenFileWriter::AppendPayload(const void* data, int64_t bytes) {
 }
 
 void TokenFileWriter::Append(std::span<const int32_t> tokens) {
+  CHECK(!sealed_);
   for (const int32_t token : tokens) {
     CHECK(token >= 0 && token < vocabulary_size_) << token << " of " << vocabulary_size_;
   }
@@ -177,7 +178,8 @@ void TokenFileWriter::EndDocument() {
   offsets_.Append(&tokens_, sizeof tokens_);
 }
 
-void TokenFileWriter::Finish() {
+void TokenFileWriter::Seal() {
+  if (std::exchange(sealed_, true)) return;
   CHECK_EQ(open_tokens_, 0) << "the last document has not ended";
   const int32_t zero = 0;
   AppendPayload(&zero, PaddingBytes(tokens_));
@@ -198,6 +200,11 @@ void TokenFileWriter::Finish() {
   header.payload_checksum = XXH3_64bits_digest(checksum_);
   header.header_checksum = HeaderChecksum(header);
   file_.WriteAt(0, &header, sizeof header);
+  file_.Sync();
+}
+
+void TokenFileWriter::Finish() {
+  Seal();
   file_.Commit();
 }
 

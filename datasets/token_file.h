@@ -67,7 +67,8 @@ class TokenFileWriter {
   // The next tokens of the current document; a document may come in many pieces.
   void Append(std::span<const int32_t> tokens);
   void EndDocument();  // a document without tokens is a CHECK
-  void Finish();       // after it the file exists under its name
+  void Seal();         // after the last document: all is on disk, still as PATH.tmp
+  void Finish();       // seals; after it the file exists under its name
 
   int64_t documents() const { return documents_; }
   int64_t tokens() const { return tokens_; }  // of ended documents
@@ -81,6 +82,7 @@ class TokenFileWriter {
   int32_t vocabulary_size_;
   int64_t documents_ = 0, tokens_ = 0;
   int64_t open_tokens_ = 0;  // of the current document
+  bool sealed_ = false;
 };
 
 }  // namespace datasets

@@ -160,5 +160,17 @@ TEST(Prepare, AFullDiskIsRefused) {
   EXPECT_TRUE(output.IsEmpty());
 }
 
+TEST(Prepare, AFullDiskAtTheEndLeavesNeitherFile) {
+  TemporaryFolder folder, output;
+  folder.Write("text/a.txt", RandomText(1000, 1));  // less than is buffered: written last
+  PrepareOptions options = Options(folder);
+  options.held_out_output = output.File("held_out");
+  options.held_out_fraction = 0.5;
+  options.output = output.File("training");
+  std::filesystem::create_symlink("/dev/full", output.File("training.tmp"));
+  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "training cannot be written after 0 bytes");
+  EXPECT_TRUE(output.IsEmpty());
+}
+
 }  // namespace
 }  // namespace datasets

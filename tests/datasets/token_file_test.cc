@@ -1,7 +1,9 @@
 #include "datasets/token_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <random>
 #include <vector>
@@ -140,6 +142,22 @@ TEST(TokenFile, AFullDiskIsRefusedAndNothingStays) {
   std::filesystem::create_symlink("/dev/full", folder.File("a.tmp"));
   EXPECT_REFUSED(WriteDocuments(folder.File("a"), {{1, 2, 3}}),
                  "cannot be written after 0 bytes: No space left on device; free space");
+  EXPECT_TRUE(folder.IsEmpty());
+}
+
+// A disk that fills up on the way: the largest file this process may write is 3 MB.
+TEST(TokenFile, ADiskThatFillsUpIsRefusedAndNothingStays) {
+  TemporaryFolder folder;
+  struct rlimit before, limit;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  limit = before;
+  limit.rlim_cur = 3 << 20;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  EXPECT_REFUSED(WriteDocuments(folder.File("a"), Documents(10, std::vector<int32_t>(100000, 7))),
+                 "bytes: File too large; free space or choose another place");
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
   EXPECT_TRUE(folder.IsEmpty());
 }
 
