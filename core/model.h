@@ -22,12 +22,12 @@
 using GradientHook = std::function<void(Range)>;
 
 struct StepInfo {
-  uint64_t seed = 0;     // keys dropout and random flips
+  uint64_t seed = 0;  // keys dropout and random flips
   int64_t step = 0;
   bool training = true;  // false: no dropout, and no Backward will follow
 };
 
-struct LossSum {  // over the masked positions of one or several micro-batches
+struct LossSum {    // over the masked positions of one or several micro-batches
   double loss = 0;  // nats
   int64_t correct = 0;
   int64_t targets = 0;

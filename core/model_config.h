@@ -19,9 +19,9 @@ enum class Balance { kNone, kLoss, kBias };
 struct TreeConfig {
   TreeGradient gradient = TreeGradient::kFlip;
   FlipChoice flip_choice = FlipChoice::kMinMargin;
-  float temperature = 1;          // tau of FLIP's sigmoid
+  float temperature = 1;  // tau of FLIP's sigmoid
   DenseOptions dense;
-  int router_interval = 1;        // DENSE: every k-th step only
+  int router_interval = 1;  // DENSE: every k-th step only
   Balance balance = Balance::kNone;
   float balance_weight = 0;       // kLoss: weight; kBias: step of the nudge
   bool fold_projections = false;  // TC: no W^Q, W^K; hyperplanes over x itself
@@ -36,10 +36,10 @@ struct AttentionConfig {
 
 struct ModelConfig {
   int64_t layers = 0;
-  int64_t width = 0;            // d
-  int64_t heads = 0;            // H; head width e = d / H
-  int64_t feed_forward = 0;     // 4 d in BERT
-  int64_t vocabulary = 0;       // V
+  int64_t width = 0;         // d
+  int64_t heads = 0;         // H; head width e = d / H
+  int64_t feed_forward = 0;  // 4 d in BERT
+  int64_t vocabulary = 0;    // V
   int64_t max_positions = 0;
   int64_t token_types = 2;
   float dropout = 0.1f;            // on embeddings and both branches of a layer

@@ -50,15 +50,16 @@ class Parameters {
   // model in which a parameter of that name and shape occurs.
   void Initialize(Context& ctx, uint64_t seed);
 
-  In value(Id id) const;      // what the matrix products read
+  In value(Id id) const;  // what the matrix products read
   Acc gradient(Id id) const;
 
   const std::vector<Parameter>& list() const { return list_; }
   const Parameter* Find(const std::string& name) const;  // null when there is none
-  // The range of the parameters [first, last) with the gaps behind them: neighbours tile the buffer.
+  // The range of the parameters [first, last) with the gaps behind them: neighbours tile the
+  // buffer.
   Range RangeOf(Id first, Id last) const;
-  int64_t count() const { return end_; }          // elements, gaps included
-  int64_t CountScalars() const;                   // elements, gaps excluded
+  int64_t count() const { return end_; }  // elements, gaps included
+  int64_t CountScalars() const;           // elements, gaps excluded
 
   Out values() const { return values_.view(); }
   Out gradients() const { return gradients_.view(); }

@@ -32,8 +32,11 @@ constexpr DType DTypeOf<int32_t>() {
 
 constexpr int64_t SizeOf(DType dtype) {  // bytes
   switch (dtype) {
-    case DType::kFloat64: return 8;
-    case DType::kBFloat16: return 2;
-    default: return 4;
+    case DType::kFloat64:
+      return 8;
+    case DType::kBFloat16:
+      return 2;
+    default:
+      return 4;
   }
 }

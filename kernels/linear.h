@@ -26,8 +26,8 @@ void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x);
 namespace reference {
 
 template <typename T>
-void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b,
-          Transpose transpose_b, T alpha, T beta);
+void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b, Transpose transpose_b,
+          T alpha, T beta);
 template <typename T>
 void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bias);
 template <typename T>

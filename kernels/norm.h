@@ -26,8 +26,7 @@ template <typename T>
 void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, View<const T> gamma,
                       View<const T> beta, float eps);
 template <typename T>
-void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy,
-                       View<const T> x, View<const T> gamma, View<const T> mean,
-                       View<const T> rstd);
+void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy, View<const T> x,
+                       View<const T> gamma, View<const T> mean, View<const T> rstd);
 
 }  // namespace reference

@@ -17,11 +17,10 @@ struct RandomKey {
 
 // The four numbers of block `block` (elements 4 block .. 4 block + 3).
 inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, uint64_t block) {
-  const r123::Philox4x32::ctr_type counter = {{static_cast<uint32_t>(block),
-                                               static_cast<uint32_t>(block >> 32), key.step,
-                                               key.site}};
-  const r123::Philox4x32::key_type philox_key = {{static_cast<uint32_t>(key.seed),
-                                                  static_cast<uint32_t>(key.seed >> 32)}};
+  const r123::Philox4x32::ctr_type counter = {
+      {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step, key.site}};
+  const r123::Philox4x32::key_type philox_key = {
+      {static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32)}};
   return r123::Philox4x32()(counter, philox_key);
 }
 

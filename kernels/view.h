@@ -67,8 +67,8 @@ class View {
 
   // A writable view may be read.
   template <typename U>
-    requires std::is_same_v<const U, T>
-  View(const View<U>& view) : View(view.data(), view.shape(), view.device()) {}
+  requires std::is_same_v<const U, T> View(const View<U>& view)
+      : View(view.data(), view.shape(), view.device()) {}
 
   T* data() const { return data_; }
   const Shape& shape() const { return shape_; }
@@ -97,10 +97,14 @@ namespace view_internal {
 inline Shape RowsShape(const Shape& shape, int64_t begin, int64_t end) {
   CHECK(0 <= begin && begin <= end && end <= shape[0]) << begin << ", " << end << " of " << shape;
   switch (shape.rank()) {
-    case 1: return {end - begin};
-    case 2: return {end - begin, shape[1]};
-    case 3: return {end - begin, shape[1], shape[2]};
-    default: return {end - begin, shape[1], shape[2], shape[3]};
+    case 1:
+      return {end - begin};
+    case 2:
+      return {end - begin, shape[1]};
+    case 3:
+      return {end - begin, shape[1], shape[2]};
+    default:
+      return {end - begin, shape[1], shape[2], shape[3]};
   }
 }
 
@@ -125,14 +129,12 @@ class AnyView {
       : data_(data), dtype_(dtype), shape_(shape), device_(device) {}
 
   template <typename T>
-    requires std::is_convertible_v<T*, Void*>
-  AnyView(const View<T>& view)
+  requires std::is_convertible_v<T*, Void*> AnyView(const View<T>& view)
       : AnyView(view.data(), DTypeOf<std::remove_const_t<T>>(), view.shape(), view.device()) {}
 
   // A writable view may be read.
   template <typename Other>
-    requires(std::is_const_v<Void> && !std::is_const_v<Other>)
-  AnyView(const AnyView<Other>& view)
+  requires(std::is_const_v<Void> && !std::is_const_v<Other>) AnyView(const AnyView<Other>& view)
       : AnyView(view.data(), view.dtype(), view.shape(), view.device()) {}
 
   Void* data() const { return data_; }
@@ -144,8 +146,7 @@ class AnyView {
   explicit operator bool() const { return data_ != nullptr; }
 
   template <typename T>
-    requires(!std::is_const_v<Void> || std::is_const_v<T>)
-  operator View<T>() const {
+  requires(!std::is_const_v<Void> || std::is_const_v<T>) operator View<T>() const {
     CHECK(dtype_ == DTypeOf<std::remove_const_t<T>>() || data_ == nullptr) << "wrong element type";
     return View<T>(static_cast<T*>(data_), shape_, device_);
   }

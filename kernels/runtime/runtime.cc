@@ -8,8 +8,8 @@
 namespace runtime {
 namespace {
 
-constexpr int64_t kAlignment = 64;          // bytes: a cache line, an AVX-512 register
-constexpr int64_t kFirstBlock = 1 << 20;    // bytes
+constexpr int64_t kAlignment = 64;        // bytes: a cache line, an AVX-512 register
+constexpr int64_t kFirstBlock = 1 << 20;  // bytes
 
 int64_t RoundUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 

@@ -59,8 +59,8 @@ class Scratch {
 
   Device device_;
   std::vector<Block> blocks_;
-  size_t block_ = 0;   // index of the block in use
-  int64_t used_ = 0;   // bytes of it that are taken
+  size_t block_ = 0;  // index of the block in use
+  int64_t used_ = 0;  // bytes of it that are taken
 };
 
 }  // namespace runtime

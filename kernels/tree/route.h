@@ -66,8 +66,8 @@ template <typename T>
 void Route(const Routing& routing, View<const T> x, View<const T> weight, View<const T> bias,
            Ids document, const TreeShape& shape, const FlipRule& rule);
 template <typename T>
-void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain,
-                  View<const T> x, View<const T> weight, const FlipDecisions& decisions,
-                  const TreeShape& shape, float tau);
+void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain, View<const T> x,
+                  View<const T> weight, const FlipDecisions& decisions, const TreeShape& shape,
+                  float tau);
 
 }  // namespace reference
