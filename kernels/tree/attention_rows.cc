@@ -9,6 +9,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/tree/keep_row.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -17,6 +19,7 @@ using Floats = hn::CappedTag<float, 16>;  // divides kTileColumns
 using Ints = hn::RebindToSigned<Floats>;
 using Bits = hn::RebindToUnsigned<Floats>;
 using Vec = hn::Vec<Floats>;
+static_assert(kTileColumns <= kMaxKeepRow);
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -85,14 +88,6 @@ void Softmax(float* S, const TileExtent& extent, float* max, float* sum, float* 
     });
     max[r] = new_max;
     sum[r] = sum[r] * correction[r] + Sum(d, total);
-  }
-}
-
-// The factor of the pairs (row, column_position[0 .. columns)): 0 where dropped.
-void KeepRow(float* keep, const Dropout& dropout, uint64_t row_index, const int32_t* position,
-             int64_t columns) {
-  for (int64_t c = 0; c < columns; ++c) {
-    keep[c] = dropout.Keeps(row_index + position[c]) ? dropout.scale() : 0;
   }
 }
 

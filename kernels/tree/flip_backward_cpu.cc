@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/tree/flip.h"
@@ -6,7 +8,13 @@
 namespace cpu {
 namespace {
 
-constexpr int64_t kSlice = 32;  // elements of a plane that one thread sums
+constexpr int64_t kLanes = 16;  // slices are multiples of it: the same sums in any slicing
+
+// Elements of a plane that one thread sums: all of it, unless that left threads idle.
+int64_t SliceSize(int64_t E, int64_t H, int64_t threads) {
+  const int64_t slices = (threads + H - 1) / H;
+  return (E + slices * kLanes - 1) / (slices * kLanes) * kLanes;
+}
 
 // dL / d(own plane's score) of a row; the other plane of a k-ary decision gets the negative.
 float OwnSlope(float margin, float gain, const TreeShape& shape, float tau) {
@@ -24,7 +32,8 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
   const View<const float> margin = decisions.margin;
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
   const int64_t H = weight.shape()[0], P = weight.shape()[1];
-  const int64_t slices = (E + kSlice - 1) / kSlice;
+  const int64_t slice_size = SliceSize(E, H, omp_get_max_threads());
+  const int64_t slices = (E + slice_size - 1) / slice_size;
   const auto x_row = [&](int64_t b, int64_t i, int64_t h) {
     return ((b * n + i) * x_heads + (x_heads == 1 ? 0 : h)) * E;
   };
@@ -41,7 +50,7 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
 #pragma omp parallel for collapse(2) schedule(static)
   for (int64_t h = 0; h < H; ++h) {
     for (int64_t slice = 0; slice < slices; ++slice) {
-      const int64_t begin = slice * kSlice, count = std::min(kSlice, E - begin);
+      const int64_t begin = slice * slice_size, count = std::min(slice_size, E - begin);
       for (int64_t b = 0; b < B; ++b) {
         for (int64_t i = 0; i < n; ++i) {
           planes_of((b * H + h) * n + i, [&](int64_t plane, float slope) {

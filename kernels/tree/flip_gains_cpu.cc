@@ -46,62 +46,78 @@ struct Problem {
   bool causal;
 };
 
-// consume(row positions, first column, extent) after S and dP of every tile of columns.
+// A tile of rows and the positions of its slots.
+struct RowTile {
+  const Side& side;
+  const Rectangle& tile;
+  int64_t first;  // row of position 0 in [B, H, n]
+  const int32_t *row, *column;
+
+  RowTile(const Side& side_, const Rectangle& tile_)
+      : side(side_), tile(tile_), first(tile.list * side.row_a.shape()[1]) {
+    row = side.row_order.data() + first + tile.row_begin;
+    column = side.column_order.data() + first + tile.column_begin;
+  }
+};
+
+// consume(column positions, extent) after S and dP of every tile of the columns [begin, end).
 template <typename Consume>
-void ForEachColumnTile(const Side& side, const Rectangle& tile, Workspace& work,
+void ForEachColumnTile(const RowTile& rows, int64_t begin, int64_t end, Workspace& work,
                        const Consume& consume) {
-  const int64_t n = side.row_a.shape()[1], e = side.row_a.shape()[3], rows = tile.rows();
-  const int32_t* row = side.row_order.data() + tile.list * n + tile.row_begin;
-  const int32_t* column = side.column_order.data() + tile.list * n + tile.column_begin;
-  const Matrix row_a = HeadRows(side.row_a, tile.list).Gather(row, rows, work.row_a);
-  const Matrix row_b = HeadRows(side.row_b, tile.list).Gather(row, rows, work.row_b);
-  for (int64_t begin = 0; begin < tile.columns(); begin += kTileColumns) {
-    const int64_t columns = std::min(kTileColumns, tile.columns() - begin);
-    const int32_t* some = column + begin;
-    const Matrix a = HeadRows(side.column_a, tile.list).Gather(some, columns, work.column_a);
-    const Matrix b = HeadRows(side.column_b, tile.list).Gather(some, columns, work.column_b);
-    GemmNT(rows, columns, e, 1 / std::sqrt(static_cast<float>(e)), row_a, a, work.S, kTileColumns);
-    GemmNT(rows, columns, e, /*alpha=*/1, row_b, b, work.dP, kTileColumns);
-    consume(row, some, TileExtent{rows, columns, work.visible});
+  const Side& side = rows.side;
+  const int64_t list = rows.tile.list, count = rows.tile.rows(), e = side.row_a.shape()[3];
+  const float scale = 1 / std::sqrt(static_cast<float>(e));
+  const Matrix row_a = HeadRows(side.row_a, list).Gather(rows.row, count, work.row_a);
+  const Matrix row_b = HeadRows(side.row_b, list).Gather(rows.row, count, work.row_b);
+  for (; begin < end; begin += kTileColumns) {
+    const int64_t columns = std::min(kTileColumns, end - begin);
+    const int32_t* column = rows.column + begin;
+    const Matrix a = HeadRows(side.column_a, list).Gather(column, columns, work.column_a);
+    const Matrix b = HeadRows(side.column_b, list).Gather(column, columns, work.column_b);
+    GemmNT(count, columns, e, scale, row_a, a, work.S, kTileColumns);
+    GemmNT(count, columns, e, /*alpha=*/1, row_b, b, work.dP, kTileColumns);
+    consume(column, TileExtent{count, columns, work.visible});
   }
 }
 
 void QueryTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
-  const int64_t first = tile.list * side.row_a.shape()[1], rows = tile.rows();
+  const RowTile queries(side, tile);
+  const int64_t rows = tile.rows();
+  const auto visible = [&](const int32_t* key, int64_t keys, int64_t r) {
+    return problem.causal ? CountUpTo(key, keys, queries.row[r], /*inclusive=*/true) : keys;
+  };
   std::fill_n(work.max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(work.sum, rows, 0.0f);
   std::fill_n(work.gain, rows, 0.0f);
-  ForEachColumnTile(
-      side, tile, work, [&](const int32_t* query, const int32_t* key, const TileExtent& extent) {
-        for (int64_t r = 0; r < rows; ++r) {
-          work.visible[r] = problem.causal
-                                ? CountUpTo(key, extent.columns, query[r], /*inclusive=*/true)
-                                : extent.columns;
-        }
-        QueryGainTile(work.S, work.dP, extent, work.max, work.sum, work.gain);
-      });
-  const int32_t* query = side.row_order.data() + first + tile.row_begin;
+  const int64_t end = visible(queries.column, tile.columns(), rows - 1);
+  ForEachColumnTile(queries, /*begin=*/0, end, work,
+                    [&](const int32_t* key, const TileExtent& extent) {
+                      for (int64_t r = 0; r < rows; ++r)
+                        work.visible[r] = visible(key, extent.columns, r);
+                      QueryGainTile(work.S, work.dP, extent, work.max, work.sum, work.gain);
+                    });
   for (int64_t r = 0; r < rows; ++r) {
-    if (work.sum[r] == 0) continue;
-    problem.query_gain[first + query[r]] += work.gain[r] / work.sum[r];
+    if (work.sum[r] == 0) continue;  // no key there: the row's output would be zero
+    problem.query_gain[queries.first + queries.row[r]] += work.gain[r] / work.sum[r];
   }
 }
 
 void KeyTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
-  const int64_t first = tile.list * side.row_a.shape()[1], rows = tile.rows();
+  const RowTile keys(side, tile);
+  const int64_t rows = tile.rows();
+  const auto hidden = [&](const int32_t* query, int64_t queries, int64_t r) {
+    return problem.causal ? CountUpTo(query, queries, keys.row[r], /*inclusive=*/false) : 0;
+  };
   std::fill_n(work.gain, rows, 0.0f);
+  const int64_t begin = hidden(keys.column, tile.columns(), 0);
   ForEachColumnTile(
-      side, tile, work, [&](const int32_t* key, const int32_t* query, const TileExtent& extent) {
-        GatherValues(work.lse, problem.lse.data() + first, query, extent.columns);
-        GatherValues(work.delta, problem.delta.data() + first, query, extent.columns);
-        for (int64_t r = 0; r < rows; ++r) {
-          work.visible[r] =
-              problem.causal ? CountUpTo(query, extent.columns, key[r], /*inclusive=*/false) : 0;
-        }
+      keys, begin, tile.columns(), work, [&](const int32_t* query, const TileExtent& extent) {
+        GatherValues(work.lse, problem.lse.data() + keys.first, query, extent.columns);
+        GatherValues(work.delta, problem.delta.data() + keys.first, query, extent.columns);
+        for (int64_t r = 0; r < rows; ++r) work.visible[r] = hidden(query, extent.columns, r);
         KeyGainTile(work.S, work.dP, extent, work.lse, work.delta, work.gain);
       });
-  const int32_t* key = side.row_order.data() + first + tile.row_begin;
-  for (int64_t r = 0; r < rows; ++r) problem.key_gain[first + key[r]] += work.gain[r];
+  for (int64_t r = 0; r < rows; ++r) problem.key_gain[keys.first + keys.row[r]] += work.gain[r];
 }
 
 }  // namespace
