@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/layer.h"
 #include "core/model_config.h"
 #include "core/parameters.h"
 #include "datasets/batch.h"
@@ -20,12 +21,6 @@
 // Called after each layer's Backward with the range of gradients that is finished.  Over one
 // Backward the ranges cover all parameters exactly once, from the back of the buffer to its front.
 using GradientHook = std::function<void(Range)>;
-
-struct StepInfo {
-  uint64_t seed = 0;  // keys dropout and random flips
-  int64_t step = 0;
-  bool training = true;  // false: no dropout, and no Backward will follow
-};
 
 struct LossSum {    // over the masked positions of one or several micro-batches
   double loss = 0;  // nats
@@ -48,13 +43,16 @@ class MaskedLanguageModel {
   void Backward(Context& ctx, const GradientHook& on_gradient);
   // Of the last Forward; waits for it.
   LossSum ReadLoss(Context& ctx) const;
-  // Predicted ids at the target positions of the last Forward: [M].
+  // Predicted ids at the target positions of the last Forward: [M], kNoTarget in unused slots.
   std::vector<int32_t> ReadPredictions(Context& ctx) const;
 
   // Of the last Forward, per layer; a FULL layer has density 1.
   TreeStatistics ReadStatistics(Context& ctx, int64_t layer) const;
   // Loss-free balancing (Balance::kBias): nudges the trees after a step.  No-op otherwise.
+  // With several ranks the caller first sums balance_counts() (float32, host memory; empty unless
+  // kBias) over the ranks, so that all move alike.
   void NudgeBalance(Context& ctx);
+  std::vector<Out> balance_counts();
 
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }

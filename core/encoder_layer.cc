@@ -1,0 +1,112 @@
+#include "core/encoder_layer.h"
+
+#include "kernels/activation.h"
+#include "kernels/residual.h"
+
+namespace {
+
+std::optional<LinearLayer> MakeProjection(const LayerBuilder& builder, int64_t layer,
+                                          const std::string& name) {
+  const AttentionConfig& attention = builder.config.attention.at(layer);
+  if (attention.kind == AttentionKind::kTc && attention.tree.fold_projections) return std::nullopt;
+  return LinearLayer(builder, name, builder.config.width, builder.config.width);
+}
+
+}  // namespace
+
+AttentionBranch::AttentionBranch(const LayerBuilder& builder, int64_t layer,
+                                 const std::string& name)
+    : heads_{builder.shape.sequences, builder.shape.length, builder.config.heads,
+             builder.config.head_width()},
+      row_{builder.shape.sequences, builder.shape.length, 1, builder.config.width},
+      query_(MakeProjection(builder, layer, name + ".self.query")),
+      key_(MakeProjection(builder, layer, name + ".self.key")),
+      value_(builder, name + ".self.value", builder.config.width, builder.config.width),
+      attention_(MakeAttention(builder, layer, name + ".self")),
+      output_(builder, name + ".output.dense", builder.config.width, builder.config.width) {
+  const Shape rows{builder.rows(), builder.config.width};
+  if (!folded()) {
+    q_ = builder.activations.Make(rows);
+    k_ = builder.activations.Make(rows);
+  }
+  v_ = builder.activations.Make(rows);
+  o_ = builder.activations.Make(rows);
+}
+
+void AttentionBranch::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
+  In q = x.Reshaped(row_), k = q;
+  if (!folded()) {
+    query_->Forward(ctx, q_, x);
+    key_->Forward(ctx, k_, x);
+    q = q_.Reshaped(heads_);
+    k = k_.Reshaped(heads_);
+  }
+  value_.Forward(ctx, v_, x);
+  attention_->Forward(ctx, o_.Reshaped(heads_), q, k, v_.Reshaped(heads_), batch);
+  output_.Forward(ctx, y, o_);
+}
+
+void AttentionBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) {
+  const Shape& routed = folded() ? row_ : heads_;
+  const In q = folded() ? x : In(q_), k = folded() ? x : In(k_);
+  Scratch::Scope scope(ctx.scratch());
+  const auto take = [&] { return scope.Take(x.dtype(), x.shape()); };
+  const Out d_o = take(), dq = take(), dk = take(), dv = take();
+  output_.Backward(ctx, d_o, dy, o_, /*accumulate=*/false);
+  attention_->Backward(ctx, dq.Reshaped(routed), dk.Reshaped(routed), dv.Reshaped(heads_),
+                       d_o.Reshaped(heads_), q.Reshaped(routed), k.Reshaped(routed),
+                       v_.Reshaped(heads_), o_.Reshaped(heads_), batch);
+  value_.Backward(ctx, dx, dv, x, /*accumulate=*/true);
+  if (folded()) {
+    AddResidual(ctx, dx, dx, dq, /*dropout=*/{});
+    AddResidual(ctx, dx, dx, dk, /*dropout=*/{});
+  } else {
+    query_->Backward(ctx, dx, dq, x, /*accumulate=*/true);
+    key_->Backward(ctx, dx, dk, x, /*accumulate=*/true);
+  }
+}
+
+FeedForwardBranch::FeedForwardBranch(const LayerBuilder& builder, const std::string& name)
+    : inner_(builder, name + ".intermediate.dense", builder.config.feed_forward,
+             builder.config.width),
+      output_(builder, name + ".output.dense", builder.config.width, builder.config.feed_forward),
+      pre_(builder.activations.Make({builder.rows(), builder.config.feed_forward})),
+      gelu_(builder.activations.Make({builder.rows(), builder.config.feed_forward})) {}
+
+void FeedForwardBranch::Forward(Context& ctx, Out y, In x, const MicroBatch&) {
+  inner_.GeluForward(ctx, gelu_, pre_, x);
+  output_.Forward(ctx, y, gelu_);
+}
+
+void FeedForwardBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch&) {
+  Scratch::Scope scope(ctx.scratch());
+  const Out d_inner = scope.Take(pre_.dtype(), pre_.shape());
+  output_.Backward(ctx, d_inner, dy, gelu_, /*accumulate=*/false);
+  GeluBackward(ctx, d_inner, d_inner, pre_);
+  inner_.Backward(ctx, dx, d_inner, x, /*accumulate=*/true);
+}
+
+EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer)
+    : EncoderLayer(
+          builder, layer, "bert.encoder.layer." + std::to_string(layer),
+          std::make_unique<AttentionBranch>(
+              builder, layer, "bert.encoder.layer." + std::to_string(layer) + ".attention")) {}
+
+EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, const std::string& name,
+                           std::unique_ptr<AttentionBranch> branch)
+    : attention_(&branch->attention()),
+      attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm", layer,
+                       RandomPlace::kAttentionOutput),
+      feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name),
+                          name + ".output.LayerNorm", layer, RandomPlace::kFeedForward),
+      middle_(builder.activations.Make({builder.rows(), builder.config.width})) {}
+
+void EncoderLayer::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
+  attention_block_.Forward(ctx, middle_, x, batch);
+  feed_forward_block_.Forward(ctx, y, middle_, batch);
+}
+
+void EncoderLayer::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch) {
+  feed_forward_block_.Backward(ctx, dx, dy, middle_, batch);
+  attention_block_.Backward(ctx, dx, dx, x, batch);
+}

@@ -1,0 +1,63 @@
+#pragma once
+
+// One layer of the encoder: the attention block, then the feed-forward block.   Devlin et al. 2019
+//
+//   attention     f(x) = W^O Attention(W^Q x, W^K x, W^V x)        attention.self, attention.output
+//   feed-forward  f(x) = W_2 gelu(W_1 x)                           intermediate, output
+// Names below bert.encoder.layer.<index>.
+
+#include <optional>
+#include <string>
+
+#include "core/attention.h"
+#include "core/residual_block.h"
+
+class AttentionBranch : public Branch {
+ public:
+  AttentionBranch(const LayerBuilder& builder, int64_t layer, const std::string& name);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) override;
+
+  Attention& attention() { return *attention_; }
+
+ private:
+  bool folded() const { return !query_; }
+
+  const Shape heads_, row_;                 // [B, n, H, e], [B, n, 1, d]
+  std::optional<LinearLayer> query_, key_;  // absent when folded into the trees
+  LinearLayer value_;
+  std::unique_ptr<Attention> attention_;
+  LinearLayer output_;
+  Out q_, k_, v_, o_;  // [B n, d]
+};
+
+class FeedForwardBranch : public Branch {
+ public:
+  FeedForwardBranch(const LayerBuilder& builder, const std::string& name);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) override;
+
+ private:
+  LinearLayer inner_, output_;
+  Out pre_, gelu_;  // [B n, feed_forward]
+};
+
+class EncoderLayer {
+ public:
+  EncoderLayer(const LayerBuilder& builder, int64_t layer);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch);
+  void Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch);  // dx may be dy
+
+  Attention& attention() { return *attention_; }
+
+ private:
+  EncoderLayer(const LayerBuilder& builder, int64_t layer, const std::string& name,
+               std::unique_ptr<AttentionBranch> branch);
+
+  Attention* attention_;
+  ResidualBlock attention_block_, feed_forward_block_;
+  Out middle_;  // [B n, d], between the blocks
+};

@@ -1,0 +1,46 @@
+#include "core/masked_lm_head.h"
+
+#include "kernels/activation.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/linear.h"
+
+MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table)
+    : parameters_(&builder.parameters),
+      token_table_(token_table),
+      dense_(builder, "cls.predictions.transform.dense", builder.config.width,
+             builder.config.width),
+      norm_(builder, "cls.predictions.transform.LayerNorm", builder.shape.targets),
+      bias_(parameters_->Declare("cls.predictions.bias", {builder.config.vocabulary},
+                                 Initializer::Zeros(), /*decay=*/false)) {
+  const Shape rows{builder.shape.targets, builder.config.width};
+  for (Out* activation : {&rows_, &pre_, &gelu_, &transformed_}) {
+    *activation = builder.activations.Make(rows);
+  }
+  logits_ = builder.activations.Make({builder.shape.targets, builder.config.vocabulary});
+  loss_ = builder.activations.Make({builder.shape.targets});
+  correct_ = builder.activations.MakeInts({builder.shape.targets});
+}
+
+void MaskedLmHead::Forward(Context& ctx, In x, const MicroBatch& batch) {
+  GatherRows(ctx, rows_, x, batch.target_position);
+  dense_.GeluForward(ctx, gelu_, pre_, rows_);
+  norm_.Forward(ctx, transformed_, gelu_);
+  LinearForward(ctx, logits_, transformed_, parameters_->value(token_table_),
+                parameters_->value(bias_));
+  SoftmaxCrossEntropy(ctx, loss_, correct_, logits_, batch.target_token,
+                      /*gradient=*/batch.step.training);
+}
+
+void MaskedLmHead::Backward(Context& ctx, Out dx, const MicroBatch& batch) {
+  Scratch::Scope scope(ctx.scratch());
+  const Out d = scope.Take(rows_.dtype(), rows_.shape());
+  const Out d_rows = scope.Take(rows_.dtype(), rows_.shape());
+  LinearBackwardWeights(ctx, parameters_->gradient(token_table_), parameters_->gradient(bias_),
+                        logits_, transformed_);
+  LinearBackwardInput(ctx, d, logits_, parameters_->value(token_table_), /*accumulate=*/false);
+  norm_.Backward(ctx, d, d, gelu_);
+  GeluBackward(ctx, d, d, pre_);
+  dense_.Backward(ctx, d_rows, d, rows_, /*accumulate=*/false);
+  Zero(ctx, dx);
+  ScatterAddRows(ctx, dx, d_rows, batch.target_position);
+}

@@ -1,0 +1,207 @@
+#include "core/encoder_layer.h"
+
+#include "tests/core/small_model.h"
+
+namespace {
+
+using namespace testing_util;
+
+constexpr int64_t kLength = 12;
+const Shape kRows{2 * kLength, 16};
+
+class EncoderLayerBench : public LayerBench<EncoderLayer> {
+ public:
+  EncoderLayerBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype)
+      : LayerBench(config, batch, dtype, [](const LayerBuilder& builder) {
+          return std::make_unique<EncoderLayer>(builder, /*layer=*/0);
+        }) {}
+
+  template <typename T>
+  std::vector<T> Forward(std::vector<T>& x, const MicroBatch& micro) {
+    std::vector<T> y(x.size());
+    layer->Forward(ctx, On(y, kRows), On(x, kRows), micro);
+    return y;
+  }
+};
+
+AttentionConfig Causal(AttentionConfig config) {
+  config.causal = true;
+  return config;
+}
+
+AttentionConfig Folded(AttentionConfig config) {
+  config.tree.fold_projections = true;
+  return config;
+}
+
+const TreeShape kBinary = TreeShape::Binary(2);
+const TreeShape kKary = TreeShape::Kary({3, 2});
+
+// The routing is piecewise constant, so that without a gradient of its own the derivative is exact
+// wherever no row changes its leaf.
+std::vector<AttentionConfig> WithFixedRouting() {
+  using enum AttentionKind;
+  using enum TreeGradient;
+  return {FullAttention(),
+          Causal(FullAttention()),
+          TreeAttention(kTf, kBinary, kNone),
+          TreeAttention(kTf, kKary, kNone),
+          Causal(TreeAttention(kTf, kBinary, kNone)),
+          TreeAttention(kTc, kBinary, kNone),
+          TreeAttention(kTc, kKary, kNone),
+          Folded(TreeAttention(kTc, kBinary, kNone))};
+}
+
+class EncoderLayerTest : public testing::TestWithParam<std::tuple<int, bool>> {};
+
+TEST_P(EncoderLayerTest, BackwardIsTheDerivativeOfForward) {
+  const auto [index, pre_norm] = GetParam();
+  ModelConfig config = SmallConfig({WithFixedRouting()[index]});
+  config.pre_norm = pre_norm;
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench bench(config, batch, DType::kFloat64);
+  auto x = Random<double>(kRows.count(), 1), dy = Random<double>(kRows.count(), 2);
+  std::vector<double> dx(dy);
+  const auto loss = [&] { return Dot(bench.Forward(x, micro), dy); };
+  loss();
+  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dx, kRows), On(x, kRows), micro);
+  ExpectDerivative(loss, x, dx);
+  ExpectParameterDerivatives(bench.parameters, loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(AttentionAndNorm, EncoderLayerTest,
+                         testing::Combine(testing::Range(0, 8), testing::Bool()));
+
+TEST(EncoderLayer, GradientsOfParametersAddUp) {
+  const ModelConfig config =
+      SmallConfig({TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip)});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench bench(config, batch, DType::kFloat64);
+  auto x = Random<double>(kRows.count(), 1), dy = Random<double>(kRows.count(), 2);
+  std::vector<double> dx(kRows.count());
+  bench.Forward(x, micro);
+  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
+  const auto once = ReadAll<double>(bench.parameters.gradients().as<double>());
+  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
+  const auto twice = ReadAll<double>(bench.parameters.gradients().as<double>());
+  for (size_t i = 0; i < once.size(); ++i) {
+    EXPECT_NEAR(twice[i], 2 * once[i], 1e-12 * (1 + std::abs(once[i]))) << "at " << i;
+  }
+}
+
+// Lemma 1 of the paper: with w = 0 and b > 0 every row goes to the right-most leaf.
+TEST(EncoderLayer, TfWithEveryRowInOneLeafIsFullAttention) {
+  const ModelConfig full = SmallConfig({FullAttention()});
+  const ModelConfig tf =
+      SmallConfig({TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip)});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, full.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench full_bench(full, batch, DType::kFloat32);
+  EncoderLayerBench tf_bench(tf, batch, DType::kFloat32);
+  const std::string tree = "bert.encoder.layer.0.attention.self.tree";
+  SetValues(tf_bench.parameters, tree + ".weight", std::vector<double>(2 * 3 * 8, 0));
+  SetValues(tf_bench.parameters, tree + ".bias", std::vector<double>(2 * 3, 1e-3));
+  auto x = Random<float>(kRows.count(), 1);
+  const auto y_full = full_bench.Forward(x, micro), y_tf = tf_bench.Forward(x, micro);
+  // Layer norm divides by a deviation of about 1; sums of at most 24 terms of size 1.
+  for (size_t i = 0; i < y_full.size(); ++i) EXPECT_NEAR(y_tf[i], y_full[i], SumTolerance(24, 1));
+}
+
+class CausalTest : public testing::TestWithParam<bool> {};
+
+TEST_P(CausalTest, ALaterTokenChangesNoEarlierBit) {
+  const bool tree = GetParam();
+  const ModelConfig config = SmallConfig({Causal(
+      tree ? TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip) : FullAttention())});
+  datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench bench(config, batch, DType::kFloat32);
+  auto x = Random<float>(kRows.count(), 1);
+  const auto before = bench.Forward(x, micro);
+  constexpr int64_t kChanged = 7;  // of both sequences
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t c = 0; c < 16; ++c) x[(b * kLength + kChanged) * 16 + c] += 0.5f + c;
+  }
+  const auto after = bench.Forward(x, micro);
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t i = 0; i < kLength; ++i) {
+      const auto row = [&](const std::vector<float>& y) {
+        return std::vector<float>(y.begin() + (b * kLength + i) * 16,
+                                  y.begin() + (b * kLength + i + 1) * 16);
+      };
+      if (i < kChanged) {
+        EXPECT_EQ(row(before), row(after)) << "token " << i;
+      } else if (i == kChanged) {
+        EXPECT_NE(row(before), row(after)) << "token " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(FullAndTf, CausalTest, testing::Bool());
+
+class PackedTest : public testing::TestWithParam<int> {};
+
+TEST_P(PackedTest, ADocumentChangesNoOther) {
+  const ModelConfig config = SmallConfig({WithFixedRouting()[GetParam()]});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench bench(config, batch, DType::kFloat64);
+  auto x = Random<double>(kRows.count(), 1);
+  const auto before = bench.Forward(x, micro);
+  for (int64_t i = 0; i < kLength; ++i) {
+    if (batch.document[i] != 0) continue;  // the first document of the first sequence
+    for (int64_t c = 0; c < 16; ++c) x[i * 16 + c] = -x[i * 16 + c];
+  }
+  const auto after = bench.Forward(x, micro);
+  for (int64_t row = 0; row < 2 * kLength; ++row) {
+    const bool changed = row < kLength && batch.document[row] == 0;
+    double difference = 0;
+    for (int64_t c = 0; c < 16; ++c) {
+      difference = std::max(difference, std::abs(before[row * 16 + c] - after[row * 16 + c]));
+    }
+    EXPECT_EQ(difference > 0, changed) << "row " << row;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Attention, PackedTest, testing::Range(0, 8));
+
+TEST(EncoderLayer, HasTheNamesOfHuggingFace) {
+  const ModelConfig config =
+      SmallConfig({TreeAttention(AttentionKind::kTc, kBinary, TreeGradient::kDense)});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/1, kLength, config.vocabulary);
+  EncoderLayerBench bench(config, batch, DType::kFloat32);
+  const std::vector<std::pair<std::string, Shape>> expected = {
+      {"attention.self.query.weight", {16, 16}},
+      {"attention.self.query.bias", {16}},
+      {"attention.self.key.weight", {16, 16}},
+      {"attention.self.key.bias", {16}},
+      {"attention.self.value.weight", {16, 16}},
+      {"attention.self.value.bias", {16}},
+      {"attention.self.tree.weight", {2, 3, 8}},
+      {"attention.self.tree.bias", {2, 3}},
+      {"attention.self.tree.alpha", {2, 3}},
+      {"attention.output.dense.weight", {16, 16}},
+      {"attention.output.dense.bias", {16}},
+      {"attention.output.LayerNorm.weight", {16}},
+      {"attention.output.LayerNorm.bias", {16}},
+      {"intermediate.dense.weight", {24, 16}},
+      {"intermediate.dense.bias", {24}},
+      {"output.dense.weight", {16, 24}},
+      {"output.dense.bias", {16}},
+      {"output.LayerNorm.weight", {16}},
+      {"output.LayerNorm.bias", {16}}};
+  ASSERT_EQ(bench.parameters.list().size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const Parameter& parameter = bench.parameters.list()[i];
+    EXPECT_EQ(parameter.name, "bert.encoder.layer.0." + expected[i].first);
+    EXPECT_EQ(parameter.shape, expected[i].second) << parameter.name;
+    const bool matrix = parameter.name.ends_with(".weight") &&
+                        parameter.name.find("LayerNorm") == std::string::npos;
+    EXPECT_EQ(parameter.decay, matrix) << parameter.name;
+  }
+}
+
+}  // namespace

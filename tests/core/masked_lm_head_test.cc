@@ -1,0 +1,67 @@
+#include "core/masked_lm_head.h"
+
+#include "tests/core/small_model.h"
+
+namespace {
+
+using namespace testing_util;
+
+constexpr int64_t kLength = 12;
+const Shape kRows{2 * kLength, 16};
+
+class HeadBench : public LayerBench<MaskedLmHead> {
+ public:
+  HeadBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype)
+      : LayerBench(config, batch, dtype, [](const LayerBuilder& builder) {
+          const Parameters::Id table =
+              builder.parameters.Declare("table", {builder.config.vocabulary, builder.config.width},
+                                         Initializer::Normal(0.2f), /*decay=*/true);
+          return std::make_unique<MaskedLmHead>(builder, table);
+        }) {}
+
+  double Loss(std::vector<double>& x, const MicroBatch& micro) {
+    layer->Forward(ctx, On(x, kRows), micro);
+    double sum = 0;
+    for (double loss : ReadAll<double>(layer->loss().as<double>())) sum += loss;
+    return sum;
+  }
+};
+
+TEST(MaskedLmHead, BackwardIsTheDerivativeOfTheSummedLoss) {
+  const ModelConfig config = SmallConfig({FullAttention()});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {});
+  HeadBench bench(config, batch, DType::kFloat64);
+  auto x = Random<double>(kRows.count(), 1);
+  std::vector<double> dx(x.size(), 99);
+  const auto loss = [&] { return bench.Loss(x, micro); };
+  loss();
+  bench.layer->Backward(bench.ctx, On(dx, kRows), micro);
+  ExpectDerivative(loss, x, dx);
+  ExpectParameterDerivatives(bench.parameters, loss);
+}
+
+TEST(MaskedLmHead, UnusedSlotsHaveNoLossAndRowsWithoutTargetNoGradient) {
+  const ModelConfig config = SmallConfig({FullAttention()});
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {});
+  HeadBench bench(config, batch, DType::kFloat64);
+  auto x = Random<double>(kRows.count(), 1);
+  std::vector<double> dx(x.size(), 99);
+  bench.Loss(x, micro);
+  bench.layer->Backward(bench.ctx, On(dx, kRows), micro);
+  EXPECT_EQ(bench.layer->loss().as<double>()[3], 0);  // slots 3 and 7 are unused
+  EXPECT_EQ(bench.layer->loss().as<double>()[7], 0);
+  EXPECT_GT(bench.layer->loss().as<double>()[0], 0);
+  std::vector<bool> is_target(2 * kLength, false);
+  for (size_t m = 0; m < batch.target_token.size(); ++m) {
+    if (batch.target_token[m] >= 0) is_target[batch.target_position[m]] = true;
+  }
+  for (int64_t row = 0; row < 2 * kLength; ++row) {
+    double largest = 0;
+    for (int64_t c = 0; c < 16; ++c) largest = std::max(largest, std::abs(dx[row * 16 + c]));
+    EXPECT_EQ(largest > 0, is_target[row]) << "row " << row;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,259 @@
+#include "core/model.h"
+
+#include "tests/core/small_model.h"
+
+namespace {
+
+using namespace testing_util;
+using enum AttentionKind;
+using enum TreeGradient;
+
+const TreeShape kBinary = TreeShape::Binary(2);
+
+struct ModelBench {
+  ModelBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype)
+      : batch(batch),
+        model(ctx, config,
+              {batch.sequences, batch.length, static_cast<int64_t>(batch.target_token.size())},
+              dtype) {
+    model.parameters().Initialize(ctx, /*seed=*/7);
+  }
+
+  double Loss(const StepInfo& step = {.seed = 11}) {
+    model.Forward(ctx, batch, step);
+    return model.ReadLoss(ctx).loss;
+  }
+
+  Context ctx = Context::Cpu();
+  datasets::Batch batch;
+  MaskedLanguageModel model;
+};
+
+class ModelTest : public testing::TestWithParam<bool> {};
+
+// Two layers, FULL below TF, with dropout, padding, packed documents and the tied table.
+TEST_P(ModelTest, BackwardIsTheDerivativeOfTheSummedLoss) {
+  ModelConfig config = SmallConfig({FullAttention(), TreeAttention(kTf, kBinary, kNone)});
+  config.pre_norm = GetParam();
+  ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat64);
+  bench.Loss();
+  bench.model.Backward(bench.ctx, {});
+  ExpectParameterDerivatives(bench.model.parameters(), [&] { return bench.Loss(); });
+}
+
+INSTANTIATE_TEST_SUITE_P(PostAndPreNorm, ModelTest, testing::Bool());
+
+TEST(Model, InFloat32AgreesWithFloat64) {
+  const ModelConfig config = SmallConfig(
+      {FullAttention(), TreeAttention(kTf, kBinary, kFlip), TreeAttention(kTc, kBinary, kDense)});
+  const datasets::Batch batch = SmallBatch(2, 12, config.vocabulary);
+  ModelBench wide(config, batch, DType::kFloat64), narrow(config, batch, DType::kFloat32);
+  const double loss = wide.Loss();
+  // A logit is reached through 3 layers of 6 products and 5 more, each a sum of at most 24 terms.
+  const double error = (3 * 6 + 5) * SumTolerance(24, 1);
+  EXPECT_NEAR(narrow.Loss(), loss, 6 * error);  // 6 targets
+  wide.model.Backward(wide.ctx, {});
+  narrow.model.Backward(narrow.ctx, {});
+  const auto expected = wide.model.parameters().gradients().as<double>();
+  const auto got = narrow.model.parameters().gradients().as<float>();
+  double largest = 0;
+  for (int64_t i = 0; i < expected.count(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  // Back again through as many products; an element sums over 24 rows.
+  for (int64_t i = 0; i < expected.count(); ++i) {
+    EXPECT_NEAR(got[i], expected[i], 2 * error * largest) << "at " << i;
+  }
+}
+
+TEST(Model, EvaluationHasTheLossAndPredictionsOfTrainingWithoutDropout) {
+  ModelConfig config = SmallConfig({TreeAttention(kTf, kBinary, kFlip)});
+  ModelBench with_dropout(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+  config.dropout = config.attention_dropout = 0;
+  ModelBench bench(config, with_dropout.batch, DType::kFloat32);
+  const double training = bench.Loss();
+  const auto predictions = bench.model.ReadPredictions(bench.ctx);
+  EXPECT_EQ(bench.Loss({.training = false}), training);
+  EXPECT_EQ(bench.model.ReadPredictions(bench.ctx), predictions);
+  EXPECT_EQ(with_dropout.Loss({.training = false}), training);
+  EXPECT_NE(with_dropout.Loss(), training);
+  EXPECT_EQ(bench.model.ReadLoss(bench.ctx).targets, 6);
+}
+
+TEST(Model, CountsTheTargetsItPredicts) {
+  const ModelConfig config = SmallConfig({FullAttention()});
+  ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+  bench.Loss({.training = false});
+  auto predictions = bench.model.ReadPredictions(bench.ctx);
+  for (int m : {0, 1, 4}) bench.batch.target_token[m] = predictions[m];
+  for (int m : {2, 5, 6}) bench.batch.target_token[m] = (predictions[m] + 1) % config.vocabulary;
+  bench.Loss({.training = false});
+  EXPECT_EQ(bench.model.ReadLoss(bench.ctx).correct, 3);
+}
+
+TEST(ModelDeathTest, BackwardAfterEvaluationDies) {
+  const ModelConfig config = SmallConfig({FullAttention()});
+  ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+  bench.Loss({.training = false});
+  EXPECT_DEATH(bench.model.Backward(bench.ctx, {}), "evaluation");
+}
+
+TEST(Model, TheHookHearsOfEveryElementOnceFromTheBackToTheFront) {
+  for (bool pre_norm : {false, true}) {
+    ModelConfig config = SmallConfig({FullAttention(), TreeAttention(kTc, kBinary, kFlip)});
+    config.pre_norm = pre_norm;
+    ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+    bench.Loss();
+    const Parameters& parameters = bench.model.parameters();
+    std::vector<std::vector<float>> told;
+    int64_t end = parameters.count();
+    bench.model.Backward(bench.ctx, [&](Range range) {
+      EXPECT_EQ(range.end, end);
+      EXPECT_GT(range.count(), 0);
+      end = range.begin;
+      told.push_back(
+          ReadAll<float>(In(parameters.gradients().Rows(range.begin, range.end)).as<float>()));
+    });
+    EXPECT_EQ(end, 0);
+    EXPECT_EQ(told.size(), 4u);  // head, two layers, embeddings
+    // What was told is final: nothing is added afterwards.
+    end = parameters.count();
+    for (const std::vector<float>& gradients : told) {
+      end -= gradients.size();
+      EXPECT_EQ(
+          gradients,
+          ReadAll<float>(In(parameters.gradients().Rows(end, end + gradients.size())).as<float>()));
+    }
+  }
+}
+
+// Sequences [begin, end) of a batch.
+datasets::Batch Cut(const datasets::Batch& batch, int64_t begin, int64_t end) {
+  const int64_t n = batch.length, slots = batch.target_token.size() / batch.sequences;
+  datasets::Batch part;
+  part.Resize(end - begin, n, slots * (end - begin));
+  part.first_sample = batch.first_sample + begin;
+  const auto copy = [&](std::vector<int32_t>& to, const std::vector<int32_t>& from, int64_t width) {
+    std::copy(from.begin() + begin * width, from.begin() + end * width, to.begin());
+  };
+  copy(part.tokens, batch.tokens, n);
+  copy(part.positions, batch.positions, n);
+  copy(part.types, batch.types, n);
+  copy(part.document, batch.document, n);
+  copy(part.target_position, batch.target_position, slots);
+  copy(part.target_token, batch.target_token, slots);
+  for (int64_t m = 0; m < slots * (end - begin); ++m) {
+    if (part.target_token[m] >= 0) part.target_position[m] -= begin * n;
+  }
+  return part;
+}
+
+// Dropout, random flips and the balance loss are keyed by the place in the global batch.
+TEST(Model, ABatchCutIntoMicroBatchesHasTheSameGradients) {
+  AttentionConfig random_flips = TreeAttention(kTf, kBinary, kFlip);
+  random_flips.tree.flip_choice = FlipChoice::kRandom;
+  random_flips.tree.balance = Balance::kLoss;
+  random_flips.tree.balance_weight = 0.1f;
+  const ModelConfig config =
+      SmallConfig({FullAttention(), random_flips, TreeAttention(kTc, kBinary, kDense)});
+  datasets::Batch batch = SmallBatch(4, 12, config.vocabulary);
+  batch.first_sample = 40;
+  batch.target_token[0] = batch.target_token[1] = datasets::kNoTarget;
+  ModelBench whole(config, batch, DType::kFloat64), half(config, Cut(batch, 0, 2), DType::kFloat64);
+  const double loss = whole.Loss();
+  whole.model.Backward(whole.ctx, {});
+  double sum = half.Loss();
+  half.model.Backward(half.ctx, {});
+  half.batch = Cut(batch, 2, 4);
+  sum += half.Loss();
+  half.model.Backward(half.ctx, {});
+  EXPECT_NEAR(sum, loss, 1e-12 * loss);
+  const auto expected = whole.model.parameters().gradients().as<double>();
+  const auto got = half.model.parameters().gradients().as<double>();
+  for (int64_t i = 0; i < expected.count(); ++i) {
+    EXPECT_NEAR(got[i], expected[i], 1e-11 * (1 + std::abs(expected[i]))) << "at " << i;
+  }
+}
+
+TEST(Model, NudgingMovesTheTreesOfBiasBalanceAndNoOther) {
+  AttentionConfig balanced = TreeAttention(kTf, kBinary, kFlip);
+  balanced.tree.balance = Balance::kBias;
+  balanced.tree.balance_weight = 0.01f;
+  const ModelConfig config = SmallConfig({balanced, TreeAttention(kTf, kBinary, kFlip)});
+  ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat64);
+  ASSERT_EQ(bench.model.balance_counts().size(), 1u);
+  bench.Loss({.training = false});
+  const auto rows = [&] {
+    double sum = 0;
+    for (float count : ReadAll<float>(In(bench.model.balance_counts()[0]).as<float>()))
+      sum += count;
+    return sum;
+  };
+  EXPECT_EQ(rows(), 0) << "evaluation counts nothing";
+  bench.Loss();
+  EXPECT_EQ(rows(), 2 * 2 * bench.batch.CountTokens()) << "queries and keys of two heads";
+  const auto before = ReadAll<double>(In(bench.model.parameters().values()).as<double>());
+  bench.model.NudgeBalance(bench.ctx);
+  const Parameter* bias =
+      bench.model.parameters().Find("bert.encoder.layer.0.attention.self.tree.bias");
+  const auto after = bench.model.parameters().values().as<double>();
+  double moved = 0;
+  for (int64_t i = 0; i < after.count(); ++i) {
+    if (bias->range.begin <= i && i < bias->range.end) {
+      EXPECT_LE(std::abs(after[i] - before[i]), 0.01f);
+      moved += std::abs(after[i] - before[i]);
+    } else {
+      EXPECT_EQ(after[i], before[i]);
+    }
+  }
+  EXPECT_GT(moved, 0);
+}
+
+TEST(Model, ActivationsOfTfGrowLinearlyWithTheLength) {
+  const auto bytes = [](int64_t length) {
+    ModelConfig config = SmallConfig({TreeAttention(kTf, kBinary, kFlip)});
+    config.max_positions = 512;
+    Context ctx = Context::Cpu();
+    return MaskedLanguageModel(ctx, config, {2, length, length / 8}, DType::kFloat32)
+        .ActivationBytes();
+  };
+  const int64_t first = bytes(128), second = bytes(256), fourth = bytes(512);
+  EXPECT_EQ(second, 2 * first);
+  EXPECT_EQ(fourth, 2 * second);
+}
+
+TEST(Model, TemporariesOfTfGrowLinearlyWithTheLength) {
+  const auto bytes = [](int64_t length) {
+    ModelConfig config = SmallConfig({TreeAttention(kTf, TreeShape::Binary(4), kFlip)});
+    config.max_positions = 4096;
+    ModelBench bench(config, SmallBatch(1, length, config.vocabulary), DType::kFloat32);
+    bench.Loss();
+    bench.model.Backward(bench.ctx, {});
+    return bench.ctx.scratch().bytes();
+  };
+  // Blocks at least double what is held, so a need that doubles may cost a factor of four at most.
+  EXPECT_LE(bytes(4096), 4 * std::max<int64_t>(bytes(2048), 1 << 20));
+}
+
+// The whole of it: gradients that point down hill.
+TEST(Model, LearnsABatchByHeart) {
+  for (const AttentionConfig& attention :
+       {FullAttention(), TreeAttention(kTf, kBinary, kFlip), TreeAttention(kTf, kBinary, kDense),
+        TreeAttention(kTc, kBinary, kDense), TreeAttention(kTc, kBinary, kFlip)}) {
+    ModelConfig config = SmallConfig({attention, attention});
+    config.dropout = config.attention_dropout = 0;
+    ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+    Parameters& parameters = bench.model.parameters();
+    const double first = bench.Loss();
+    for (int step = 0; step < 60; ++step) {
+      parameters.ZeroGradients(bench.ctx);
+      bench.Loss({.step = step});
+      bench.model.Backward(bench.ctx, {});
+      const auto w = parameters.values().as<float>(), dw = parameters.gradients().as<float>();
+      for (int64_t i = 0; i < w.count(); ++i) w[i] -= 0.02f * dw[i];
+    }
+    EXPECT_LT(bench.Loss(), first / 4);
+  }
+}
+
+}  // namespace
