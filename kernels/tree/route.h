@@ -22,7 +22,8 @@ using Ids = View<const int32_t>;
 //   binary   own_plane = other_plane = the node's plane; margin f (its sign tells the side)
 //   k-ary    own_plane: the chosen child's, other_plane: the second best's; margin = own score -
 //            other score >= 0
-// A tree of height 0, or a row whose margins are all NaN: alternative = leaf, planes -1.
+// A tree of height 0, or a row whose margins (kRandom: whose picked margin) are NaN: nothing is
+// flipped, alternative = leaf, planes -1, margin 0.
 struct Routing {
   View<int32_t> leaf;
   Out strength;               // mean |margin| over the decisions of the path
@@ -33,7 +34,7 @@ struct Routing {
 };
 
 enum class FlipChoice {
-  kMinMargin,  // the smallest |margin|, the highest level winning a tie
+  kMinMargin,  // the smallest |margin|, the level nearest the root winning a tie
   kRandom,     // a uniform level: RandomBits(key, offset + (b H + h) n + i) % h
 };
 

@@ -37,7 +37,8 @@ void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect,
 //             p+_ij = exp(S_ij) / (exp(lse_i) + exp(S_ij)) = sigmoid(S_ij - lse_i)
 //   query_probe  query_order sorted by the ALTERNATIVE leaf, key_order by the own; key_range read
 //   key_probe    key_order sorted by the ALTERNATIVE leaf, query_order by the own; query_range read
-//   gains [B, H, n]; 0 for padding
+//   gains [B, H, n]; 0 for padding.  A sum over an empty leaf is 0, so moving a query to a leaf
+//   without keys gains -D_i: its output would be zero.
 void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
                In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
                bool causal);

@@ -5,8 +5,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <algorithm>
-
 HWY_BEFORE_NAMESPACE();
 namespace cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -52,11 +50,29 @@ void SmallNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, f
 // Element (m, k) of A lies at m * row + k * column: both NN and TN.
 void SmallSum(int64_t M, int64_t N, int64_t K, float alpha, const float* A, int64_t row,
               int64_t column, Matrix B, float beta, float* C, int64_t ldc) {
-  for (int64_t m = 0; m < M; ++m) {
-    float* C_m = C + m * ldc;
-    if (beta == 0) std::fill(C_m, C_m + N, 0.0f);
-    for (int64_t k = 0; k < K; ++k) {
-      AddProduct(C_m, B.data + k * B.ld, alpha * A[m * row + k * column], N);
+  const Floats d;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t m = 0; m < M; ++m, A += row, C += ldc) {
+    int64_t n = 0;
+    for (; n + 2 * lanes <= N; n += 2 * lanes) {  // two vectors of sums stay in registers
+      auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
+      for (int64_t k = 0; k < K; ++k) {
+        const auto a = hn::Set(d, A[k * column]);
+        const float* b = B.data + k * B.ld + n;
+        sum0 = hn::MulAdd(a, hn::LoadU(d, b), sum0);
+        sum1 = hn::MulAdd(a, hn::LoadU(d, b + lanes), sum1);
+      }
+      const auto store = [&](auto sum, float* c) HWY_ATTR {
+        sum = hn::Mul(sum, hn::Set(d, alpha));
+        hn::StoreU(beta == 0 ? sum : hn::Add(sum, hn::LoadU(d, c)), d, c);
+      };
+      store(sum0, C + n);
+      store(sum1, C + n + lanes);
+    }
+    for (; n < N; ++n) {
+      float sum = 0;
+      for (int64_t k = 0; k < K; ++k) sum += A[k * column] * B.data[k * B.ld + n];
+      C[n] = alpha * sum + (beta == 0 ? 0 : C[n]);
     }
   }
 }
@@ -77,7 +93,7 @@ HWY_EXPORT(AddProduct);
 HWY_EXPORT(SmallNT);
 HWY_EXPORT(SmallSum);
 
-constexpr int64_t kSmall = 16 * 1024;  // multiply-adds; below it a call costs more than the sums
+constexpr int64_t kSmall = 8192;  // multiply-adds; below it a call costs more than the sums
 
 bool IsSmall(int64_t M, int64_t N, int64_t K) { return M * N * K <= kSmall; }
 
