@@ -5,7 +5,8 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev libhwy-dev librandom123-dev                    # kernels
+  libdnnl-dev ocl-icd-opencl-dev opencl-c-headers             # kernels; oneDNN asks for OpenCL
+  libhwy-dev librandom123-dev
   libopenmpi-dev openmpi-bin                                 # dist
   libgoogle-glog-dev libgflags-dev protobuf-compiler libprotobuf-dev
   libutf8proc-dev libzstd-dev libxxhash-dev nlohmann-json3-dev
