@@ -27,8 +27,8 @@ if(ORTERUN)
   file(WRITE ${PREFIX}/bin/mpirun [=[
 #!/bin/sh
 OPAL_PREFIX=$(cd "$(dirname "$0")/.." && pwd)
-PMIX_INSTALL_PREFIX=$OPAL_PREFIX
-export OPAL_PREFIX PMIX_INSTALL_PREFIX
+PMIX_MCA_pcompress_base_silence_warning=1
+export OPAL_PREFIX PMIX_MCA_pcompress_base_silence_warning
 # Without ssh it starts ranks on this machine, or where Slurm does.
 command -v ssh >/dev/null || export OMPI_MCA_plm=^rsh
 exec "$OPAL_PREFIX/bin/orterun" "$@"
