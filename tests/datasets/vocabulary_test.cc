@@ -36,6 +36,7 @@ TEST(Vocabulary, TheHashKnowsOrderAndTokensButNotLineEndings) {
   EXPECT_EQ(hash("[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\na\r\nb\r\n"), expected);
   EXPECT_NE(hash(kSpecials + "b\na\n"), expected);
   EXPECT_NE(hash(kSpecials + "a\nc\n"), expected);
+  EXPECT_NE(hash(kSpecials + "a\nbc\n"), expected);
 }
 
 TEST(Vocabulary, SavesWhatItLoads) {
