@@ -1,25 +1,18 @@
 #include "datasets/masking.h"
 
-#include <Random123/philox.h>
-#include <glog/logging.h>
-
 #include <algorithm>
+#include <array>
 #include <cmath>
+
+#include "datasets/random.h"
 
 namespace datasets {
 namespace {
 
 // Four random numbers for one position.
-r123::Philox4x32::ctr_type Draw(const MaskKey& key, int64_t position) {
-  const auto low = [](uint64_t x) { return static_cast<uint32_t>(x); };
-  const auto high = [](uint64_t x) { return static_cast<uint32_t>(x >> 32); };
-  CHECK_LT(key.epoch, int64_t{1} << 12);
-  const r123::Philox4x32::ctr_type counter = {
-      {low(key.sample), high(key.sample) | low(key.epoch) << 20, low(position), 0x6d61736b}};
-  return r123::Philox4x32()(counter, {{low(key.seed), high(key.seed)}});
+std::array<uint32_t, 4> Draw(const MaskKey& key, int64_t position) {
+  return RandomNumbers(key.seed, RandomStream::kMasks, key.sample, key.epoch, position);
 }
-
-double Uniform(uint32_t bits) { return bits * 0x1p-32; }
 
 struct Word {
   uint32_t order;  // random
@@ -66,6 +59,9 @@ std::vector<int32_t> Masker::Choose(std::span<const int32_t> tokens, const MaskK
     if (static_cast<int64_t>(chosen.size()) + word.pieces > count) continue;
     for (int32_t i = 0; i < word.pieces; ++i) chosen.push_back(word.begin + i);
   }
+  if (chosen.empty() && !words.empty()) {
+    for (int32_t i = 0; i < count; ++i) chosen.push_back(words.front().begin + i);
+  }
   std::sort(chosen.begin(), chosen.end());
   return chosen;
 }
@@ -77,11 +73,11 @@ void Masker::Mask(std::span<int32_t> tokens, const MaskKey& key, std::vector<int
   for (int32_t position : *positions) {
     originals->push_back(tokens[position]);
     const auto draw = Draw(key, position);
-    const double fate = Uniform(draw[1]);
+    const double fate = ToUniform(draw[1]);
     if (fate < config_.mask_share) {
       tokens[position] = mask_;
     } else if (fate < config_.mask_share + config_.random_share) {
-      tokens[position] = ordinary_[static_cast<size_t>(Uniform(draw[2]) * ordinary_.size())];
+      tokens[position] = ordinary_[static_cast<size_t>(ToUniform(draw[2]) * ordinary_.size())];
     }
   }
 }

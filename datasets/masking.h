@@ -6,7 +6,7 @@
 // there is none.  Of those mask_share become [MASK], random_share a random ordinary token, the rest
 // stay.  Special tokens and padding are never targets.  A pure function of (seed, epoch, sample).
 // With whole_word the targets are whole words (a piece and the "##" pieces behind it), as many as
-// fit into the same number.
+// fit into the same number; where not even one fits, the first pieces of one.
 
 #include <cstdint>
 #include <span>

@@ -61,7 +61,8 @@ const PrefetchLoader::Step& PrefetchLoader::Current() const {
 Batch PrefetchLoader::Get(int micro) {
   const Step& step = Current();
   if (step.error) std::rethrow_exception(step.error);
-  return step.batches.at(micro);
+  CHECK(0 <= micro && micro < micro_batches_) << micro;
+  return step.batches[micro];
 }
 
 void PrefetchLoader::NextStep() {

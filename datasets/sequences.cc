@@ -23,14 +23,17 @@ Sequences::Sequences(const TokenFile& file, const Vocabulary& vocabulary, int64_
   samples_ = pieces();
   if (!pack) return;
 
-  int64_t used = length_;  // of the open sample; the first piece opens one
-  for (int64_t i = 0; i < pieces(); ++i) {
-    const int64_t tokens = Piece(i).size() + 2;
-    if (used + tokens > length_) {
-      packed_begin_.push_back(i);
-      used = 0;
+  int64_t piece = 0, used = length_;  // of the open sample; the first piece opens one
+  for (int64_t i = 0; i < file.documents(); ++i) {
+    int64_t left = offsets[i + 1] - offsets[i];
+    for (; left > 0; left -= piece_tokens_, ++piece) {
+      const int64_t tokens = std::min(left, piece_tokens_) + 2;
+      if (used + tokens > length_) {
+        packed_begin_.push_back(piece);
+        used = 0;
+      }
+      used += tokens;
     }
-    used += tokens;
   }
   samples_ = packed_begin_.size();
   packed_begin_.push_back(pieces());
