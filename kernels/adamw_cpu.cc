@@ -19,6 +19,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace cpu {
 namespace HWY_NAMESPACE {
+namespace {
 
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
@@ -51,6 +52,7 @@ void AdamWRange(float* w, float* m, float* v, const float* gradient, float scale
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace cpu
 HWY_AFTER_NAMESPACE();

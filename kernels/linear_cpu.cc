@@ -74,6 +74,25 @@ void AddBias(View<float> y, View<const float> bias, int64_t n, int64_t n_end, in
   }
 }
 
+// sum += sum_n x_n        x [N, C]
+void AddRowSum(Context& ctx, View<float> sum, View<const float> x) {
+  const int64_t N = x.shape()[0], C = x.shape()[1], chunk = RowsPerPartialSum(N);
+  const int64_t chunks = (N + chunk - 1) / chunk;
+  Scratch::Scope scope(ctx.scratch());
+  View<float> partial = scope.Take<float>({chunks, C});
+  ParallelChunks(N, chunk, [&](int64_t index, int64_t begin, int64_t end) {
+    float* __restrict part = partial.data() + index * C;
+    std::copy_n(x.data() + begin * C, C, part);
+    for (int64_t n = begin + 1; n < end; ++n) {
+      const float* __restrict x_n = x.data() + n * C;
+      for (int64_t c = 0; c < C; ++c) part[c] += x_n[c];
+    }
+  });
+  for (int64_t index = 0; index < chunks; ++index) {
+    for (int64_t c = 0; c < C; ++c) sum[c] += partial[index * C + c];
+  }
+}
+
 constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 
 }  // namespace
@@ -102,18 +121,10 @@ void LinearBackwardInput(Context&, View<float> dx, View<const float> dy, View<co
   TiledGemm(dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate, kNothing);
 }
 
-void LinearBackwardWeights(Context&, View<float> dw, View<float> dbias, View<const float> dy,
+void LinearBackwardWeights(Context& ctx, View<float> dw, View<float> dbias, View<const float> dy,
                            View<const float> x) {
   TiledGemm(dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1, kNothing);
-  if (!dbias) return;
-  const int64_t N = dy.shape()[0], O = dy.shape()[1];
-  constexpr int64_t kColumns = 64;  // each walked down all rows: ascending order
-  ParallelChunks(O, kColumns, [&](int64_t, int64_t begin, int64_t end) {
-    for (int64_t n = 0; n < N; ++n) {
-      const float* __restrict dy_n = dy.data() + n * O;
-      for (int64_t o = begin; o < end; ++o) dbias[o] += dy_n[o];
-    }
-  });
+  if (dbias) AddRowSum(ctx, dbias, dy);
 }
 
 }  // namespace cpu

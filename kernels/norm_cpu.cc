@@ -17,6 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace cpu {
 namespace HWY_NAMESPACE {
+namespace {
 
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
@@ -78,6 +79,7 @@ void BackwardRow(float* dx, float* dgamma, float* dbeta, const float* dy, const 
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace cpu
 HWY_AFTER_NAMESPACE();
@@ -105,8 +107,7 @@ void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<fl
                        View<const float> dy, View<const float> x, View<const float> gamma,
                        View<const float> mean, View<const float> rstd) {
   const int64_t N = x.shape()[0], C = x.shape()[1];
-  constexpr int64_t kMaxChunks = 64;
-  const int64_t chunk = std::max<int64_t>(16, (N + kMaxChunks - 1) / kMaxChunks);
+  const int64_t chunk = RowsPerPartialSum(N);
   const int64_t chunks = (N + chunk - 1) / chunk;
   Scratch::Scope scope(ctx.scratch());
   View<float> partial = scope.Take<float>({chunks, 2, C});  // dgamma, dbeta of each chunk

@@ -19,3 +19,7 @@ void ParallelChunks(int64_t count, int64_t chunk, const Body& body) {
 inline int64_t RowsPerChunk(int64_t columns, int64_t elements) {
   return std::max<int64_t>(1, elements / std::max<int64_t>(1, columns));
 }
+
+// The length of a chunk of rows whose sum over the rows is kept apart until all are added in
+// order: at most 64 such sums.
+inline int64_t RowsPerPartialSum(int64_t rows) { return std::max<int64_t>(16, (rows + 63) / 64); }

@@ -18,6 +18,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace cpu {
 namespace HWY_NAMESPACE {
+namespace {
 
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
@@ -92,6 +93,7 @@ void AddDropout(float* y, const float* x, const float* branch, const Dropout& dr
   }
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace cpu
 HWY_AFTER_NAMESPACE();
