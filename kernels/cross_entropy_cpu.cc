@@ -48,7 +48,8 @@ double SumOfExponentials(float* z, int64_t count, float largest, bool store) {
     V sum = hn::Zero(d);
     for (int64_t c = block; c < end; c += N) {
       const int64_t lanes = std::min(N, end - c);
-      const V term = hn::Exp(d, hn::Sub(LoadUpTo(d, z + c, lanes, kLowest), shift));
+      const V x = hn::Sub(LoadUpTo(d, z + c, lanes, kLowest), shift);
+      const V term = hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));  // Exp makes 0 of a NaN
       sum = hn::Add(sum, term);
       if (store) StoreUpTo(term, d, z + c, lanes);
     }

@@ -1,0 +1,110 @@
+#pragma once
+
+// Operands of the dense operations for tests: on any back end, and in double for the reference.
+
+#include <omp.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "tests/testing.h"
+
+namespace dense_testing {
+
+using testing_util::Random;
+
+constexpr double kRounding = 0x1p-24;  // of one float operation, relative
+
+// The error a float sum of products of pairs from Random() may carry: the standard deviation of a
+// product is 1/3, so a partial sum is within 5/3 sqrt(terms), and so many roundings of it, of
+// random sign (standard deviation 1 / sqrt 3), are again within five deviations.
+inline double DotTolerance(int64_t terms) { return 25 / (3 * std::sqrt(3.0)) * terms * kRounding; }
+
+class BackendTest : public testing::TestWithParam<Device> {
+ protected:
+  Context ctx_ = GetParam() == Device::kCpu ? Context::Cpu() : Context::Cuda(/*index=*/0);
+};
+
+// Values on the device of a context; NaN (integers: -1) where none are given, so that an output
+// that is not written shows.
+template <typename T>
+class Tensor {
+ public:
+  Tensor(Context& ctx, Shape shape, const std::vector<T>& values)
+      : ctx_(ctx), buffer_(ctx.device(), DTypeOf<T>(), shape) {
+    CHECK_EQ(static_cast<int64_t>(values.size()), shape.count());
+    Copy(ctx, buffer_, View<const T>(values.data(), shape));
+    ctx.Synchronize();
+  }
+  Tensor(Context& ctx, Shape shape)
+      : Tensor(ctx, shape, std::vector<T>(shape.count(), std::is_integral_v<T> ? T(-1) : T(NAN))) {}
+
+  operator View<T>() const { return buffer_; }
+  operator View<const T>() const { return buffer_.as<T>(); }
+  operator Out() const { return buffer_; }
+  operator In() const { return buffer_; }
+
+  std::vector<T> values() const {
+    std::vector<T> values(buffer_.shape().count());
+    Copy(ctx_, View<T>(values.data(), buffer_.shape()), buffer_);
+    ctx_.Synchronize();
+    return values;
+  }
+
+ private:
+  Context& ctx_;
+  Buffer buffer_;
+};
+
+template <typename T>
+View<T> On(std::vector<T>& values, Shape shape) {
+  CHECK_EQ(static_cast<int64_t>(values.size()), shape.count());
+  return {values.data(), shape};
+}
+
+inline std::vector<double> Wide(const std::vector<float>& values) {
+  return {values.begin(), values.end()};
+}
+
+inline double Dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// |actual_i - expected_i| <= tolerance(i), NaN refused; the first few offenders are shown.
+inline void ExpectNear(const std::vector<float>& actual, const std::vector<double>& expected,
+                       const std::function<double(int64_t)>& tolerance, const char* what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  int shown = 0;
+  for (size_t i = 0; i < actual.size() && shown < 5; ++i) {
+    if (std::abs(actual[i] - expected[i]) <= tolerance(i)) continue;
+    ++shown;
+    ADD_FAILURE() << what << "[" << i << "] is " << actual[i] << ", expected " << expected[i]
+                  << " within " << tolerance(i);
+  }
+}
+inline void ExpectNear(const std::vector<float>& actual, const std::vector<double>& expected,
+                       double tolerance, const char* what) {
+  ExpectNear(
+      actual, expected, [tolerance](int64_t) { return tolerance; }, what);
+}
+
+// The same bits from 1, 2 and 3 threads.
+inline void ExpectSameBits(const std::function<std::vector<float>()>& compute) {
+  const int threads = omp_get_max_threads();
+  std::vector<std::vector<float>> results;
+  for (int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    results.push_back(compute());
+  }
+  omp_set_num_threads(threads);
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+}  // namespace dense_testing
+
+#define INSTANTIATE_BACKENDS(Suite)                                                      \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(testing_util::Backends()), \
+                           testing_util::BackendName)
