@@ -15,9 +15,9 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/activation_cpu.cc"
 // clang-format off
-#include "hwy/foreach_target.h"  // first
-#include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
+#include <hwy/foreach_target.h>  // first
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
 #include "kernels/simd-inl.h"
 // clang-format on
 

@@ -11,8 +11,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/adamw_cpu.cc"
 // clang-format off
-#include "hwy/foreach_target.h"  // first
-#include "hwy/highway.h"
+#include <hwy/foreach_target.h>  // first
+#include <hwy/highway.h>
 #include "kernels/simd-inl.h"
 // clang-format on
 

@@ -10,9 +10,9 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cross_entropy_cpu.cc"
 // clang-format off
-#include "hwy/foreach_target.h"  // first
-#include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
+#include <hwy/foreach_target.h>  // first
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
 #include "kernels/simd-inl.h"
 // clang-format on
 
