@@ -7,10 +7,10 @@
 //     StoreUpTo(hn::Neg(LoadUpTo(d, x + i, lanes)), d, y + i, lanes);
 //   }
 
+#include <hwy/highway.h>
+
 #include <cstdint>
 #include <cstring>
-
-#include <hwy/highway.h>
 
 #if defined(KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef KERNELS_SIMD_INL_H_
