@@ -8,11 +8,9 @@
 
 inline int64_t LeftChild(int64_t t) { return 2 * t + 1; }
 inline int64_t RightChild(int64_t t) { return 2 * t + 2; }
-
-// right[t] = 1 where the path to `leaf` turns right at t, 0 where left; other nodes are left alone.
-inline void SetPath(char* right, int64_t leaf, int64_t leaves) {
-  for (int64_t t = leaves - 1 + leaf; t > 0; t = (t - 1) / 2) right[(t - 1) / 2] = t % 2 == 0;
-}
+inline int64_t Parent(int64_t t) { return (t - 1) / 2; }
+inline int64_t Sibling(int64_t t) { return t % 2 == 0 ? t - 1 : t + 1; }
+inline bool IsRightChild(int64_t t) { return t % 2 == 0; }
 
 // Padding and rows with NaN scores pass none.
 template <typename T>

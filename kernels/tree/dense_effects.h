@@ -2,10 +2,10 @@
 
 // DENSE: what every leaf would do to the loss, for every query and every key: O(n^2).
 //   X_ij = w_ij (dP_ij - D_i), dP_ij = <dO_i, v_j>
-//     kClamped   w = min(exp(S_ij - L_i), clamp)          L_i: lse of i's own leaf, of all keys
-//     when kBounded   w = p_ij inside the leaf, exp(S) / (exp(L_i) + exp(S)) outside       that is
-//     empty kInLeaf    w = p_ij inside the leaf, 0 outside      (for comparison: known to be
-//     useless)
+//     kClamped   w = min(exp(S_ij - L_i), clamp)
+//     kBounded   w = p_ij inside the leaf, exp(S) / (exp(L_i) + exp(S)) outside
+//     kInLeaf    w = p_ij inside the leaf, 0 outside      (for comparison: known to be useless)
+//   S_ij = <q_i, k_j> / sqrt(e), L_i = lse of i's own leaf, of all keys it sees when that is empty
 //   query_effect_i[leaf] = sum of X_ij over the leaf's keys, key_effect_j[leaf] = sum of X_ij over
 //   the leaf's queries; only pairs of one document, causal: j <= i
 //   query_effect, key_effect [B, H, n, L]; lse, delta [B, H, n]

@@ -1,34 +1,35 @@
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "kernels/tree/dense_effects.h"
+#include "kernels/tree/dense_tile.h"
 #include "kernels/tree/documents.h"
 #include "kernels/tree/tile_gemm.h"
 
 namespace cpu {
 namespace {
 
-constexpr int64_t kQueries = 64, kKeys = 256;  // of a tile of scores
+constexpr int64_t kQueries = kDenseQueries, kKeys = kDenseKeys;  // of a tile of scores
+constexpr int64_t kLanes = 16;                                   // the keys are padded to
 
 // The rows of one side of one document, sorted by leaf, so that a leaf's rows of a tile are one
 // segment.  `first` and `second` are q and dO, or k and v, copied in that order.
 struct SortedRows {
-  std::vector<int32_t> position, leaf;
+  int64_t count = 0;
+  std::vector<int32_t> position, leaf;  // padded to whole vectors
   std::vector<float> first, second;
 
   void Fill(View<const float> x, View<const float> y, const int32_t* leaf_of, int64_t b, int64_t h,
             int64_t begin, int64_t end) {
     const int64_t n = x.shape()[1], H = x.shape()[2], e = x.shape()[3], rows = end - begin;
-    position.resize(rows);
-    leaf.resize(rows);
+    count = rows;
+    position.assign(rows + kLanes, 0);
+    leaf.assign(rows + kLanes, -1);
     first.resize(rows * e);
     second.resize(rows * e);
-    std::iota(position.begin(), position.end(), static_cast<int32_t>(begin));
-    std::stable_sort(position.begin(), position.end(),
+    std::iota(position.begin(), position.begin() + rows, static_cast<int32_t>(begin));
+    std::stable_sort(position.begin(), position.begin() + rows,
                      [&](int32_t i, int32_t j) { return leaf_of[i] < leaf_of[j]; });
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t offset = ((b * n + position[r]) * H + h) * e;
@@ -38,7 +39,6 @@ struct SortedRows {
       std::copy_n(y.data() + offset, e, second.data() + r * e);
     }
   }
-  int64_t count() const { return static_cast<int64_t>(position.size()); }
 };
 
 struct Memory {
@@ -46,6 +46,7 @@ struct Memory {
   std::vector<float> S = std::vector<float>(kQueries * kKeys);
   std::vector<float> dP = std::vector<float>(kQueries * kKeys);
   std::vector<float> lse = std::vector<float>(kQueries);
+  std::vector<float> delta = std::vector<float>(kQueries);
   std::vector<float> column = std::vector<float>(kKeys);
 };
 
@@ -63,18 +64,19 @@ void Scores(Memory& memory, int64_t i, int64_t rows, int64_t j, int64_t columns,
          {memory.keys.first.data() + j * e, e}, memory.S.data(), kKeys);
 }
 
-// lse of the queries [i, i + rows): of the own leaf, of all keys where that is empty.
-void FillLse(const Head& head, Memory& memory, int64_t i, int64_t rows) {
+// delta and lse of the queries [i, i + rows): of the own leaf, of all keys where that is empty.
+void FillRows(const Head& head, Memory& memory, int64_t i, int64_t rows) {
   const SortedRows &queries = memory.queries, &keys = memory.keys;
   bool any_empty = false;
   for (int64_t r = 0; r < rows; ++r) {
     memory.lse[r] = head.lse[queries.position[i + r]];
+    memory.delta[r] = head.delta[queries.position[i + r]];
     any_empty |= memory.lse[r] == -INFINITY;
   }
   if (!any_empty || head.options.terms == DenseTerms::kInLeaf) return;
   std::vector<float> max(rows, -INFINITY), sum(rows, 0.0f);
-  for (int64_t j = 0; j < keys.count(); j += kKeys) {
-    const int64_t columns = std::min(kKeys, keys.count() - j);
+  for (int64_t j = 0; j < keys.count; j += kKeys) {
+    const int64_t columns = std::min(kKeys, keys.count - j);
     Scores(memory, i, rows, j, columns, head.e);
     for (int64_t r = 0; r < rows; ++r) {
       if (head.lse[queries.position[i + r]] != -INFINITY) continue;
@@ -89,79 +91,53 @@ void FillLse(const Head& head, Memory& memory, int64_t i, int64_t rows) {
   }
 }
 
-float Weight(float log_weight, bool in_leaf, const DenseOptions& options) {
-  switch (options.terms) {
-    case DenseTerms::kClamped:
-      return std::min(std::exp(log_weight), options.clamp);
-    case DenseTerms::kBounded:
-      return in_leaf ? std::exp(log_weight) : 1 / (1 + std::exp(-log_weight));
-    default:
-      return in_leaf ? std::exp(log_weight) : 0;
-  }
-}
-
-// S becomes X; S and dP are given.
-void Terms(const Head& head, Memory& memory, int64_t i, int64_t rows, int64_t j, int64_t columns) {
-  const SortedRows &queries = memory.queries, &keys = memory.keys;
-  for (int64_t r = 0; r < rows; ++r) {
-    const int32_t position = queries.position[i + r], leaf = queries.leaf[i + r];
-    const float delta = head.delta[position];
-    for (int64_t c = 0; c < columns; ++c) {
-      float& s = memory.S[r * kKeys + c];
-      if (head.options.causal && keys.position[j + c] > position) {
-        s = 0;
-      } else {
-        s = Weight(s - memory.lse[r], keys.leaf[j + c] == leaf, head.options) *
-            (memory.dP[r * kKeys + c] - delta);
-      }
+// The runs of equal leaves of [begin, end), counted from begin.
+std::vector<LeafRun> LeafRuns(const SortedRows& rows, int64_t begin, int64_t end) {
+  std::vector<LeafRun> runs;
+  for (int64_t r = begin; r < end; ++r) {
+    if (runs.empty() || runs.back().leaf != rows.leaf[r]) {
+      runs.push_back({rows.leaf[r], r - begin, r - begin});
     }
+    ++runs.back().end;
   }
+  return runs;
 }
 
-// visit(begin, end) for the runs of equal leaves of [begin, end)
-template <typename Visit>
-void ForEachSegment(const std::vector<int32_t>& leaf, int64_t begin, int64_t end,
-                    const Visit& visit) {
-  for (int64_t last; begin < end; begin = last) {
-    for (last = begin + 1; last < end && leaf[last] == leaf[begin];) ++last;
-    visit(begin, last);
-  }
-}
-
+// X of the tile is in S.
 void AddTile(const Head& head, Memory& memory, int64_t i, int64_t rows, int64_t j,
              int64_t columns) {
   const SortedRows &queries = memory.queries, &keys = memory.keys;
+  const std::vector<LeafRun> key_runs = LeafRuns(keys, j, j + columns);
   for (int64_t r = 0; r < rows; ++r) {
-    float* effect = head.query_effect + queries.position[i + r] * head.L;
-    const float* X = memory.S.data() + r * kKeys;
-    ForEachSegment(keys.leaf, j, j + columns, [&](int64_t begin, int64_t end) {
-      float sum = 0;
-      for (int64_t c = begin; c < end; ++c) sum += X[c - j];
-      effect[keys.leaf[begin]] += sum;
-    });
+    AddLeafSums(head.query_effect + queries.position[i + r] * head.L, memory.S.data() + r * kKeys,
+                key_runs);
   }
-  ForEachSegment(queries.leaf, i, i + rows, [&](int64_t begin, int64_t end) {
+  for (const LeafRun& run : LeafRuns(queries, i, i + rows)) {
     std::fill_n(memory.column.begin(), columns, 0.0f);
-    for (int64_t r = begin; r < end; ++r) {
-      AddTo(memory.column.data(), memory.S.data() + (r - i) * kKeys, /*factor=*/1, columns);
+    for (int64_t r = run.begin; r < run.end; ++r) {
+      AddTo(memory.column.data(), memory.S.data() + r * kKeys, /*factor=*/1, columns);
     }
     for (int64_t c = 0; c < columns; ++c) {
-      head.key_effect[keys.position[j + c] * head.L + queries.leaf[begin]] += memory.column[c];
+      head.key_effect[keys.position[j + c] * head.L + run.leaf] += memory.column[c];
     }
-  });
+  }
 }
 
 void AddDocument(const Head& head, Memory& memory) {
-  const int64_t e = head.e, count = memory.queries.count();
+  const int64_t e = head.e, count = memory.queries.count;
   for (int64_t i = 0; i < count; i += kQueries) {
     const int64_t rows = std::min(kQueries, count - i);
-    FillLse(head, memory, i, rows);
+    FillRows(head, memory, i, rows);
     for (int64_t j = 0; j < count; j += kKeys) {
       const int64_t columns = std::min(kKeys, count - j);
       Scores(memory, i, rows, j, columns, e);
       GemmNT(rows, columns, e, /*alpha=*/1, {memory.queries.second.data() + i * e, e},
              {memory.keys.second.data() + j * e, e}, memory.dP.data(), kKeys);
-      Terms(head, memory, i, rows, j, columns);
+      DenseTileTerms(memory.S.data(), memory.dP.data(),
+                     {rows, columns, memory.lse.data(), memory.delta.data(),
+                      memory.queries.leaf.data() + i, memory.queries.position.data() + i,
+                      memory.keys.leaf.data() + j, memory.keys.position.data() + j},
+                     head.options);
       AddTile(head, memory, i, rows, j, columns);
     }
   }

@@ -30,7 +30,7 @@ void SoftTreeBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> 
           }
           right[t] = f[t] > 0;
         }
-        SetPath(right.data(), leaf[row], L);
+        for (int64_t t = P + leaf[row]; t > 0; t = Parent(t)) right[Parent(t)] = IsRightChild(t);
 
         const double s = strength[row];
         pi[0] = 1;

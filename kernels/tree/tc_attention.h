@@ -6,6 +6,7 @@
 //   nu_{l,j} = mean of v over the keys whose path crosses node (l, j); 0 where there is none
 //   O_i = sum_{l=0..h} alpha_l nu_{l, node of i at level l}
 //   only keys of i's document count; padding queries: O_i = 0
+//   the tokens of a document are contiguous (datasets/batch.h)
 // Forward sums v per leaf, adds up the tree, divides, folds table[leaf] = sum_l alpha_l nu_{l,anc}:
 // each query is one look-up.
 //
