@@ -42,6 +42,20 @@ TEST(FoldProjections, GivesTheSameModelWithoutProjections) {
     EXPECT_EQ(a.keys_per_leaf, b.keys_per_leaf);
     EXPECT_NEAR(a.mean_strength, b.mean_strength, 1e-6);  // statistics are float32
   }
+
+  // The routing's gradient reaches the layer below alike: W^T (df w) = df (W^T w).
+  for (MaskedLanguageModel* model : {&unfolded, &folded}) {
+    model->Forward(ctx, batch, {.seed = 3});
+    model->Backward(ctx, {});
+  }
+  for (const Parameter& parameter : folded.parameters().list()) {
+    if (unfolded.parameters().Find(parameter.name) == nullptr) continue;
+    const auto expected = Gradient(unfolded.parameters(), parameter.name);
+    const auto got = Gradient(folded.parameters(), parameter.name);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(got[i], expected[i], 1e-11 * (1 + std::abs(expected[i]))) << parameter.name;
+    }
+  }
 }
 
 TEST(FoldProjectionsDeathTest, AModelWithoutItsCounterpartDies) {
