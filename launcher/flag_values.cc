@@ -1,0 +1,51 @@
+#include "launcher/flag_values.h"
+
+#include <omp.h>
+
+#include <filesystem>
+
+#include "dist/threads.h"
+#include "kernels/user_error.h"
+#include "launcher/flags.h"
+#include "launcher/run_data.h"
+
+treeformer::RunConfig ResolveRunConfig() {
+  treeformer::RunConfig config = ReadRunConfig(FindExperiment(FLAGS_config));
+  ApplyOverrides(FLAGS_set, config);
+  if (!FLAGS_text.empty()) SetText(FLAGS_text, *config.mutable_data());
+  return config;
+}
+
+std::string RunDirectoryFromFlag() {
+  if (!FLAGS_run_dir.empty()) return FLAGS_run_dir;
+  return "runs/" + std::filesystem::path(FLAGS_config).stem().string();
+}
+
+int ConfigureThreadsFromFlag(dist::Communicator& communicator) {
+  if (FLAGS_threads < 0) {
+    throw UserError(Sentence("--threads is ", FLAGS_threads, "; expected 0 or more"));
+  }
+  const int share = dist::ConfigureThreads(communicator);
+  if (FLAGS_threads > 0) omp_set_num_threads(FLAGS_threads);
+  return FLAGS_threads > 0 ? FLAGS_threads : share;
+}
+
+datasets::TextSourceOptions TextSourceFromFlags() {
+  treeformer::DatasetConfig config;
+  SetText(FLAGS_text, config);
+  if (FLAGS_document == "line") {
+    config.set_document(treeformer::DatasetConfig::LINE);
+  } else if (FLAGS_document == "blank_line") {
+    config.set_document(treeformer::DatasetConfig::BLANK_LINE);
+  } else if (FLAGS_document != "file") {
+    throw UserError(
+        Sentence("--document is '", FLAGS_document, "'; expected file, line or blank_line"));
+  }
+  config.set_json_field(FLAGS_json_field);
+  config.set_replace_invalid_utf8(FLAGS_replace_invalid_utf8);
+  return datasets::MakeTextSourceOptions(config);
+}
+
+void RequireFlag(const std::string& value, const char* flag, const char* expected) {
+  if (value.empty()) throw UserError(Sentence("--", flag, " is missing; expected ", expected));
+}

@@ -1,0 +1,24 @@
+#pragma once
+
+// What several commands make of the flags.
+
+#include <string>
+
+#include "datasets/text_source.h"
+#include "dist/communicator.h"
+#include "launcher/run_config.h"
+
+// --config with --set and --text applied.
+treeformer::RunConfig ResolveRunConfig();
+
+// --run_dir, or runs/NAME after the experiment.
+std::string RunDirectoryFromFlag();
+
+// --threads; returns the number of threads of this rank.  Collective.
+int ConfigureThreadsFromFlag(dist::Communicator& communicator);
+
+// --text, --document, --json_field, --replace_invalid_utf8.
+datasets::TextSourceOptions TextSourceFromFlags();
+
+// Throws UserError when the flag is empty.
+void RequireFlag(const std::string& value, const char* flag, const char* expected);

@@ -1,0 +1,32 @@
+#include "launcher/flags.h"
+
+#include <gflags/gflags.h>
+
+DEFINE_string(config, "quick_start",
+              "the experiment: a text proto (launcher/run.proto), or the name of a shipped one");
+DEFINE_string(set, "",
+              "overrides fields of the experiment, FIELD.PATH=VALUE[,...]; may be repeated");
+DEFINE_string(run_dir, "", "the run's directory [train: runs/NAME of the experiment]");
+DEFINE_string(text, "",
+              "text instead of the experiment's: a folder, glob or file; several by comma");
+DEFINE_string(checkpoint, "",
+              "a checkpoint, checkpoints/step_N of a run, instead of its newest one");
+DEFINE_string(data, "", "a token file, made by `treeformer prepare` with the run's vocabulary");
+DEFINE_bool(resume, true,
+            "go on from the newest checkpoint of --run_dir; --noresume refuses if it has any");
+DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
+DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
+DEFINE_string(suite, "", "the suite to run");
+DEFINE_int64(steps, 1500, "training steps of a row of the table");
+DEFINE_string(task, "all", "router suite: recall, characters, matching, or all");
+
+DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");
+DEFINE_int32(size, 30522, "tokens of the vocabulary");
+DEFINE_string(output, "", "the file to write");
+DEFINE_string(held_out, "", "a second token file for text held out of training; empty: none");
+DEFINE_double(held_out_fraction, 0.01, "of the text, with --held_out");
+DEFINE_string(document, "file", "what a document is in plain text: file, line or blank_line");
+DEFINE_string(json_field, "text", "the field that holds the text, in .jsonl");
+DEFINE_bool(lower_case, true, "uncased: lower case, no accents");
+DEFINE_bool(replace_invalid_utf8, false,
+            "replace invalid UTF-8, and count it, instead of refusing");

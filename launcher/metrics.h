@@ -1,0 +1,31 @@
+#pragma once
+
+// Metrics of a run: lines of metrics.jsonl, and the same numbers as TensorBoard events.
+//
+// A record is a JSON object with "step" (updates done) and nested numbers; a number's path is its
+// TensorBoard tag: {"step": 10, "train": {"loss": 2.5}} is the scalar train/loss at step 10.
+// Numbers that are not finite become null.
+
+#include <cstdint>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "launcher/tensorboard.h"
+
+class MetricsWriter {
+ public:
+  // Continues the files of `directory` after `last_step`: what a stopped run wrote beyond its
+  // checkpoint is dropped.  Throws UserError when they cannot be written.
+  MetricsWriter(const std::string& directory, int64_t last_step);
+
+  void AddHistogram(const std::string& tag,
+                    const std::vector<double>& values);  // to the next Write
+  void Write(const nlohmann::ordered_json& record);
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+  EventWriter events_;
+};

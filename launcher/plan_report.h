@@ -1,0 +1,18 @@
+#pragma once
+
+// `treeformer plan`: what a run will do and what it costs, before anything runs.
+
+#include <iosfwd>
+
+#include "core/bootstrap_plan.h"
+
+struct PlanInput {
+  const ModelConfig& model;
+  const BootstrapPlan& plan;
+  int64_t batch_size = 0;  // sequences of the global batch
+  BatchShape micro_batch;  // of one rank
+  int ranks = 1;
+};
+
+// Stages with steps and attention cost; the last stage's layers; memory of a rank; operations.
+void PrintPlan(std::ostream& out, const PlanInput& input);

@@ -1,0 +1,34 @@
+#pragma once
+
+// The experiment's configuration: a text proto (launcher/run.proto) from a file, single fields
+// overridden from the command line, validated, then const.
+
+#include <string>
+#include <vector>
+
+#include "launcher/run.pb.h"
+
+// Reads FILE.  Throws UserError with file, line, column and field when it does not parse: a field
+// that does not exist, a value of the wrong type, a missing brace.
+treeformer::RunConfig ReadRunConfig(const std::string& path);
+treeformer::RunConfig ParseRunConfig(const std::string& text, const std::string& name);
+
+// Assignments `field.path=value`, separated by commas or line ends; a comma that no assignment
+// follows belongs to the value.  A repeated field takes a list `1,2` and is replaced; an empty
+// value clears a message or a repeated field.  Throws UserError naming the field that does not
+// exist, with the nearest name, or the value that does not fit.
+void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& config);
+
+// Checks `training` and that the batch divides over ranks and micro-batches.  Throws UserError
+// naming field, value and what is allowed.  (model, bootstrap, optimizer: core/config.h.)
+void ValidateTraining(const treeformer::RunConfig& config, int ranks);
+
+// The first field that changes the result and differs, as a sentence "model.layers is 6 (was 4)";
+// empty when a run under `before` may go on under `now`.
+std::string Difference(const treeformer::RunConfig& before, const treeformer::RunConfig& now);
+
+std::string PrintRunConfig(const treeformer::RunConfig& config);
+
+// The experiment's file: `name` itself if it is a file, or launcher/experiments/NAME.textproto of
+// the installed program or of the source tree.  Throws UserError listing the shipped ones.
+std::string FindExperiment(const std::string& name);

@@ -1,0 +1,192 @@
+#include "launcher/run_data.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "datasets/output_file.h"
+#include "datasets/prepare.h"
+#include "datasets/stories.h"
+#include "datasets/vocabulary_trainer.h"
+#include "kernels/user_error.h"
+
+namespace fs = std::filesystem;
+using treeformer::DatasetConfig;
+
+namespace {
+
+// A barrier in which who waits sleeps, so that the others have the cores.
+void WaitQuietly(dist::Communicator& communicator) {
+  int32_t arrived = 1;
+  const auto request = communicator.StartAllReduceSum(View<int32_t>(&arrived, {1}), nullptr);
+  while (!request->Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
+bool MakesFiles(const DatasetConfig& config) { return !config.has_token_file(); }
+
+// Everything the files depend on: settings, and each input file with its size and time.
+std::string DescribeSource(const DatasetConfig& config) {
+  DatasetConfig settings = config;
+  settings.clear_masking();
+  settings.clear_pack();
+  std::string source = settings.DebugString();
+  std::vector<std::string> files{config.text().begin(), config.text().end()};
+  std::vector<std::string> paths;
+  if (!files.empty()) {
+    for (const datasets::InputFile& file : datasets::ListInputFiles(files)) {
+      paths.push_back(file.path);
+    }
+  }
+  if (config.has_vocabulary()) paths.push_back(config.vocabulary());
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const auto time = fs::last_write_time(path, error).time_since_epoch().count();
+    source += Sentence(path, " ", fs::file_size(path, error), " bytes, time ", time, "\n");
+  }
+  return source;
+}
+
+std::string ReadText(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void WriteText(const std::string& path, const std::string& text) {
+  datasets::OutputFile file(path);
+  file.Append(text.data(), static_cast<int64_t>(text.size()));
+  file.Commit();
+}
+
+bool AreWhole(const DataFiles& files) {
+  try {
+    const uint64_t hash = datasets::Vocabulary::Load(files.vocabulary).hash();
+    datasets::TokenFile::Open(files.training, hash);
+    datasets::TokenFile::Open(files.held_out, hash);
+    return true;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+datasets::PrepareProgress ShowBytes(Progress& progress, const std::string& what) {
+  return [&progress, what](int64_t read, int64_t total) {
+    progress.Bar(total > 0 ? static_cast<double>(read) / static_cast<double>(total) : 1,
+                 what + " " + FormatBytes(static_cast<double>(read)) + " of " +
+                     FormatBytes(static_cast<double>(total)));
+  };
+}
+
+datasets::TextSourceOptions TextOf(const DatasetConfig& config, const std::string& directory,
+                                   Progress& progress) {
+  datasets::TextSourceOptions text = datasets::MakeTextSourceOptions(config);
+  if (config.text_size() > 0) return text;
+  const datasets::StoriesConfig stories = datasets::MakeStoriesConfig(config);
+  const std::string path = directory + "/stories.txt";
+  progress.Line(Sentence("data: writing ", stories.count, " stories"));
+  datasets::WriteStories(stories, path);
+  text.inputs = {path};
+  text.document = datasets::DocumentUnit::kLine;
+  return text;
+}
+
+void MakeVocabulary(const DatasetConfig& config, const datasets::TextSourceOptions& text,
+                    const std::string& path, Progress& progress) {
+  datasets::VocabularyTrainerOptions options;
+  options.text = text;
+  options.lower_case = config.lower_case();
+  options.size = config.vocabulary_size();
+  datasets::VocabularyTrainerStatistics statistics;
+  const datasets::Vocabulary vocabulary =
+      TrainVocabulary(options, &statistics, ShowBytes(progress, "vocabulary:"));
+  vocabulary.Save(path);
+  progress.Line(Sentence("data: a vocabulary of ", vocabulary.size(), " tokens from ",
+                         FormatCount(static_cast<double>(statistics.words)), " words, ",
+                         FormatDuration(statistics.seconds)));
+}
+
+void MakeFiles(const DatasetConfig& config, const std::string& directory, const DataFiles& files,
+               Progress& progress) {
+  datasets::PrepareOptions options;
+  options.text = TextOf(config, directory, progress);
+  if (!config.has_vocabulary()) MakeVocabulary(config, options.text, files.vocabulary, progress);
+  options.lower_case = config.lower_case();
+  options.output = files.training;
+  options.held_out_output = files.held_out;
+  options.held_out_fraction = config.held_out_fraction();
+  options.held_out_min_tokens = config.sequence_length();
+  const datasets::PrepareStatistics made = datasets::Prepare(
+      datasets::Vocabulary::Load(files.vocabulary), options, ShowBytes(progress, "tokens:"));
+  progress.Line(Sentence("data: ", made.documents, " documents, ",
+                         FormatCount(static_cast<double>(made.tokens)), " tokens (",
+                         FormatCount(static_cast<double>(made.held_out_tokens)), " held out), ",
+                         FormatDuration(made.seconds)));
+}
+
+}  // namespace
+
+DataFiles RunDataFiles(const DatasetConfig& config, const std::string& run_directory) {
+  const std::string directory = run_directory + "/data/";
+  DataFiles files{directory + "vocab.txt", directory + "training.tokens",
+                  directory + "held_out.tokens"};
+  if (config.has_vocabulary()) files.vocabulary = config.vocabulary();
+  if (!MakesFiles(config)) {
+    files.training = config.token_file();
+    files.held_out = config.held_out_token_file();
+  }
+  return files;
+}
+
+DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& config,
+                         const std::string& run_directory, bool may_rebuild, Progress& progress) {
+  if (config.has_token_file() && !config.has_held_out_token_file()) {
+    throw UserError(
+        "data.held_out_token_file is missing beside data.token_file; expected a token "
+        "file for evaluation, `treeformer prepare --held_out` makes one");
+  }
+  const DataFiles files = RunDataFiles(config, run_directory);
+  if (MakesFiles(config) && communicator.rank() == 0) {
+    const std::string directory = run_directory + "/data";
+    const std::string record = directory + "/source.txt";
+    const std::string source = DescribeSource(config);
+    if (ReadText(record) != source || !AreWhole(files)) {
+      if (!may_rebuild) {
+        throw UserError(Sentence("the text of this run, or ", directory,
+                                 ", has changed since it "
+                                 "began; it can only go on with the same (",
+                                 record, " names it), or begin anew in another --run_dir"));
+      }
+      fs::remove(record);
+      MakeFiles(config, directory, files, progress);
+      WriteText(record, source);
+    }
+  }
+  WaitQuietly(communicator);
+  return files;
+}
+
+void PrepareEvaluationText(dist::Communicator& communicator, const DatasetConfig& config,
+                           const std::string& text, const std::string& vocabulary,
+                           const std::string& output, Progress& progress) {
+  if (communicator.rank() == 0) {
+    DatasetConfig evaluated = config;
+    SetText(text, evaluated);
+    datasets::PrepareOptions options;
+    options.text = datasets::MakeTextSourceOptions(evaluated);
+    options.lower_case = config.lower_case();
+    options.output = output;
+    datasets::Prepare(datasets::Vocabulary::Load(vocabulary), options,
+                      ShowBytes(progress, "tokens:"));
+  }
+  WaitQuietly(communicator);
+}
+
+void SetText(const std::string& text, DatasetConfig& config) {
+  config.clear_stories();
+  config.clear_token_file();
+  config.clear_held_out_token_file();
+  config.clear_text();
+  std::istringstream list(text);
+  for (std::string input; std::getline(list, input, ',');) config.add_text(input);
+}

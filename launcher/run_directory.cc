@@ -1,0 +1,95 @@
+#include "launcher/run_directory.h"
+
+#include <glog/logging.h>
+
+#include <filesystem>
+
+#include "datasets/output_file.h"
+#include "kernels/user_error.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void MakeDirectory(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw UserError(Sentence("--run_dir: ", path, " cannot be made: ", error.message()));
+}
+
+bool HasCheckpoints(const std::string& directory) {
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("step_") && !name.ends_with(".tmp")) return true;
+  }
+  return false;
+}
+
+void RequireSameRun(const CheckpointInfo& checkpoint, const nlohmann::json& state,
+                    const treeformer::RunConfig& config) {
+  const treeformer::RunConfig before =
+      ParseRunConfig(state.at("config"), checkpoint.path + "/manifest.json");
+  const std::string difference = Difference(before, config);
+  if (difference.empty()) return;
+  throw UserError(Sentence("the run in ", checkpoint.path, " cannot go on, ", difference,
+                           "; give the value from before, or another --run_dir for a new run"));
+}
+
+void WriteConfig(const std::string& path, const treeformer::RunConfig& config) {
+  const std::string text = PrintRunConfig(config);
+  datasets::OutputFile file(path);
+  file.Append(text.data(), static_cast<int64_t>(text.size()));
+  file.Commit();
+}
+
+// On rank 0.
+RunStart FindStart(const std::string& directory, const treeformer::RunConfig& config, bool resume) {
+  const std::string checkpoints = directory + "/checkpoints";
+  for (const char* folder : {"/checkpoints", "/data", "/log"}) MakeDirectory(directory + folder);
+  RunStart start;
+  if (HasCheckpoints(checkpoints)) {
+    if (!resume) {
+      throw UserError(Sentence("--noresume: ", checkpoints,
+                               " holds checkpoints; give another --run_dir, or remove it"));
+    }
+    start.checkpoint = FindCheckpoint(checkpoints, &start.state);
+    if (!start.checkpoint) {
+      throw UserError(Sentence(checkpoints,
+                               " holds no valid checkpoint (each is named above); "
+                               "give another --run_dir, or remove it to begin anew"));
+    }
+    RequireSameRun(*start.checkpoint, start.state, config);
+  }
+  WriteConfig(directory + "/config.textproto", config);
+  return start;
+}
+
+}  // namespace
+
+RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
+                          const treeformer::RunConfig& config, bool resume) {
+  constexpr double kNoCheckpoint = -1;
+  RunStart start;
+  double step = kNoCheckpoint;
+  if (communicator.rank() == 0) {
+    start = FindStart(directory, config, resume);
+    if (start.checkpoint) step = static_cast<double>(start.checkpoint->step);
+  }
+  step = communicator.Max(step);
+  if (communicator.rank() != 0 && step != kNoCheckpoint) {
+    const std::string path = Sentence(directory, "/checkpoints/step_", static_cast<int64_t>(step));
+    start.checkpoint = OpenCheckpoint(path, &start.state);
+  }
+  return start;
+}
+
+void LogTo(const std::string& directory, int rank) {
+  for (google::LogSeverity severity : {google::GLOG_WARNING, google::GLOG_ERROR}) {
+    google::SetLogDestination(severity, "");  // they are in the INFO file too
+  }
+  google::SetLogDestination(google::GLOG_INFO,
+                            Sentence(directory, "/log/rank_", rank, ".").c_str());
+  google::SetLogSymlink(google::GLOG_INFO, "");
+  FLAGS_minloglevel = google::GLOG_INFO;
+  FLAGS_logtostderr = false;
+}

@@ -1,0 +1,37 @@
+#include "kernels/user_error.h"
+#include "launcher/commands.h"
+#include "launcher/flag_values.h"
+#include "launcher/flags.h"
+#include "launcher/stop_signal.h"
+#include "launcher/train_run.h"
+
+namespace {
+
+int RunTrain(dist::Communicator& communicator) {
+  const treeformer::RunConfig config = ResolveRunConfig();
+  const int threads = ConfigureThreadsFromFlag(communicator);
+  const std::string directory = RunDirectoryFromFlag();
+  CatchStopSignals();
+  Progress progress(communicator.rank() == 0);
+  progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
+                         communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
+                         threads, threads == 1 ? " thread" : " threads"));
+  return RunTraining(communicator, config, directory, FLAGS_resume, progress);
+}
+
+}  // namespace
+
+Command TrainCommand() {
+  return {"train",
+          "pretrains a masked language model, with full attention and then with trees",
+          "Runs an experiment from its text to the last stage of its plan and evaluates it on "
+          "held-out text.\nAlone or under mpirun or srun; the result does not depend on the number "
+          "of ranks.  A run directory\nwith checkpoints goes on from the newest one.  SIGTERM, "
+          "SIGUSR1 or SIGUSR2 make it write a checkpoint\nand stop with status 75.\n\n"
+          "  mpirun -n 2 treeformer train                          the quick start, built-in text\n"
+          "  mpirun -n 2 treeformer train --text=DIR               the same on your own text\n"
+          "  treeformer train --config=my.textproto --set=model.layers=6 "
+          "--set=training.batch_size=64\n",
+          {"config", "set", "text", "run_dir", "resume", "threads"},
+          RunTrain};
+}

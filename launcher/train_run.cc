@@ -1,0 +1,67 @@
+#include "launcher/train_run.h"
+
+#include <chrono>
+
+#include "datasets/prefetch_loader.h"
+#include "kernels/user_error.h"
+#include "launcher/run_data.h"
+#include "launcher/run_directory.h"
+#include "launcher/trainer.h"
+
+using treeformer::RunConfig;
+
+namespace {
+
+void PrintSummary(Trainer& trainer, const std::string& directory, double seconds,
+                  Progress& progress) {
+  const Evaluation& held_out = trainer.FinalEvaluation();
+  const TrainingReport& report = trainer.report();
+  progress.Line(Sentence("\nheld-out text: loss ", FormatFixed(held_out.loss.MeanLoss(), 3),
+                         ", accuracy ", FormatFixed(100 * held_out.loss.Accuracy(), 1),
+                         " %, perplexity ", FormatFixed(held_out.Perplexity(), 1), " over ",
+                         held_out.loss.targets, " masked tokens"));
+  progress.Line("density of attention, layer by layer: " + FormatDensity(held_out.density));
+  progress.Line(Sentence(trainer.step(), " steps, ", FormatCount(report.tokens()), " tokens at ",
+                         FormatCount(report.tokens() / report.seconds()), " tokens/s; training ",
+                         FormatDuration(report.seconds()), ", all together ",
+                         FormatDuration(seconds)));
+  progress.Line(Sentence("files: ", directory,
+                         "/ (metrics.jsonl, TensorBoard events, checkpoints/step_", trainer.step(),
+                         ")"));
+  progress.Line(Sentence("next: treeformer evaluate --run_dir=", directory, " --text=YOUR_TEXT"));
+}
+
+}  // namespace
+
+int RunTraining(dist::Communicator& communicator, const RunConfig& config,
+                const std::string& directory, bool resume, Progress& progress) {
+  const auto begin = std::chrono::steady_clock::now();
+  ValidateTraining(config, communicator.size());
+  datasets::ValidateDatasetConfig(config.data());
+  const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
+  LogTo(directory, communicator.rank());
+  const DataFiles files = PrepareRunData(communicator, config.data(), directory,
+                                         /*may_rebuild=*/!start.checkpoint, progress);
+  const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
+  const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
+  const treeformer::Training& training = config.training();
+  const datasets::BatchLayout layout{training.batch_size(), communicator.rank(),
+                                     communicator.size(), training.micro_batches()};
+  datasets::PrefetchLoader train(
+      std::make_unique<datasets::TokenLoader>(files.training, vocabulary, sequences, layout,
+                                              datasets::SampleOrder::kShuffled, training.seed()),
+      training.micro_batches());
+  datasets::TokenLoader held_out(files.held_out, vocabulary, sequences, layout,
+                                 datasets::SampleOrder::kInOrder, training.seed());
+  const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
+                          &held_out,         held_out.steps()};
+
+  Context ctx = Context::Cpu();
+  if (start.checkpoint) progress.Line("going on from " + start.checkpoint->path);
+  Trainer trainer(ctx, communicator, config, data, directory, progress, start.checkpoint,
+                  start.state);
+  const int status = trainer.Run();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  if (status == 0) PrintSummary(trainer, directory, seconds.count(), progress);
+  return status;
+}

@@ -1,0 +1,14 @@
+#pragma once
+
+// One training run, from its text to the summary: run directory, data, trainer.
+
+#include <string>
+
+#include "dist/communicator.h"
+#include "launcher/progress.h"
+#include "launcher/run_config.h"
+
+// Runs `config` in `directory`, which goes on from its newest checkpoint; returns the exit status.
+// The same on every rank.  Collective.  Throws UserError.
+int RunTraining(dist::Communicator& communicator, const treeformer::RunConfig& config,
+                const std::string& directory, bool resume, Progress& progress);

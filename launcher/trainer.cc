@@ -1,0 +1,220 @@
+#include "launcher/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+
+#include "core/carry.h"
+#include "core/config.h"
+#include "dist/mpi_session.h"
+#include "kernels/adamw.h"
+#include "kernels/user_error.h"
+#include "launcher/command.h"
+#include "launcher/stop_signal.h"
+
+namespace {
+
+BootstrapPlan MakePlan(const treeformer::RunConfig& config, const TrainingData& data) {
+  const ModelConfig model = MakeModelConfig(config.model(), data.vocabulary, data.sequence_length);
+  return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
+}
+
+double ReadSquaredNorm(Context& ctx, const Buffer& sum, In x) {
+  SquaredNorm(ctx, sum, x);
+  double value = 0;
+  Copy(ctx, View<double>(&value, {1}), sum);
+  ctx.Synchronize();
+  return value;
+}
+
+// The last parameter with such a gradient, in the order of the forward pass: where the backward
+// pass met it first.
+std::string NameOfBadGradient(Context& ctx, const Parameters& parameters, const Buffer& sum) {
+  const std::vector<Parameter>& list = parameters.list();
+  for (auto parameter = list.rbegin(); parameter != list.rend(); ++parameter) {
+    const Out gradient = Parameters::Window(parameters.gradients(), *parameter);
+    if (!std::isfinite(ReadSquaredNorm(ctx, sum, gradient))) return parameter->name;
+  }
+  return "none";
+}
+
+}  // namespace
+
+Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
+                 const treeformer::RunConfig& config, const TrainingData& data,
+                 const std::string& directory, Progress& progress,
+                 const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state)
+    : ctx_(ctx),
+      communicator_(communicator),
+      config_(config),
+      training_(config.training()),
+      data_(data),
+      directory_(directory),
+      progress_(progress),
+      plan_(MakePlan(config, data)),
+      optimizer_config_(MakeOptimizerConfig(config.optimizer())),
+      optimizer_(optimizer_config_),
+      shape_(ShapeOf(data.train->Get(0))),
+      squared_norm_(ctx.device(), DType::kFloat64, {1}),
+      report_(communicator, progress, directory, checkpoint ? checkpoint->step : 0, plan_,
+              {training_.batch_size(), shape_.length, 0}) {
+  if (plan_.steps() == 0) {
+    throw UserError("bootstrap gives no steps; set full_steps, or tree_steps with attention");
+  }
+  if (checkpoint) Restore(*checkpoint, state);
+}
+
+void Trainer::Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state) {
+  if (state.at("vocabulary_hash") != data_.vocabulary_hash) {
+    throw UserError(Sentence(checkpoint.path, " was made with another vocabulary than the data"));
+  }
+  EnterStage(plan_.stages().at(state.at("stage")));
+  LoadCheckpoint(ctx_, checkpoint, model_->parameters(), /*with_moments=*/true);
+  const nlohmann::json& loader = state.at("loader");
+  data_.train->Restore(
+      {loader.at("seed"), loader.at("epoch"), loader.at("next_sample"), loader.at("step")});
+  report_.Restore(state.at("report"));
+  step_ = saved_step_ = checkpoint.step;
+}
+
+void Trainer::EnterStage(const Stage& stage) {
+  auto model = std::make_unique<MaskedLanguageModel>(ctx_, plan_.ModelOfStage(stage), shape_,
+                                                     DType::kFloat32);
+  model->parameters().Initialize(ctx_, training_.seed());
+  if (model_) CarryParameters(ctx_, model->parameters(), model_->parameters());
+  reducer_.reset();
+  model_ = std::move(model);
+  reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
+  stage_ = &stage;
+  progress_.Line(Describe(stage));
+}
+
+double Trainer::LearningRateOfStep() const {
+  if (!optimizer_config_.restart_each_stage) {
+    return LearningRate(optimizer_config_, step_, plan_.steps());
+  }
+  return LearningRate(optimizer_config_, step_ - stage_->first_step,
+                      stage_->last_step - stage_->first_step);
+}
+
+StepResult Trainer::Step() {
+  const auto begin = std::chrono::steady_clock::now();
+  const StepInfo info{.seed = training_.seed(), .step = step_, .training = true};
+  const GradientHook reduce = [this](Range range) {
+    reducer_->Ready(range.begin, range.end, ctx_.stream());
+  };
+  StepResult result;
+  result.learning_rate = LearningRateOfStep();
+  Parameters& parameters = model_->parameters();
+  parameters.ZeroGradients(ctx_);
+  for (int micro = 0; micro < training_.micro_batches(); ++micro) {
+    const datasets::Batch batch = data_.train->Get(micro);
+    const bool last = micro + 1 == training_.micro_batches();
+    model_->Forward(ctx_, batch, info);
+    result.loss += model_->ReadLoss(ctx_);
+    result.tokens += batch.CountTokens();
+    model_->Backward(ctx_, last ? reduce : GradientHook());
+  }
+  reducer_->Wait(ctx_.stream());
+  result.squared_norm = ReadSquaredNorm(ctx_, squared_norm_, parameters.gradients());
+  result.loss = SumOverRanks(communicator_, result.loss);
+  if (!result.IsFinite()) return result;
+
+  optimizer_.Step(ctx_, parameters, {0, parameters.count()}, squared_norm_.as<double>(),
+                  static_cast<double>(result.loss.targets), result.learning_rate, step_ + 1);
+  SumBalanceCounts();
+  model_->NudgeBalance(ctx_);
+  data_.train->NextStep();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+void Trainer::SumBalanceCounts() {
+  for (Out counts : model_->balance_counts()) {
+    communicator_.AllReduceSum(counts, ctx_.stream());
+  }
+}
+
+int Trainer::Run() {
+  while (step_ < plan_.steps()) {
+    const Stage& stage = plan_.StageOfStep(step_);
+    if (stage_ != &stage) EnterStage(stage);
+    const StepResult result = Step();
+    if (!result.IsFinite()) return Diverge(result);
+    ++step_;
+    report_.AddStep(result, step_, stage);
+    if (IsDue(training_.log_every())) {
+      report_.Log(ctx_, *model_, step_, stage, IsDue(training_.histogram_every()));
+    }
+    if (IsDue(training_.evaluate_every())) RunEvaluation();
+    const bool stop = StopRequested();
+    const int64_t every = training_.checkpoint_every();
+    if (stop || (every > 0 && step_ % every == 0)) WriteCheckpoint();
+    if (stop) return kCheckpointed;
+  }
+  if (stage_ == nullptr) EnterStage(plan_.stages().back());
+  if (saved_step_ != step_) WriteCheckpoint();
+  return 0;
+}
+
+bool Trainer::IsDue(int64_t every) const {
+  return step_ == stage_->last_step || (every > 0 && step_ % every == 0);
+}
+
+bool Trainer::StopRequested() {
+  const int signal = static_cast<int>(communicator_.Max(StopSignal()));
+  if (signal == 0) return false;
+  progress_.Line(Sentence(StopSignalName(signal), ": writing a checkpoint at step ", step_,
+                          " and stopping; the same command goes on from there"));
+  return true;
+}
+
+int Trainer::Diverge(const StepResult& result) {
+  if (communicator_.rank() == 0) {
+    progress_.Clear();
+    std::cerr << "treeformer: step " << step_ << ": the loss is " << result.loss.MeanLoss()
+              << " and the norm of the gradient " << result.GradientNorm()
+              << "; the first gradient that is not finite, from the back: "
+              << NameOfBadGradient(ctx_, model_->parameters(), squared_norm_)
+              << "; nothing was updated; a lower optimizer.learning_rate or a longer warm-up helps"
+              << std::endl;
+  }
+  return dist::kInternalError;
+}
+
+void Trainer::RunEvaluation() {
+  int64_t steps = data_.held_out_steps;
+  if (training_.evaluate_sequences() > 0) {
+    const int64_t batch = training_.batch_size();
+    steps = std::min(steps, (training_.evaluate_sequences() + batch - 1) / batch);
+  }
+  evaluation_ =
+      Evaluate(ctx_, communicator_, *model_, *data_.held_out, steps, training_.micro_batches());
+  report_.LogEvaluation(*evaluation_, step_, *stage_);
+}
+
+const Evaluation& Trainer::FinalEvaluation() {
+  if (!evaluation_) RunEvaluation();
+  return *evaluation_;
+}
+
+void Trainer::WriteCheckpoint() {
+  saved_step_ = step_;
+  if (communicator_.rank() != 0) return;
+  const datasets::LoaderState loader = data_.train->state();
+  const nlohmann::json state = {{"config", PrintRunConfig(config_)},
+                                {"stage", stage_->index},
+                                {"loader",
+                                 {{"seed", loader.seed},
+                                  {"epoch", loader.epoch},
+                                  {"next_sample", loader.next_sample},
+                                  {"step", loader.step}}},
+                                {"report", report_.state()},
+                                {"vocabulary_hash", data_.vocabulary_hash},
+                                {"ranks", communicator_.size()},
+                                {"version", TREEFORMER_VERSION}};
+  const std::string directory = directory_ + "/checkpoints";
+  SaveCheckpoint(ctx_, directory, step_, model_->parameters(), state);
+  PruneCheckpoints(directory, training_.keep_checkpoints());
+}

@@ -1,0 +1,89 @@
+#pragma once
+
+// Trainer: the loop.  Runs the stages of a BootstrapPlan on the ranks of a communicator:
+//
+//   each stage   a new model for its trees, initialised from the seed, then everything that fits
+//                carried over from the stage before
+//   each step    gradients of all micro-batches, summed over ranks behind the last backward pass,
+//                one update; the loss is the mean over the masked positions of the global batch
+//
+// The run directory gets metrics.jsonl, event files and checkpoints/step_N (rank 0 writes).  A run
+// that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
+// stopped; what the stopped run logged beyond the checkpoint is cut off.
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "core/bootstrap_plan.h"
+#include "core/checkpoint.h"
+#include "core/model.h"
+#include "core/optimizer.h"
+#include "datasets/loader.h"
+#include "dist/gradient_reducer.h"
+#include "launcher/evaluation.h"
+#include "launcher/progress.h"
+#include "launcher/run_config.h"
+#include "launcher/training_report.h"
+
+// What the trainer reads; the loaders are cut for this rank.
+struct TrainingData {
+  int64_t vocabulary = 0;
+  int64_t sequence_length = 0;
+  uint64_t vocabulary_hash = 0;
+  datasets::Loader* train = nullptr;
+  datasets::Loader* held_out = nullptr;
+  int64_t held_out_steps = 0;  // global batches of all held-out text
+};
+
+class Trainer {
+ public:
+  // Goes on from `checkpoint` if given; `state` is its state.  Throws UserError where
+  // configuration, data and checkpoint do not fit together.
+  Trainer(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
+          const TrainingData& data, const std::string& directory, Progress& progress,
+          const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state);
+
+  // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
+  // is not a number, before the update: dist::kInternalError, with a sentence on stderr.
+  int Run();
+
+  // Of the last evaluation, at the end of the run; evaluates when there is none.
+  const Evaluation& FinalEvaluation();
+  const TrainingReport& report() const { return report_; }
+  int64_t step() const { return step_; }
+
+ private:
+  void EnterStage(const Stage& stage);
+  void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
+  StepResult Step();
+  int Diverge(const StepResult& result);
+  double LearningRateOfStep() const;
+  void SumBalanceCounts();
+  void RunEvaluation();
+  void WriteCheckpoint();
+  bool StopRequested();
+  bool IsDue(int64_t every) const;  // after step_ updates, or at the end of the stage
+
+  Context& ctx_;
+  dist::Communicator& communicator_;
+  const treeformer::RunConfig& config_;
+  const treeformer::Training& training_;
+  const TrainingData& data_;
+  const std::string directory_;
+  Progress& progress_;
+  const BootstrapPlan plan_;
+  const OptimizerConfig optimizer_config_;
+  Optimizer optimizer_;
+  const BatchShape shape_;  // of a micro-batch
+  Buffer squared_norm_;
+
+  const Stage* stage_ = nullptr;
+  std::unique_ptr<MaskedLanguageModel> model_;
+  std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
+  int64_t step_ = 0;                              // updates done
+  int64_t saved_step_ = -1;
+  std::optional<Evaluation> evaluation_;  // at step_
+  TrainingReport report_;
+};

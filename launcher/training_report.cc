@@ -1,0 +1,138 @@
+#include "launcher/training_report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/user_error.h"
+#include "launcher/cost.h"
+#include "launcher/layer_metrics.h"
+
+using Json = nlohmann::ordered_json;
+
+double StepResult::GradientNorm() const {
+  return std::sqrt(squared_norm) / static_cast<double>(std::max<int64_t>(loss.targets, 1));
+}
+
+bool StepResult::IsFinite() const {
+  return std::isfinite(loss.loss) && std::isfinite(squared_norm);
+}
+
+std::string FormatDensity(const std::vector<double>& density) {
+  std::string text;
+  for (double value : density) {
+    text += (text.empty() ? "" : " ") +
+            (value >= 0.995 ? std::string("1") : FormatFixed(value, 2).substr(1));
+  }
+  return text;
+}
+
+TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progress,
+                               const std::string& directory, int64_t last_step,
+                               const BootstrapPlan& plan, const BatchShape& global_batch)
+    : communicator_(communicator), progress_(progress), plan_(plan), global_batch_(global_batch) {
+  if (communicator.rank() == 0) writer_ = std::make_unique<MetricsWriter>(directory, last_step);
+}
+
+nlohmann::json TrainingReport::state() const {
+  return {{"loss", interval_.loss.loss},
+          {"correct", interval_.loss.correct},
+          {"targets", interval_.loss.targets},
+          {"tokens", tokens_},
+          {"seconds", seconds_}};
+}
+
+void TrainingReport::Restore(const nlohmann::json& state) {
+  interval_.loss = {state.at("loss"), state.at("correct"), state.at("targets")};
+  tokens_ = state.at("tokens");
+  seconds_ = state.at("seconds");
+}
+
+void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage& stage) {
+  last_ = result;
+  interval_.loss += result.loss;
+  interval_.tokens += static_cast<double>(result.tokens);
+  interval_.seconds += result.seconds;
+  interval_.steps += 1;
+  seconds_ += result.seconds;
+  progress_.Bar(static_cast<double>(step) / static_cast<double>(plan_.steps()),
+                Sentence("step ", step, "/", plan_.steps(), "  stage ", stage.index, "/",
+                         plan_.stages().size() - 1, "  loss ",
+                         FormatFixed(result.loss.MeanLoss(), 3), "  ", Rates(step)));
+}
+
+// Before the first log line there is no rate yet.
+std::string TrainingReport::Rates(int64_t step) const {
+  if (seconds_per_step_ == 0) return "";
+  const double left = seconds_per_step_ * static_cast<double>(plan_.steps() - step);
+  return FormatCount(tokens_per_second_) + " tokens/s  " + FormatCount(flops_per_second_) +
+         "FLOP/s  ETA " + FormatDuration(left);
+}
+
+void TrainingReport::PrintLine(int64_t step, const std::vector<double>& density) const {
+  const std::string steps = std::to_string(plan_.steps());
+  std::string number = std::to_string(step);
+  number.insert(0, steps.size() - std::min(steps.size(), number.size()), ' ');
+  progress_.Line(Sentence("  step ", number, "/", steps, "  loss ",
+                          FormatFixed(interval_.loss.MeanLoss(), 3), "  accuracy ",
+                          FormatFixed(interval_.loss.Accuracy(), 3), "  norm ",
+                          FormatFixed(last_.GradientNorm(), 2), "  density ",
+                          FormatDensity(density), "  ", Rates(step)));
+}
+
+void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<double>& density) {
+  const double tokens = communicator_.Sum(interval_.tokens);
+  const double sequences = static_cast<double>(global_batch_.sequences);
+  const double targets = static_cast<double>(last_.loss.targets) / sequences;
+  const double flops =
+      sequences * TrainingFlops(model, static_cast<double>(global_batch_.length), targets, density);
+  tokens_ += tokens;
+  tokens_per_second_ = tokens / interval_.seconds;
+  seconds_per_step_ = interval_.seconds / static_cast<double>(interval_.steps);
+  flops_per_second_ = flops / seconds_per_step_;
+}
+
+Json TrainingReport::Record(int64_t step, const Stage& stage) const {
+  return {{"step", step},
+          {"stage", stage.index},
+          {"train",
+           {{"loss", interval_.loss.MeanLoss()},
+            {"accuracy", interval_.loss.Accuracy()},
+            {"learning_rate", last_.learning_rate},
+            {"gradient_norm", last_.GradientNorm()}}},
+          {"speed",
+           {{"tokens_per_second", tokens_per_second_},
+            {"flops_per_second", flops_per_second_},
+            {"eta_seconds", seconds_per_step_ * static_cast<double>(plan_.steps() - step)}}}};
+}
+
+void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
+                         const Stage& stage, bool histograms) {
+  const double targets = static_cast<double>(last_.loss.targets);
+  const LayerMetrics measured = MeasureLayers(ctx, communicator_, model, targets);
+  MeasureSpeed(model.config(), measured.density);
+  if (writer_) {
+    PrintLine(step, measured.density);
+    if (histograms) {
+      for (const auto& [tag, values] : measured.keys_per_leaf) writer_->AddHistogram(tag, values);
+    }
+    Json record = Record(step, stage);
+    record.update(measured.layers);
+    writer_->Write(record);
+  }
+  interval_ = {};
+}
+
+void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage) {
+  if (!writer_) return;
+  progress_.Line(Sentence(
+      "  held out at step ", step, ": loss ", FormatFixed(evaluation.loss.MeanLoss(), 3),
+      "  accuracy ", FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
+      FormatFixed(evaluation.Perplexity(), 1), "  density ", FormatDensity(evaluation.density)));
+  writer_->Write({{"step", step},
+                  {"stage", stage.index},
+                  {"held_out",
+                   {{"loss", evaluation.loss.MeanLoss()},
+                    {"accuracy", evaluation.loss.Accuracy()},
+                    {"perplexity", evaluation.Perplexity()},
+                    {"density", evaluation.density}}}});
+}

@@ -1,0 +1,72 @@
+#pragma once
+
+// What a run tells while it trains: lines, the progress bar, metrics.jsonl and event files.  Rank 0
+// writes; all ranks take part in the sums.
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/bootstrap_plan.h"
+#include "core/model.h"
+#include "dist/communicator.h"
+#include "launcher/evaluation.h"
+#include "launcher/metrics.h"
+#include "launcher/progress.h"
+
+struct StepResult {
+  LossSum loss;             // of the global batch
+  double squared_norm = 0;  // of the summed gradient
+  double learning_rate = 0;
+  int64_t tokens = 0;  // of this rank, without padding
+  double seconds = 0;
+
+  double GradientNorm() const;  // of the mean gradient
+  bool IsFinite() const;        // loss and gradient
+};
+
+class TrainingReport {
+ public:
+  // `global_batch`: of all ranks and micro-batches.  The files of `directory` go on after
+  // `last_step`; `plan` outlives this.
+  TrainingReport(dist::Communicator& communicator, Progress& progress, const std::string& directory,
+                 int64_t last_step, const BootstrapPlan& plan, const BatchShape& global_batch);
+
+  // What a checkpoint keeps so that the next log line has the loss of an undisturbed run.
+  nlohmann::json state() const;
+  void Restore(const nlohmann::json& state);
+
+  void AddStep(const StepResult& result, int64_t step, const Stage& stage);
+  // The mean loss since the last call, and the last step's trees.  Collective.
+  void Log(Context& ctx, const MaskedLanguageModel& model, int64_t step, const Stage& stage,
+           bool histograms);
+  void LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage);
+
+  // Of the training steps, over all parts of the run and all ranks.
+  double seconds() const { return seconds_; }
+  double tokens() const { return tokens_; }
+
+ private:
+  struct Interval {  // steps since the last log line
+    LossSum loss;
+    double tokens = 0, seconds = 0;
+    int64_t steps = 0;
+  };
+  void MeasureSpeed(const ModelConfig& model, const std::vector<double>& density);
+  nlohmann::ordered_json Record(int64_t step, const Stage& stage) const;
+  void PrintLine(int64_t step, const std::vector<double>& density) const;
+  std::string Rates(int64_t step) const;
+
+  dist::Communicator& communicator_;
+  Progress& progress_;
+  const BootstrapPlan& plan_;
+  const BatchShape global_batch_;
+  std::unique_ptr<MetricsWriter> writer_;  // rank 0
+  StepResult last_;
+  Interval interval_;
+  double tokens_ = 0, seconds_ = 0;
+  // Of the last whole interval.
+  double tokens_per_second_ = 0, flops_per_second_ = 0, seconds_per_step_ = 0;
+};
+
+std::string FormatDensity(const std::vector<double>& density);  // "1 1 .21 .18"

@@ -1,0 +1,59 @@
+#include "datasets/vocabulary_trainer.h"
+#include "kernels/user_error.h"
+#include "launcher/commands.h"
+#include "launcher/flag_values.h"
+#include "launcher/flags.h"
+#include "launcher/progress.h"
+
+namespace {
+
+int RunVocab(dist::Communicator& communicator) {
+  RequireFlag(FLAGS_text, "text", "a folder, glob or file");
+  RequireFlag(FLAGS_output, "output", "the vocab.txt to write");
+  if (communicator.rank() != 0) return 0;
+  datasets::VocabularyTrainerOptions options;
+  options.text = TextSourceFromFlags();
+  options.lower_case = FLAGS_lower_case;
+  options.size = FLAGS_size;
+  options.threads = FLAGS_threads;
+  Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
+  datasets::VocabularyTrainerStatistics statistics;
+  double read = 0;
+  const datasets::Vocabulary vocabulary =
+      TrainVocabulary(options, &statistics, [&](int64_t done, int64_t total) {
+        read = static_cast<double>(done);
+        progress.Bar(read / static_cast<double>(total),
+                     FormatBytes(read) + " of " + FormatBytes(static_cast<double>(total)));
+      });
+  vocabulary.Save(FLAGS_output);
+  progress.Line(Sentence(
+      FLAGS_output, ": ", vocabulary.size(), " tokens, ", statistics.characters,
+      " of them characters, from ", FormatCount(static_cast<double>(statistics.words)), " words (",
+      statistics.distinct_words, " different); ", FormatFixed(read / 1e6 / statistics.seconds, 1),
+      " MB/s, ", FormatDuration(statistics.seconds)));
+  const int64_t lost = statistics.left_out_words + statistics.forgotten_words;
+  if (lost > 0) {
+    progress.Line(Sentence(lost,
+                           " words were left out: rare characters, over 100 characters, or "
+                           "rare among too many different ones"));
+  }
+  if (vocabulary.size() < FLAGS_size) {
+    progress.Line(Sentence("the text gives no more than these of --size=", FLAGS_size));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command VocabCommand() {
+  return {"vocab",
+          "trains a WordPiece vocabulary on text",
+          "Reads .txt and .jsonl files, each also .zst, and writes a vocab.txt in the form of "
+          "Hugging Face BERT:\nthe special tokens, the characters, and the pieces that merge most "
+          "often.  The result does not depend\non the number of threads.\n\n"
+          "  treeformer vocab --text=books --size=8000 --output=vocab.txt\n"
+          "  treeformer vocab --text='crawl/*.jsonl.zst' --json_field=body --output=vocab.txt\n",
+          {"text", "output", "size", "lower_case", "document", "json_field", "replace_invalid_utf8",
+           "threads"},
+          RunVocab};
+}

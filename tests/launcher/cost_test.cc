@@ -1,0 +1,79 @@
+#include "launcher/cost.h"
+
+#include <gtest/gtest.h>
+
+#include "core/model.h"
+
+namespace {
+
+ModelConfig Model() {
+  ModelConfig model;
+  model.layers = 4;
+  model.width = 32;
+  model.heads = 4;
+  model.feed_forward = 128;
+  model.vocabulary = 100;
+  model.max_positions = 64;
+  model.attention.resize(4);
+  model.attention[1].kind = AttentionKind::kTf;
+  model.attention[1].shape = TreeShape::Binary(3);
+  model.attention[2].kind = AttentionKind::kTf;
+  model.attention[2].shape = TreeShape::Kary({3, 2});
+  model.attention[3].kind = AttentionKind::kTc;
+  model.attention[3].shape = TreeShape::Binary(2);
+  model.attention[3].tree.gradient = TreeGradient::kDense;
+  return model;
+}
+
+TEST(Cost, ParametersAreThoseTheModelDeclares) {
+  Context ctx = Context::Cpu();
+  ModelConfig model = Model();
+  for (bool folded : {false, true}) {
+    model.attention[3].tree.fold_projections = folded;
+    for (bool pre_norm : {false, true}) {
+      model.pre_norm = pre_norm;
+      const MaskedLanguageModel made(ctx, model, {2, 64, 20}, DType::kFloat32);
+      EXPECT_EQ(CountParameters(model), made.parameters().CountScalars());
+    }
+  }
+}
+
+TEST(Cost, ActivationsAreWithinATenthOfWhatTheModelAllocates) {
+  Context ctx = Context::Cpu();
+  ModelConfig model = Model();
+  model.width = 128;
+  model.feed_forward = 512;
+  const BatchShape shape{4, 64, 40};
+  const MaskedLanguageModel made(ctx, model, shape, DType::kFloat32);
+  const double allocated = static_cast<double>(made.ActivationBytes());
+  EXPECT_NEAR(CountMemory(model, shape).activations, allocated, allocated / 10);
+}
+
+TEST(Cost, AttentionIsQuadraticInFullAndLinearInTc) {
+  const ModelConfig model = Model();
+  EXPECT_EQ(AttentionFlops(model, 0, 200, 1), 4 * AttentionFlops(model, 0, 100, 1));
+  EXPECT_EQ(AttentionFlops(model, 0, 100, 1), 4.0 * 100 * 100 * 32);
+  // Routing: two sides, 2 e FLOP for each of 3 planes in each of H heads.
+  EXPECT_EQ(AttentionFlops(model, 1, 100, 0.125), 4.0 * 100 * 100 * 32 / 8 + 4.0 * 100 * 32 * 3);
+  const double nodes = 2.0 * 32 * 7;
+  EXPECT_EQ(AttentionFlops(model, 3, 200, 0) - nodes,
+            2 * (AttentionFlops(model, 3, 100, 0) - nodes));
+}
+
+TEST(Cost, IdealDensityIsOneLeafsShare) {
+  const ModelConfig model = Model();
+  EXPECT_EQ(IdealDensity(model.attention[0]), 1);
+  EXPECT_EQ(IdealDensity(model.attention[1]), 1.0 / 8);
+  EXPECT_EQ(IdealDensity(model.attention[2]), 1.0 / 6);
+}
+
+TEST(Cost, TrainingIsThreeTimesTheForwardPassOfTheMatrices) {
+  ModelConfig model = Model();
+  model.attention.assign(4, {});
+  const double n = 64, targets = 10, d = 32;
+  const double matrices = 4 * 2 * n * (4 * d * d + 2 * d * 128) + 2 * targets * d * (d + 100);
+  EXPECT_DOUBLE_EQ(TrainingFlops(model, n, targets, {1, 1, 1, 1}),
+                   3 * matrices + 3.5 * 4 * 4 * n * n * d);
+}
+
+}  // namespace

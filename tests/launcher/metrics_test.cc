@@ -1,0 +1,53 @@
+#include "launcher/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/datasets/temporary_folder.h"
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Record(int64_t step, double loss) { return {{"step", step}, {"train", {{"loss", loss}}}}; }
+
+TEST(Metrics, ARecordIsALineAndItsNumbersAreScalars) {
+  TemporaryFolder folder;
+  MetricsWriter(folder.path(), 0).Write(Record(5, 0.25));
+  EXPECT_EQ(folder.Read("metrics.jsonl"), "{\"step\":5,\"train\":{\"loss\":0.25}}\n");
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path().extension() == ".jsonl") continue;
+    const auto events = ReadEvents(entry.path());
+    ASSERT_EQ(events.size(), 2u);
+    EXPECT_EQ(events[1].summary().value_size(), 1);
+    EXPECT_EQ(events[1].summary().value(0).tag(), "train/loss");
+  }
+}
+
+TEST(Metrics, ARunThatGoesOnDropsWhatWasLoggedBeyondItsCheckpoint) {
+  TemporaryFolder folder;
+  {
+    MetricsWriter writer(folder.path(), 0);
+    for (int step : {1, 2, 3, 4}) writer.Write(Record(step, step));
+  }
+  // Killed in the middle of a line.
+  folder.Write("metrics.jsonl", folder.Read("metrics.jsonl") + "{\"step\":5,\"tr");
+  MetricsWriter(folder.path(), 2).Write(Record(3, 30));
+  EXPECT_EQ(folder.Read("metrics.jsonl"),
+            "{\"step\":1,\"train\":{\"loss\":1.0}}\n{\"step\":2,\"train\":{\"loss\":2.0}}\n"
+            "{\"step\":3,\"train\":{\"loss\":30.0}}\n");
+}
+
+TEST(Metrics, ARunFromTheBeginningDropsEverything) {
+  TemporaryFolder folder;
+  MetricsWriter(folder.path(), 0).Write(Record(1, 1));
+  MetricsWriter(folder.path(), 0).Write(Record(1, 2));
+  EXPECT_EQ(folder.Read("metrics.jsonl"), "{\"step\":1,\"train\":{\"loss\":2.0}}\n");
+}
+
+TEST(Metrics, AFolderThatDoesNotExistIsRefused) {
+  EXPECT_REFUSED(MetricsWriter("/nowhere", 0), "/nowhere");
+}
+
+}  // namespace

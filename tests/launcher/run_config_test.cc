@@ -1,0 +1,100 @@
+#include "launcher/run_config.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/datasets/temporary_folder.h"
+
+using treeformer::RunConfig;
+
+namespace {
+
+RunConfig With(const std::string& assignments) {
+  RunConfig config;
+  ApplyOverrides(assignments, config);
+  return config;
+}
+
+TEST(RunConfig, AnUnknownFieldIsRefusedWithFileLineAndColumn) {
+  EXPECT_REFUSED(ParseRunConfig("model {\n  layers: 4\n  widht: 8\n}\n", "a.textproto"),
+                 "a.textproto:3:8: Message type \"treeformer.Model\" has no field named \"widht\"");
+  EXPECT_REFUSED(ParseRunConfig("model {\n  layers: many\n}\n", "a.textproto"), "a.textproto:2:");
+  EXPECT_REFUSED(ParseRunConfig("model {\n", "a.textproto"), "a.textproto:2:");
+  EXPECT_REFUSED(ParseRunConfig("model { layers: 1 layers: 2 }", "a"), "a:1:");
+}
+
+TEST(RunConfig, AFileThatCannotBeReadIsRefused) {
+  EXPECT_REFUSED(ReadRunConfig("/nowhere/a.textproto"), "/nowhere/a.textproto");
+}
+
+TEST(RunConfig, OverridesSetFieldsOfEveryKind) {
+  const RunConfig config = With(
+      "model.layers=6,optimizer.learning_rate=2e-3\nbootstrap.attention.kind=TC,"
+      "bootstrap.attention.branching=100,10,model.causal=true");
+  EXPECT_EQ(config.model().layers(), 6);
+  EXPECT_EQ(config.optimizer().learning_rate(), 2e-3);
+  EXPECT_EQ(config.bootstrap().attention().kind(), treeformer::TreeAttention::TC);
+  ASSERT_EQ(config.bootstrap().attention().branching_size(), 2);
+  EXPECT_EQ(config.bootstrap().attention().branching(1), 10);
+  EXPECT_TRUE(config.model().causal());
+}
+
+TEST(RunConfig, AnOverrideReplacesAndAnEmptyOneClears) {
+  RunConfig config = With("bootstrap.attention.branching=4,4,model.layers=2");
+  ApplyOverrides("bootstrap.attention.branching=8,model.layers=3", config);
+  ASSERT_EQ(config.bootstrap().attention().branching_size(), 1);
+  EXPECT_EQ(config.bootstrap().attention().branching(0), 8);
+  EXPECT_EQ(config.model().layers(), 3);
+  ApplyOverrides("bootstrap.attention=", config);
+  EXPECT_FALSE(config.bootstrap().has_attention());
+}
+
+TEST(RunConfig, AWrongOverrideIsRefusedWithTheNearestField) {
+  EXPECT_REFUSED(With("model.layer=2"), "Model has no field 'layer' (did you mean layers?)");
+  EXPECT_REFUSED(With("modle.layers=2"), "RunConfig has no field 'modle' (did you mean model?)");
+  EXPECT_REFUSED(With("model.layers=two"), "--set=model.layers=two: 'two' is not a value");
+  EXPECT_REFUSED(With("model.layers="), "is not a value");
+  EXPECT_REFUSED(With("bootstrap.attention.kind=TX"), "'TX' is not a value");
+  EXPECT_REFUSED(With("model.layers.x=2"), "layers has no fields of its own");
+  EXPECT_REFUSED(With("model=2"), "is a group of fields");
+  EXPECT_REFUSED(With("layers"), "expected field.path=value");
+  // A value cannot smuggle another field in.
+  EXPECT_REFUSED(With("model.layers=2 width: 4"), "is not a value");
+}
+
+TEST(RunConfig, TrainingIsValidatedWithFieldValueAndWhatIsAllowed) {
+  ValidateTraining(With("training.batch_size=24,training.micro_batches=3"), /*ranks=*/4);
+  EXPECT_REFUSED(ValidateTraining(With("training.batch_size=20,training.micro_batches=3"), 4),
+                 "training.batch_size is 20; allowed: multiples of 12 (4 ranks x 3 micro_batches)");
+  EXPECT_REFUSED(ValidateTraining(With("training.log_every=0"), 1), "training.log_every is 0");
+  EXPECT_REFUSED(ValidateTraining(With("training.keep_checkpoints=0"), 1), "keep_checkpoints");
+}
+
+TEST(RunConfig, OnlyFieldsThatChangeTheResultAreADifference) {
+  const RunConfig before = With("model.layers=4,training.seed=1");
+  EXPECT_EQ(Difference(before, With("model.layers=4,training.log_every=7,training.seed=1,"
+                                    "training.checkpoint_every=3")),
+            "");
+  // A default is the same written out or not.
+  EXPECT_EQ(Difference(before, With("model.layers=4")), "");
+  EXPECT_NE(Difference(before, With("model.layers=6")).find("model.layers"), std::string::npos);
+  EXPECT_NE(Difference(before, With("model.layers=4,training.seed=2")).find("training.seed"),
+            std::string::npos);
+  EXPECT_NE(Difference(before, With("model.layers=4,bootstrap.full_steps=2")), "");
+}
+
+TEST(RunConfig, PrintingAndParsingGiveTheSame) {
+  const RunConfig config = With("optimizer.learning_rate=0.1,bootstrap.attention.branching=3,2");
+  EXPECT_EQ(Difference(config, ParseRunConfig(PrintRunConfig(config), "printed")), "");
+}
+
+TEST(Experiments, ShippedOnesAreFoundByNameAndParse) {
+  for (const char* name : {"quick_start", "bert_base_tf", "bert_base_tc"}) {
+    const RunConfig config = ReadRunConfig(FindExperiment(name));
+    EXPECT_TRUE(config.has_bootstrap()) << name;
+    ValidateTraining(config, /*ranks=*/2);
+  }
+  EXPECT_REFUSED(FindExperiment("quick_strat"),
+                 "neither a file nor a shipped experiment (did you mean quick_start?)");
+}
+
+}  // namespace

@@ -1,0 +1,119 @@
+// The program itself: stopped by signals, started again.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "tests/launcher/small_run.h"
+
+extern char** environ;
+
+namespace {
+
+constexpr const char* kSteps = "bootstrap.full_steps=20,bootstrap.tree_steps=40";
+
+class SignalTest : public testing::Test {
+ protected:
+  SignalTest() { folder_.Write("run.textproto", kSmallRun); }
+
+  pid_t Start(const std::string& run, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {TREEFORMER, "train",
+                                      "--config=" + folder_.File("run.textproto"), "--threads=1",
+                                      "--run_dir=" + folder_.File(run)};
+    words.insert(words.end(), more.begin(), more.end());
+    return Spawn(words);
+  }
+  pid_t Spawn(std::vector<std::string> words) {
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    for (int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+      posix_spawn_file_actions_addopen(&actions, fd, folder_.File("output").c_str(),
+                                       O_WRONLY | O_CREAT | O_APPEND, 0644);
+    }
+    pid_t pid = -1;
+    EXPECT_EQ(posix_spawn(&pid, TREEFORMER, &actions, nullptr, arguments.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return pid;
+  }
+  static int Status(pid_t pid) {  // 1000 + the signal that ended it, or the exit status
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+  std::vector<nlohmann::json> Metrics(const std::string& run) {
+    return ParseMetrics(folder_.Read(run + "/metrics.jsonl"));
+  }
+  // Until the run has logged something of `stage`.
+  void WaitForStage(const std::string& run, int stage) {
+    for (int i = 0; i < 6000; ++i) {
+      const auto records = Metrics(run);
+      if (!records.empty() && records.back().at("stage") >= stage) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    FAIL() << "no stage " << stage << ": " << folder_.Read("output");
+  }
+  std::vector<nlohmann::json> Undisturbed() {
+    EXPECT_EQ(Status(Start("undisturbed", {"--set", kSteps})), 0) << folder_.Read("output");
+    return Metrics("undisturbed");
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(SignalTest, KilledInStageTwoAndStartedAgainTheMetricsAreThoseOfAnUndisturbedRun) {
+  const pid_t pid = Start("run", {"--set", kSteps});
+  WaitForStage("run", 2);
+  kill(pid, SIGKILL);
+  EXPECT_EQ(Status(pid), 1000 + SIGKILL);
+  EXPECT_EQ(Status(Start("run", {"--set", kSteps})), 0) << folder_.Read("output");
+  EXPECT_NE(folder_.Read("output").find("going on from"), std::string::npos);
+  EXPECT_EQ(Metrics("run"), Undisturbed());
+}
+
+TEST_F(SignalTest, StopSignalsLeaveACheckpointAndStatus75AndTheRunGoesOn) {
+  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2}) {
+    const std::string run = "run_" + std::to_string(signal);
+    const std::string never = std::string(kSteps) + ",training.checkpoint_every=0";
+    const pid_t pid = Start(run, {"--set", never});
+    WaitForStage(run, 1);
+    kill(pid, signal);
+    EXPECT_EQ(Status(pid), 75) << folder_.Read("output");
+    EXPECT_FALSE(std::filesystem::is_empty(folder_.File(run + "/checkpoints")));
+    if (signal != SIGTERM) continue;
+    EXPECT_EQ(Status(Start(run, {"--set", never})), 0) << folder_.Read("output");
+    EXPECT_EQ(Metrics(run), Undisturbed());
+  }
+}
+
+TEST_F(SignalTest, BadInputGivesOneSentenceAndStatusTwo) {
+  EXPECT_EQ(Status(Start("run", {"--set=model.widht=3"})), 2);
+  EXPECT_EQ(folder_.Read("output"),
+            "treeformer: --set=model.widht: Model has no field 'widht' (did you mean width?)\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("run")));
+  EXPECT_EQ(Status(Start("run", {"--treads=1"})), 2);
+  EXPECT_EQ(Status(Start("run", {"--set=training.batch_size=0"})), 2);
+  EXPECT_EQ(Status(Spawn({TREEFORMER, "frobnicate"})), 2);
+  EXPECT_EQ(Status(Spawn({TREEFORMER, "plan", "--config=bert_base_tc"})), 0);
+}
+
+TEST_F(SignalTest, AnEvaluationRepeatsTheLastOneOfTheRun) {
+  ASSERT_EQ(Status(Start("run", {"--set=training.evaluate_sequences=0"})), 0);
+  std::filesystem::remove(folder_.File("output"));
+  EXPECT_EQ(Status(Spawn({TREEFORMER, "evaluate", "--run_dir=" + folder_.File("run")})), 0);
+  const double loss = Metrics("run").back().at("held_out").at("loss");
+  const std::string output = folder_.Read("output");
+  EXPECT_NE(output.find("loss " + FormatFixed(loss, 4)), std::string::npos) << output << loss;
+}
+
+}  // namespace
