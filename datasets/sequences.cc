@@ -6,26 +6,31 @@
 
 namespace datasets {
 
-Sequences::Sequences(const TokenFile& file, const Vocabulary& vocabulary, int64_t length, bool pack)
-    : file_(file),
+Sequences::Sequences(std::span<const TokenFile> files, const Vocabulary& vocabulary, int64_t length,
+                     bool pack)
+    : files_(files),
       length_(length),
       piece_tokens_(length - 2),
       cls_(vocabulary.cls()),
       sep_(vocabulary.sep()),
+      first_document_(1, 0),
       first_piece_(1, 0) {
   CHECK_GE(length, 3);
-  const std::span<const int64_t> offsets = file.offsets();
-  first_piece_.reserve(offsets.size());
-  for (int64_t i = 0; i < file.documents(); ++i) {
-    const int64_t tokens = offsets[i + 1] - offsets[i];
+  for (const TokenFile& file : files) {
+    first_document_.push_back(first_document_.back() + file.documents());
+  }
+  const int64_t documents = first_document_.back();
+  first_piece_.reserve(documents + 1);
+  for (int64_t i = 0; i < documents; ++i) {
+    const int64_t tokens = Document(i).size();
     first_piece_.push_back(pieces() + (tokens + piece_tokens_ - 1) / piece_tokens_);
   }
   samples_ = pieces();
   if (!pack) return;
 
   int64_t piece = 0, used = length_;  // of the open sample; the first piece opens one
-  for (int64_t i = 0; i < file.documents(); ++i) {
-    int64_t left = offsets[i + 1] - offsets[i];
+  for (int64_t i = 0; i < documents; ++i) {
+    int64_t left = Document(i).size();
     for (; left > 0; left -= piece_tokens_, ++piece) {
       const int64_t tokens = std::min(left, piece_tokens_) + 2;
       if (used + tokens > length_) {
@@ -39,10 +44,16 @@ Sequences::Sequences(const TokenFile& file, const Vocabulary& vocabulary, int64_
   packed_begin_.push_back(pieces());
 }
 
+std::span<const int32_t> Sequences::Document(int64_t i) const {
+  const auto after = std::upper_bound(first_document_.begin(), first_document_.end(), i);
+  const int64_t file = after - first_document_.begin() - 1;
+  return files_[file].Document(i - first_document_[file]);
+}
+
 std::span<const int32_t> Sequences::Piece(int64_t i) const {
   const auto after = std::upper_bound(first_piece_.begin(), first_piece_.end(), i);
   const int64_t document = after - first_piece_.begin() - 1;
-  const std::span<const int32_t> tokens = file_.Document(document);
+  const std::span<const int32_t> tokens = Document(document);
   const size_t begin = (i - first_piece_[document]) * piece_tokens_;
   return tokens.subspan(begin, std::min<size_t>(piece_tokens_, tokens.size() - begin));
 }

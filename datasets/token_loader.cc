@@ -8,6 +8,16 @@
 #include "kernels/user_error.h"
 
 namespace datasets {
+namespace {
+
+std::vector<TokenFile> OpenAll(const std::vector<std::string>& paths,
+                               const Vocabulary& vocabulary) {
+  std::vector<TokenFile> files;
+  for (const std::string& path : paths) files.push_back(TokenFile::Open(path, vocabulary.hash()));
+  return files;
+}
+
+}  // namespace
 
 int64_t BatchLayout::MicroBatchSize() const {
   const int64_t parts = int64_t{ranks} * micro_batches;
@@ -22,15 +32,25 @@ int64_t BatchLayout::MicroBatchSize() const {
 TokenLoader::TokenLoader(const std::string& path, const Vocabulary& vocabulary,
                          const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
                          uint64_t seed)
-    : file_(TokenFile::Open(path, vocabulary.hash())),
-      sequences_(file_, vocabulary, config.length, config.pack),
+    : TokenLoader(std::vector<std::string>{path}, vocabulary, config, layout, order, seed) {}
+
+TokenLoader::TokenLoader(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
+                         const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
+                         uint64_t seed)
+    : files_(OpenAll(paths, vocabulary)),
+      sequences_(files_, vocabulary, config.length, config.pack),
       masker_(vocabulary, config.masking),
       pad_(vocabulary.pad()),
       layout_(layout),
       micro_batch_size_(layout.MicroBatchSize()),
       order_(order),
       state_{.seed = seed} {
-  if (samples() == 0) throw UserError(Sentence("token file ", path, " holds no document"));
+  CHECK(!paths.empty());
+  if (samples() == 0) {
+    throw UserError(Sentence("token file ", paths[0],
+                             paths.size() > 1 ? " and those beside it" : "",
+                             " holds no document, expected at least one"));
+  }
 }
 
 int64_t TokenLoader::steps() const {

@@ -1,6 +1,6 @@
 #pragma once
 
-// TokenLoader: batches of a token file (datasets/loader.h).
+// TokenLoader: batches of one or several token files (datasets/loader.h).
 //
 //   kShuffled  training: epochs of all samples, each in its own random order; the stream of samples
 //              runs on over the end of an epoch, nothing is dropped; masks differ by epoch
@@ -8,6 +8,7 @@
 //              filled up with empty sequences; steps() steps
 
 #include <string>
+#include <vector>
 
 #include "datasets/loader.h"
 #include "datasets/masking.h"
@@ -30,7 +31,10 @@ struct BatchLayout {
 
 class TokenLoader : public Loader {
  public:
-  // Throws UserError when the file was made with another vocabulary or holds no document.
+  // Throws UserError when a file was made with another vocabulary or none holds a document.
+  TokenLoader(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
+              const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
+              uint64_t seed);
   TokenLoader(const std::string& path, const Vocabulary& vocabulary, const SequenceConfig& config,
               const BatchLayout& layout, SampleOrder order, uint64_t seed);
 
@@ -45,7 +49,7 @@ class TokenLoader : public Loader {
  private:
   void WriteSample(int64_t place, int64_t row, Batch* batch) const;
 
-  const TokenFile file_;
+  const std::vector<TokenFile> files_;
   const Sequences sequences_;
   const Masker masker_;
   const int32_t pad_;

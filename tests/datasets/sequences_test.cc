@@ -23,7 +23,7 @@ class SequencesTest : public testing::Test {
   void Make(const Documents& documents, bool pack) {
     WriteTokenFile(folder_.File("tokens"), vocabulary_, documents);
     file_.emplace(TokenFile::Open(folder_.File("tokens")));
-    sequences_.emplace(*file_, vocabulary_, kLength, pack);
+    sequences_.emplace(std::span(&*file_, 1), vocabulary_, kLength, pack);
   }
   Row Read(int64_t i) const {
     Row row{std::vector<int32_t>(kLength, 0), std::vector<int32_t>(kLength, 0),

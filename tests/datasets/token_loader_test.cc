@@ -217,6 +217,27 @@ TEST_F(TokenLoaderTest, EvaluationSeesEverySampleOnceInOrderWithFixedMasks) {
   EXPECT_EQ(first[2].tokens.back(), vocabulary_.pad());
 }
 
+TEST_F(TokenLoaderTest, SeveralFilesAreReadLikeOneThatHoldsThemAll) {
+  const Documents all = DistinctTokens({8, 24, 3, 30, 16, 1, 50});
+  const auto write = [&](const std::string& name, int begin, int end) {
+    return WriteTokenFile(folder_.File(name), vocabulary_,
+                          {all.begin() + begin, all.begin() + end});
+  };
+  const std::string one = write("one", 0, 7);
+  const std::vector<std::string> parts{write("a", 0, 3), write("b", 3, 3), write("c", 3, 4),
+                                       write("d", 4, 7)};
+  for (const bool pack : {false, true}) {
+    config_.pack = pack;
+    const BatchLayout layout{.batch_size = kBatch};
+    TokenLoader whole(one, vocabulary_, config_, layout, SampleOrder::kShuffled, kSeed);
+    TokenLoader joined(parts, vocabulary_, config_, layout, SampleOrder::kShuffled, kSeed);
+    ASSERT_EQ(joined.samples(), whole.samples());
+    for (int step = 0; step < 5; ++step, whole.NextStep(), joined.NextStep()) {
+      EXPECT_TRUE(SameBatch(joined.Get(0), whole.Get(0)));
+    }
+  }
+}
+
 TEST_F(TokenLoaderTest, RefusesWhatCannotBeLoaded) {
   const BatchLayout layout{.batch_size = kBatch};
   EXPECT_REFUSED(Make({kBatch, 0, 5, 1}), "training.batch_size is 12");
