@@ -140,6 +140,18 @@ void Assign(const std::string& assignment, RunConfig& config) {
   }
 }
 
+// Of MessageDifferencer's "modified: model.layers: 4 -> 6", or "added: " or "deleted: " a field.
+std::string DescribeDifference(const std::string& line) {
+  const size_t path = line.find(": ") + 2;
+  const size_t value = line.find(": ", path);
+  const std::string field = line.substr(path, value - path);
+  const std::string values = line.substr(value + 2);
+  const size_t arrow = values.find(" -> ");
+  if (line.starts_with("added")) return field + " is " + values + " and was not given before";
+  if (line.starts_with("deleted")) return field + " was " + values + " and is not given now";
+  return field + " was " + values.substr(0, arrow) + " and is " + values.substr(arrow + 4);
+}
+
 template <typename T>
 void Require(bool good, const char* field, const T& value, const std::string& allowed) {
   if (!good) throw UserError(Sentence("training.", field, " is ", value, "; allowed: ", allowed));
@@ -201,7 +213,7 @@ std::string Difference(const RunConfig& before, const RunConfig& now) {
   std::string differences;
   differencer.ReportDifferencesToString(&differences);
   if (differencer.Compare(before, now)) return "";
-  return Split(differences, "\n").front();
+  return DescribeDifference(Split(differences, "\n").front());
 }
 
 std::string PrintRunConfig(const RunConfig& config) {

@@ -23,7 +23,7 @@ void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& confi
 // naming field, value and what is allowed.  (model, bootstrap, optimizer: core/config.h.)
 void ValidateTraining(const treeformer::RunConfig& config, int ranks);
 
-// The first field that changes the result and differs, as a sentence "model.layers is 6 (was 4)";
+// The first field that changes the result and differs, as a sentence "model.layers was 4 and is 6";
 // empty when a run under `before` may go on under `now`.
 std::string Difference(const treeformer::RunConfig& before, const treeformer::RunConfig& now);
 

@@ -1,7 +1,11 @@
 #include "launcher/run_directory.h"
 
+#include <fcntl.h>
 #include <glog/logging.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "datasets/output_file.h"
@@ -47,6 +51,7 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
   const std::string checkpoints = directory + "/checkpoints";
   for (const char* folder : {"/checkpoints", "/data", "/log"}) MakeDirectory(directory + folder);
   RunStart start;
+  start.lock = std::make_unique<RunLock>(directory + "/lock");
   if (HasCheckpoints(checkpoints)) {
     if (!resume) {
       throw UserError(Sentence("--noresume: ", checkpoints,
@@ -65,6 +70,17 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
 }
 
 }  // namespace
+
+// A file system without locks lets the run go on without.
+RunLock::RunLock(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CREAT, 0644)) {
+  if (fd_ < 0 || flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  close(fd_);
+  throw UserError(Sentence(path, " is held by another process that trains in this --run_dir"));
+}
+
+RunLock::~RunLock() {
+  if (fd_ >= 0) close(fd_);
+}
 
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
                           const treeformer::RunConfig& config, bool resume) {

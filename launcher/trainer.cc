@@ -139,7 +139,11 @@ void Trainer::SumBalanceCounts() {
 int Trainer::Run() {
   while (step_ < plan_.steps()) {
     const Stage& stage = plan_.StageOfStep(step_);
+    const bool begins = model_ == nullptr;
     if (stage_ != &stage) EnterStage(stage);
+    if (begins && training_.has_start_from()) {
+      LoadWeights(ctx_, training_.start_from(), model_->parameters());
+    }
     const StepResult result = Step();
     if (!result.IsFinite()) return Diverge(result);
     ++step_;

@@ -54,29 +54,28 @@ void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage
   interval_.seconds += result.seconds;
   interval_.steps += 1;
   seconds_ += result.seconds;
-  progress_.Bar(static_cast<double>(step) / static_cast<double>(plan_.steps()),
-                Sentence("step ", step, "/", plan_.steps(), "  stage ", stage.index, "/",
-                         plan_.stages().size() - 1, "  loss ",
-                         FormatFixed(result.loss.MeanLoss(), 3), "  ", Rates(step)));
+  const std::string eta = seconds_per_step_ > 0 ? "  ETA " + FormatDuration(SecondsLeft(step)) : "";
+  progress_.Bar(
+      static_cast<double>(step) / static_cast<double>(plan_.steps()),
+      Sentence("step ", step, "/", plan_.steps(), eta, "  loss ",
+               FormatFixed(result.loss.MeanLoss(), 3), "  stage ", stage.index, "/",
+               plan_.stages().size() - 1, "  ", FormatCount(tokens_per_second_), " tokens/s"));
 }
 
-// Before the first log line there is no rate yet.
-std::string TrainingReport::Rates(int64_t step) const {
-  if (seconds_per_step_ == 0) return "";
-  const double left = seconds_per_step_ * static_cast<double>(plan_.steps() - step);
-  return FormatCount(tokens_per_second_) + " tokens/s  " + FormatCount(flops_per_second_) +
-         "FLOP/s  ETA " + FormatDuration(left);
+double TrainingReport::SecondsLeft(int64_t step) const {
+  return seconds_per_step_ * static_cast<double>(plan_.steps() - step);
 }
 
 void TrainingReport::PrintLine(int64_t step, const std::vector<double>& density) const {
   const std::string steps = std::to_string(plan_.steps());
   std::string number = std::to_string(step);
   number.insert(0, steps.size() - std::min(steps.size(), number.size()), ' ');
-  progress_.Line(Sentence("  step ", number, "/", steps, "  loss ",
-                          FormatFixed(interval_.loss.MeanLoss(), 3), "  accuracy ",
-                          FormatFixed(interval_.loss.Accuracy(), 3), "  norm ",
-                          FormatFixed(last_.GradientNorm(), 2), "  density ",
-                          FormatDensity(density), "  ", Rates(step)));
+  progress_.Line(
+      Sentence("  step ", number, "/", steps, "  loss ", FormatFixed(interval_.loss.MeanLoss(), 3),
+               "  accuracy ", FormatFixed(interval_.loss.Accuracy(), 3), "  norm ",
+               FormatFixed(last_.GradientNorm(), 2), "  density ", FormatDensity(density), "  ",
+               FormatCount(tokens_per_second_), " tokens/s  ", FormatCount(flops_per_second_),
+               "FLOP/s  ETA ", FormatDuration(SecondsLeft(step))));
 }
 
 void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<double>& density) {
@@ -102,7 +101,7 @@ Json TrainingReport::Record(int64_t step, const Stage& stage) const {
           {"speed",
            {{"tokens_per_second", tokens_per_second_},
             {"flops_per_second", flops_per_second_},
-            {"eta_seconds", seconds_per_step_ * static_cast<double>(plan_.steps() - step)}}}};
+            {"eta_seconds", SecondsLeft(step)}}}};
 }
 
 void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,

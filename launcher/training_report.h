@@ -55,7 +55,7 @@ class TrainingReport {
   void MeasureSpeed(const ModelConfig& model, const std::vector<double>& density);
   nlohmann::ordered_json Record(int64_t step, const Stage& stage) const;
   void PrintLine(int64_t step, const std::vector<double>& density) const;
-  std::string Rates(int64_t step) const;
+  double SecondsLeft(int64_t step) const;
 
   dist::Communicator& communicator_;
   Progress& progress_;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "launcher/run_directory.h"
 #include "tests/launcher/small_run.h"
 
 namespace fs = std::filesystem;
@@ -145,6 +146,27 @@ TEST_F(TrainerTest, RanksAndMicroBatchesChangeTheLossOnlyByTheOrderOfSums) {
       }
     }
   }
+}
+
+TEST_F(TrainerTest, ARunMayStartFromAnotherRunsWeights) {
+  TemporaryFolder folder;
+  const std::string from = undisturbed_->File("checkpoints/step_18");
+  ASSERT_EQ(
+      Train(SmallRun("bootstrap.attention=,bootstrap.tree_steps=0,bootstrap.full_steps=1,"
+                     "training.log_every=1,optimizer.learning_rate=1e-9,training.start_from=" +
+                     from),
+            folder.path()),
+      0);
+  const double untrained = MetricsOf(*undisturbed_).front()["train"]["loss"];
+  EXPECT_LT(MetricsOf(folder).front()["train"]["loss"], untrained - 0.1);
+  EXPECT_REFUSED(Train(SmallRun("training.start_from=/nowhere"), TemporaryFolder().path()),
+                 "/nowhere");
+}
+
+TEST_F(TrainerTest, ADirectoryInUseIsRefused) {
+  TemporaryFolder folder;
+  const RunLock lock(folder.File("lock"));
+  EXPECT_REFUSED(Train(SmallRun(), folder.path()), "is held by another process");
 }
 
 TEST_F(TrainerTest, ABatchThatDoesNotDivideIsRefused) {
