@@ -70,6 +70,19 @@ TEST_F(TrainerTest, MetricsTellLossesStagesAndTrees) {
   EXPECT_EQ(evaluations, 6);  // 5, 10, 15 and the ends of the stages
 }
 
+// Without what was carried over, the first losses of a stage would be those of random weights.
+TEST_F(TrainerTest, AStageGoesOnWithWhatTheOneBeforeLearned) {
+  double random = 0;
+  for (const nlohmann::json& record : MetricsOf(*undisturbed_)) {
+    if (!record.contains("train")) continue;
+    if (record["step"] == 3) random = record["train"]["loss"];
+    if (record["step"] == 9) {
+      EXPECT_LT(record["train"]["loss"], random - 0.1);
+    }
+  }
+  EXPECT_GT(random, 0);
+}
+
 TEST_F(TrainerTest, AResumedRunEndsWithTheSameMetricsWhereverItWasStopped) {
   const std::string model = "checkpoints/step_18/model.safetensors";
   for (int64_t step : {4, 12, 16}) {  // inside a stage, at the boundary of two, inside a tree stage
