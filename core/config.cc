@@ -78,6 +78,7 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
   config.layer_norm_epsilon = model.layer_norm_epsilon();
   config.initial_deviation = model.initial_deviation();
   config.pre_norm = model.pre_norm();
+  config.sinusoidal_positions = model.sinusoidal_positions();
 
   Require(config.layers >= 1, "model.layers", config.layers, "1 or more");
   Require(config.width >= 1, "model.width", config.width, "1 or more");

@@ -4,11 +4,13 @@
 
 namespace {
 
-Parameters::Id DeclareTable(const LayerBuilder& builder, const std::string& name, int64_t rows) {
-  return builder.parameters.Declare("bert.embeddings." + name + ".weight",
-                                    {rows, builder.config.width},
-                                    Initializer::Normal(builder.config.initial_deviation),
-                                    /*decay=*/true);
+Parameters::Id DeclareTable(const LayerBuilder& builder, const std::string& name, int64_t rows,
+                            bool sinusoidal = false) {
+  const float deviation = builder.config.initial_deviation;
+  return builder.parameters.Declare(
+      "bert.embeddings." + name + ".weight", {rows, builder.config.width},
+      sinusoidal ? Initializer::Sinusoid(deviation) : Initializer::Normal(deviation),
+      /*decay=*/true);
 }
 
 }  // namespace
@@ -17,7 +19,8 @@ Embeddings::Embeddings(const LayerBuilder& builder)
     : parameters_(&builder.parameters),
       dropout_(builder.config.dropout),
       token_table_(DeclareTable(builder, "word_embeddings", builder.config.vocabulary)),
-      position_table_(DeclareTable(builder, "position_embeddings", builder.config.max_positions)),
+      position_table_(DeclareTable(builder, "position_embeddings", builder.config.max_positions,
+                                   builder.config.sinusoidal_positions)),
       type_table_(DeclareTable(builder, "token_type_embeddings", builder.config.token_types)),
       norm_(builder, "bert.embeddings.LayerNorm", builder.rows()),
       sum_(builder.activations.Make({builder.rows(), builder.config.width})) {}

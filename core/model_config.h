@@ -46,6 +46,7 @@ struct ModelConfig {
   float attention_dropout = 0.1f;  // on the attention probabilities
   float layer_norm_epsilon = 1e-12f;
   float initial_deviation = 0.02f;
+  bool sinusoidal_positions = false;  // initial value of the learned positions
   bool pre_norm = false;
   std::vector<AttentionConfig> attention;  // [layers]
 

@@ -34,9 +34,21 @@ void FillNormal(View<T> values, double deviation, const RandomKey& key) {
 }
 
 template <typename T>
-void Fill(View<T> values, const Initializer& initializer, const RandomKey& key) {
+void FillSinusoid(View<T> values, float deviation, int64_t C) {
+  for (int64_t i = 0; i < values.count(); ++i) {
+    const int64_t position = i / C, c = i % C;
+    const double angle = position / std::pow(10000.0, (c - c % 2) / static_cast<double>(C));
+    values[i] = deviation * std::sqrt(2.0) * (c % 2 == 0 ? std::sin(angle) : std::cos(angle));
+  }
+}
+
+template <typename T>
+void Fill(View<T> values, const Parameter& parameter, const RandomKey& key) {
+  const Initializer& initializer = parameter.initializer;
   if (initializer.kind == Initializer::kNormal) {
     FillNormal(values, initializer.value, key);
+  } else if (initializer.kind == Initializer::kSinusoid) {
+    FillSinusoid(values, initializer.value, parameter.shape[1]);
   } else {
     std::fill_n(values.data(), values.count(), static_cast<T>(initializer.value));
   }
@@ -66,9 +78,9 @@ void Parameters::Initialize(Context& ctx, uint64_t seed) {
     const RandomKey key{seed, static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
     const Buffer host(Device::kCpu, values_.dtype(), {parameter.range.count()});
     if (host.dtype() == DType::kFloat64) {
-      Fill(host.as<double>(), parameter.initializer, key);
+      Fill(host.as<double>(), parameter, key);
     } else {
-      Fill(host.as<float>(), parameter.initializer, key);
+      Fill(host.as<float>(), parameter, key);
     }
     Copy(ctx, Window(values_, parameter).Reshaped({parameter.range.count()}), host);
     ctx.Synchronize();  // before `host` goes

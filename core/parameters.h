@@ -21,12 +21,15 @@ struct Range {  // elements [begin, end) of the parameter buffer
 };
 
 struct Initializer {
-  enum Kind { kConstant, kNormal } kind = kConstant;
+  enum Kind { kConstant, kNormal, kSinusoid } kind = kConstant;
   float value = 0;  // the constant, or the standard deviation around 0
 
   static Initializer Zeros() { return {kConstant, 0}; }
   static Initializer Constant(float value) { return {kConstant, value}; }
   static Initializer Normal(float deviation) { return {kNormal, deviation}; }
+  // [positions, C]: sin and cos of p / 10000^(2i / C) in columns 2i and 2i + 1, scaled to
+  // `deviation`.                              Vaswani et al. 2017, "Attention is all you need", 3.5
+  static Initializer Sinusoid(float deviation) { return {kSinusoid, deviation}; }
 };
 
 struct Parameter {

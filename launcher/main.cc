@@ -8,8 +8,10 @@
 #include "dist/mpi_session.h"
 #include "kernels/user_error.h"
 #include "launcher/commands.h"
+#include "launcher/stop_signal.h"
 
 int main(int argc, char** argv) {
+  const StopSignals stop_signals;
   // Until a run directory takes the log files.
   FLAGS_stderrthreshold = FLAGS_minloglevel = google::GLOG_WARNING;
   FLAGS_logtostderr = true;

@@ -1,21 +1,52 @@
 #include "launcher/stop_signal.h"
 
+#include <glog/logging.h>
+#include <pthread.h>
+
+#include <atomic>
 #include <csignal>
 
 namespace {
 
-volatile std::sig_atomic_t came = 0;
+std::atomic<int> came = 0;
+std::atomic<bool> asks_for_checkpoint = false, finished = false;
 
-void Note(int signal) { came = signal; }
+sigset_t StopSet() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
+  return set;
+}
+
+void AwaitSignals() {
+  const sigset_t set = StopSet();
+  while (true) {
+    int signal = 0;
+    CHECK_EQ(sigwait(&set, &signal), 0);
+    if (finished) return;
+    came = signal;
+    if (asks_for_checkpoint) continue;
+    std::signal(signal, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    std::raise(signal);
+  }
+}
 
 }  // namespace
 
-void CatchStopSignals() {
-  struct sigaction action {};
-  action.sa_handler = Note;
-  action.sa_flags = SA_RESTART;
-  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2}) sigaction(signal, &action, nullptr);
+StopSignals::StopSignals() {
+  const sigset_t set = StopSet();
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+  waiter_ = std::thread(AwaitSignals);
 }
+
+StopSignals::~StopSignals() {
+  finished = true;
+  pthread_kill(waiter_.native_handle(), SIGTERM);
+  waiter_.join();
+}
+
+void StopSignalsAskForCheckpoint() { asks_for_checkpoint = true; }
 
 int StopSignal() { return came; }
 

@@ -11,7 +11,7 @@ int RunTrain(dist::Communicator& communicator) {
   const treeformer::RunConfig config = ResolveRunConfig();
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
-  CatchStopSignals();
+  StopSignalsAskForCheckpoint();
   Progress progress(communicator.rank() == 0);
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",

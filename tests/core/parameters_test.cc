@@ -100,4 +100,21 @@ TEST(ParametersDeathTest, ANameDeclaredTwiceDies) {
   EXPECT_DEATH(parameters.Declare("a", {1}, Initializer::Zeros(), /*decay=*/true), "twice");
 }
 
+TEST(Parameters, SinusoidsShiftByARotation) {
+  Context ctx = Context::Cpu();
+  Parameters parameters;
+  parameters.Declare("positions", {50, 6}, Initializer::Sinusoid(0.5f), /*decay=*/true);
+  parameters.Allocate(ctx, DType::kFloat64);
+  parameters.Initialize(ctx, /*seed=*/1);
+  const View<double> x = Parameters::Window(parameters.values(), parameters.list()[0]);
+  EXPECT_EQ(x[0], 0);
+  EXPECT_NEAR(x[1], 0.5 * std::sqrt(2.0), 1e-12);
+  for (int64_t p = 0; p < 50; ++p) {  // every pair of columns lies on a circle of mean square 1/4
+    for (int64_t c = 0; c < 6; c += 2) {
+      EXPECT_NEAR(x[p * 6 + c] * x[p * 6 + c] + x[p * 6 + c + 1] * x[p * 6 + c + 1], 0.5, 1e-12);
+    }
+  }
+  EXPECT_NEAR(x[7 * 6] / x[7 * 6 + 1], std::tan(7.0), 1e-9);
+}
+
 }  // namespace
