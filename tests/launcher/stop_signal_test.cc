@@ -1,0 +1,59 @@
+#include "launcher/stop_signal.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "kernels/linear.h"
+#include "tests/testing.h"
+
+namespace {
+
+// oneDNN's product has its stack in a heap buffer: with a handler instead of a waiting thread this
+// ends in a corrupted heap.
+TEST(StopSignals, NeverInterruptAMatrixProduct) {
+  const StopSignals stop_signals;
+  StopSignalsAskForCheckpoint();
+  constexpr int64_t kSize = 192;
+  const auto a = testing_util::Random<float>(kSize * kSize, 1);
+  std::vector<float> expected(kSize * kSize), c(kSize * kSize);
+  Context ctx = Context::Cpu();
+  const auto multiply = [&](std::vector<float>& product) {
+    Gemm(ctx, View<float>(product.data(), {kSize, kSize}),
+         View<const float>(a.data(), {kSize, kSize}), Transpose::kYes,
+         View<const float>(a.data(), {kSize, kSize}), Transpose::kNo, 1, 0);
+  };
+  multiply(expected);
+
+  std::atomic<bool> done = false;
+  std::thread sender([&] {
+    for (int i = 0; i < 2000; ++i) {
+      kill(getpid(), SIGTERM);
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    done = true;
+  });
+  while (!done) {
+    multiply(c);
+    ASSERT_EQ(c, expected);
+  }
+  sender.join();
+  EXPECT_EQ(StopSignal(), SIGTERM);
+  EXPECT_EQ(StopSignalName(StopSignal()), "SIGTERM");
+}
+
+TEST(StopSignalsDeathTest, EndTheProgramAsAlwaysUntilTheyAreWanted) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        const StopSignals stop_signals;
+        kill(getpid(), SIGUSR1);
+        std::this_thread::sleep_for(std::chrono::seconds(10));
+      },
+      testing::KilledBySignal(SIGUSR1), "");
+}
+
+}  // namespace
