@@ -6,11 +6,6 @@
 
 namespace {
 
-template <typename T>
-void Require(bool good, const char* field, T value, const char* allowed) {
-  if (!good) throw UserError(Sentence(field, " is ", value, "; allowed: ", allowed));
-}
-
 TreeShape MakeTreeShape(const treeformer::TreeAttention& tree) {
   const char* kForm = "either height (binary) or branching (k-ary), one of them";
   if ((tree.height() > 0) == (tree.branching_size() > 0)) {
@@ -18,17 +13,18 @@ TreeShape MakeTreeShape(const treeformer::TreeAttention& tree) {
                              tree.branching_size(), " values of branching; expected ", kForm));
   }
   if (tree.height() > 0) {
-    Require(tree.height() <= 16, "bootstrap.attention.height", tree.height(), "1 to 16");
+    RequireField(tree.height() <= 16, "bootstrap.attention.height", tree.height(), "1 to 16");
     return TreeShape::Binary(tree.height());
   }
   std::vector<int> branching;
   int64_t leaves = 1;
   for (int b : tree.branching()) {
-    Require(b >= 2 && b <= 1024, "bootstrap.attention.branching", b, "2 to 1024 children a node");
+    RequireField(b >= 2 && b <= 1024, "bootstrap.attention.branching", b,
+                 "2 to 1024 children a node");
     branching.push_back(b);
     leaves *= b;
-    Require(leaves <= 65536, "the number of leaves of bootstrap.attention.branching", leaves,
-            "up to 65536");
+    RequireField(leaves <= 65536, "the number of leaves of bootstrap.attention.branching", leaves,
+                 "up to 65536");
   }
   return TreeShape::Kary(branching);
 }
@@ -46,19 +42,22 @@ TreeConfig MakeTreeConfig(const treeformer::TreeAttention& tree, bool causal) {
   config.balance_weight = tree.balance_weight();
   config.fold_projections = tree.fold_projections();
 
-  Require(config.temperature > 0, "bootstrap.attention.temperature", config.temperature, "> 0");
-  Require(config.dense.clamp > 0, "bootstrap.attention.dense_clamp", config.dense.clamp, "> 0");
-  Require(config.router_interval >= 1, "bootstrap.attention.router_interval",
-          config.router_interval, "1 or more");
-  Require(config.balance_weight >= 0, "bootstrap.attention.balance_weight", config.balance_weight,
-          "0 or more");
+  RequireField(config.temperature > 0, "bootstrap.attention.temperature", config.temperature,
+               "> 0");
+  RequireField(config.dense.clamp > 0, "bootstrap.attention.dense_clamp", config.dense.clamp,
+               "> 0");
+  RequireField(config.router_interval >= 1, "bootstrap.attention.router_interval",
+               config.router_interval, "1 or more");
+  RequireField(config.balance_weight >= 0, "bootstrap.attention.balance_weight",
+               config.balance_weight, "0 or more");
   const bool kary = tree.branching_size() > 0;
-  Require(!kary || config.gradient != TreeGradient::kDense, "bootstrap.attention.gradient", "DENSE",
-          "FLIP or NONE with k-ary trees (dense tree gradients are defined for binary trees)");
-  Require(!kary || config.balance != Balance::kLoss, "bootstrap.attention.balance", "LOSS",
-          "BIAS or NO_BALANCE with k-ary trees");
-  Require(tc || !config.fold_projections, "bootstrap.attention.fold_projections", "true",
-          "only with kind: TC");
+  RequireField(!kary || config.gradient != TreeGradient::kDense, "bootstrap.attention.gradient",
+               "DENSE",
+               "FLIP or NONE with k-ary trees (dense tree gradients are defined for binary trees)");
+  RequireField(!kary || config.balance != Balance::kLoss, "bootstrap.attention.balance", "LOSS",
+               "BIAS or NO_BALANCE with k-ary trees");
+  RequireField(tc || !config.fold_projections, "bootstrap.attention.fold_projections", "true",
+               "only with kind: TC");
   return config;
 }
 
@@ -80,21 +79,22 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
   config.pre_norm = model.pre_norm();
   config.sinusoidal_positions = model.sinusoidal_positions();
 
-  Require(config.layers >= 1, "model.layers", config.layers, "1 or more");
-  Require(config.width >= 1, "model.width", config.width, "1 or more");
-  Require(config.heads >= 1 && config.width % config.heads == 0, "model.heads", config.heads,
-          "a divisor of model.width");
-  Require(model.feed_forward() >= 0, "model.feed_forward", model.feed_forward(),
-          "0 (4 x width) or more");
-  Require(config.max_positions >= sequence_length, "model.max_positions", config.max_positions,
-          "0 (the sequence length), or no less than the sequence length");
+  RequireField(config.layers >= 1, "model.layers", config.layers, "1 or more");
+  RequireField(config.width >= 1, "model.width", config.width, "1 or more");
+  RequireField(config.heads >= 1 && config.width % config.heads == 0, "model.heads", config.heads,
+               "a divisor of model.width");
+  RequireField(model.feed_forward() >= 0, "model.feed_forward", model.feed_forward(),
+               "0 (4 x width) or more");
+  RequireField(config.max_positions >= sequence_length, "model.max_positions", config.max_positions,
+               "0 (the sequence length), or no less than the sequence length");
   for (const auto& [field, rate] : {std::pair{"model.dropout", config.dropout},
                                     {"model.attention_dropout", config.attention_dropout}}) {
-    Require(rate >= 0 && rate < 1, field, rate, "from 0 to below 1");
+    RequireField(rate >= 0 && rate < 1, field, rate, "from 0 to below 1");
   }
-  Require(config.layer_norm_epsilon > 0, "model.layer_norm_epsilon", config.layer_norm_epsilon,
-          "> 0");
-  Require(config.initial_deviation > 0, "model.initial_deviation", config.initial_deviation, "> 0");
+  RequireField(config.layer_norm_epsilon > 0, "model.layer_norm_epsilon", config.layer_norm_epsilon,
+               "> 0");
+  RequireField(config.initial_deviation > 0, "model.initial_deviation", config.initial_deviation,
+               "> 0");
   AttentionConfig full;
   full.causal = model.causal();
   config.attention.assign(config.layers, full);
@@ -119,7 +119,7 @@ BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
   }
   const bool causal = !model.attention.empty() && model.attention[0].causal;
   const bool tc = bootstrap.attention().kind() == treeformer::TreeAttention::TC;
-  Require(!(tc && causal), "bootstrap.attention.kind", "TC", "TF with model.causal: true");
+  RequireField(!(tc && causal), "bootstrap.attention.kind", "TC", "TF with model.causal: true");
   config.attention.kind = tc ? AttentionKind::kTc : AttentionKind::kTf;
   config.attention.shape = MakeTreeShape(bootstrap.attention());
   config.attention.tree = MakeTreeConfig(bootstrap.attention(), causal);
@@ -139,17 +139,19 @@ OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer) {
   config.final_rate = optimizer.final_rate();
   config.restart_each_stage = optimizer.schedule_scope() == treeformer::Optimizer::STAGE;
 
-  Require(config.learning_rate > 0 && std::isfinite(config.learning_rate),
-          "optimizer.learning_rate", config.learning_rate, "> 0");
+  RequireField(config.learning_rate > 0 && std::isfinite(config.learning_rate),
+               "optimizer.learning_rate", config.learning_rate, "> 0");
   for (const auto& [field, beta] :
        {std::pair{"optimizer.beta1", config.beta1}, {"optimizer.beta2", config.beta2}}) {
-    Require(beta >= 0 && beta < 1, field, beta, "from 0 to below 1");
+    RequireField(beta >= 0 && beta < 1, field, beta, "from 0 to below 1");
   }
-  Require(config.epsilon > 0, "optimizer.epsilon", config.epsilon, "> 0");
-  Require(config.weight_decay >= 0, "optimizer.weight_decay", config.weight_decay, "0 or more");
-  Require(config.clip_norm >= 0, "optimizer.clip_norm", config.clip_norm, "0 (off) or more");
-  Require(config.warmup_steps >= 0, "optimizer.warmup_steps", config.warmup_steps, "0 or more");
-  Require(config.final_rate >= 0 && config.final_rate <= 1, "optimizer.final_rate",
-          config.final_rate, "from 0 to 1");
+  RequireField(config.epsilon > 0, "optimizer.epsilon", config.epsilon, "> 0");
+  RequireField(config.weight_decay >= 0, "optimizer.weight_decay", config.weight_decay,
+               "0 or more");
+  RequireField(config.clip_norm >= 0, "optimizer.clip_norm", config.clip_norm, "0 (off) or more");
+  RequireField(config.warmup_steps >= 0, "optimizer.warmup_steps", config.warmup_steps,
+               "0 or more");
+  RequireField(config.final_rate >= 0 && config.final_rate <= 1, "optimizer.final_rate",
+               config.final_rate, "from 0 to 1");
   return config;
 }

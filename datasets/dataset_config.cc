@@ -6,8 +6,8 @@ namespace datasets {
 namespace {
 
 template <typename T>
-void Require(bool good, const char* field, T value, const char* allowed) {
-  if (!good) throw UserError(Sentence("data.", field, " is ", value, "; allowed: ", allowed));
+void Require(bool good, const std::string& field, const T& value, const char* allowed) {
+  RequireField(good, "data." + field, value, allowed);
 }
 
 }  // namespace

@@ -21,3 +21,9 @@ std::string Sentence(const Parts&... parts) {
   (sentence << ... << parts);
   return sentence.str();
 }
+
+// A field of a configuration that must be `good`: names it, its value and what is allowed.
+template <typename T>
+void RequireField(bool good, const std::string& field, const T& value, const std::string& allowed) {
+  if (!good) throw UserError(Sentence(field, " is ", value, "; allowed: ", allowed));
+}

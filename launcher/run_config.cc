@@ -154,7 +154,7 @@ std::string DescribeDifference(const std::string& line) {
 
 template <typename T>
 void Require(bool good, const char* field, const T& value, const std::string& allowed) {
-  if (!good) throw UserError(Sentence("training.", field, " is ", value, "; allowed: ", allowed));
+  RequireField(good, std::string("training.") + field, value, allowed);
 }
 
 }  // namespace
