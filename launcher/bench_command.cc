@@ -14,6 +14,7 @@ int RunRouter(dist::Communicator& communicator) {
   if (!FLAGS_text.empty()) options.text = FLAGS_text;
   options.steps = FLAGS_steps;
   options.task = FLAGS_task;
+  options.rows = FLAGS_rows;
   if (communicator.rank() == 0) bench::RunRouterSuite(options, std::cout);
   return 0;
 }
@@ -51,6 +52,6 @@ Command BenchCommand() {
           "measures parts of the program on this machine",
           "Runs one suite of measurements and prints its table.  Suites:\n\n" + ListSuites() +
               "\n  treeformer bench --suite=router --task=recall --steps=300\n",
-          {"suite", "task", "steps", "text", "threads"},
+          {"suite", "task", "rows", "steps", "text", "threads"},
           RunBench};
 }

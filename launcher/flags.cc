@@ -19,6 +19,7 @@ DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
 DEFINE_string(suite, "", "the suite to run");
 DEFINE_int64(steps, 1500, "training steps of a row of the table");
 DEFINE_string(task, "all", "router suite: recall, characters, matching, or all");
+DEFINE_string(rows, "", "only the rows of the table whose name has this in it");
 
 DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");
 DEFINE_int32(size, 30522, "tokens of the vocabulary");

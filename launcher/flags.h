@@ -17,6 +17,7 @@ DECLARE_int32(ranks);
 DECLARE_string(suite);
 DECLARE_int64(steps);
 DECLARE_string(task);
+DECLARE_string(rows);
 
 DECLARE_string(vocabulary);
 DECLARE_int32(size);

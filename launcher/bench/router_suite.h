@@ -14,6 +14,7 @@ struct RouterSuiteOptions {
   std::string text = "/usr/include/c++";  // for the character task: source code
   int64_t steps = 1500;                   // of every row (matching toy: 8 / 3 of it)
   std::string task = "all";               // recall, characters, matching, or all
+  std::string rows;                       // only rows whose name has this in it; empty: all
   uint64_t seed = 1;
 };
 
