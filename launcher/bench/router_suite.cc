@@ -1,6 +1,7 @@
 #include "launcher/bench/router_suite.h"
 
 #include <chrono>
+#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <vector>
@@ -60,6 +61,7 @@ ModelConfig SmallModel(int64_t layers, int64_t width, int64_t heads) {
   model.heads = heads;
   model.feed_forward = 4 * width;
   model.dropout = model.attention_dropout = 0;
+  model.initial_deviation = 1 / std::sqrt(static_cast<float>(width));
   model.attention.resize(layers);
   return model;
 }
