@@ -53,9 +53,7 @@ class RecallTask : public RouterTask {
         const int64_t pair = b * 2 * kPairs + i, query = pair + kPairs;
         batch.tokens[pair] = keys[i];
         batch.types[pair] = 1 + value_of[keys[i]];
-        batch.positions[pair] = i;
         batch.tokens[query] = queries[i];
-        batch.positions[query] = kPairs + i;
         batch.target_position[b * kPairs + i] = query;
         batch.target_token[b * kPairs + i] = kPairs + value_of[queries[i]];
       }

@@ -24,8 +24,9 @@ class RouterTask {
 };
 
 // Recall: 64 key-value pairs in random order, then the 64 keys again in another order; predict each
-// key's value.  The pair's token is the key, its token type the value.  n = 128.  Solvable only by
-// attending from a query to the one pair with its key.
+// key's value.  The pair's token is the key, its token type the value; all positions are 0, for the
+// order says nothing.  n = 128.  Solvable only by attending from a query to the one pair with its
+// key.
 std::unique_ptr<RouterTask> MakeRecallTask(int64_t sequences, uint64_t seed);
 
 // Masked characters of text: bytes, 15 % masked (80/10/10), the last 5 % of the text held out.
