@@ -5,7 +5,9 @@
 // usable by later work on `stream` (on the CPU: when it is done).  Every rank
 // makes the same calls in the same order.
 
+#include <algorithm>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "kernels/runtime/context.h"
@@ -38,8 +40,14 @@ class Communicator {
   virtual void Broadcast(Out data, int root, cudaStream_t stream) = 0;
 
   // Small host values: sums, maxima, and every rank's own, in rank order.
-  virtual double Sum(double value) = 0;
-  virtual double Max(double value) = 0;
+  double Sum(double value) {
+    const std::vector<double> values = AllGather(value);
+    return std::accumulate(values.begin(), values.end(), 0.0);
+  }
+  double Max(double value) {
+    const std::vector<double> values = AllGather(value);
+    return *std::max_element(values.begin(), values.end());
+  }
   virtual std::vector<double> AllGather(double value) = 0;
 };
 

@@ -1,11 +1,9 @@
 #include "dist/local_communicator.h"
 
-#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <numeric>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -189,14 +187,6 @@ class LocalCommunicator : public Communicator {
     values[rank_] = value;
     Start({Kind::kGather, View<double>(values.data(), {size()})})->Wait();
     return values;
-  }
-  double Sum(double value) override {
-    const std::vector<double> values = AllGather(value);
-    return std::accumulate(values.begin(), values.end(), 0.0);
-  }
-  double Max(double value) override {
-    const std::vector<double> values = AllGather(value);
-    return *std::max_element(values.begin(), values.end());
   }
 
  private:

@@ -3,7 +3,6 @@
 #include <mpi.h>
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "kernels/check.h"
@@ -104,14 +103,6 @@ class MpiCommunicator : public Communicator {
     std::vector<double> values(size_);
     MPI_CHECK(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, comm_));
     return values;
-  }
-  double Sum(double value) override {
-    const std::vector<double> values = AllGather(value);
-    return std::accumulate(values.begin(), values.end(), 0.0);
-  }
-  double Max(double value) override {
-    const std::vector<double> values = AllGather(value);
-    return *std::max_element(values.begin(), values.end());
   }
 
  private:

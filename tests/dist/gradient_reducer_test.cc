@@ -95,8 +95,6 @@ class Recorder : public Communicator {
     return std::make_unique<Done>(&polls);
   }
   void Broadcast(Out, int, cudaStream_t) override {}
-  double Sum(double value) override { return value; }
-  double Max(double value) override { return value; }
   std::vector<double> AllGather(double value) override { return {value}; }
 
   std::vector<int64_t> started;  // elements of each sum
