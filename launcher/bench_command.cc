@@ -4,6 +4,7 @@
 #include "launcher/bench.h"
 #include "launcher/bench/router_suite.h"
 #include "launcher/commands.h"
+#include "launcher/flag_values.h"
 #include "launcher/flags.h"
 #include "launcher/nearest.h"
 
@@ -35,6 +36,7 @@ std::string ListSuites() {
 }
 
 int RunBench(dist::Communicator& communicator) {
+  ConfigureThreadsFromFlag(communicator);
   std::vector<std::string> names;
   for (const BenchSuite& suite : BenchSuites()) {
     if (suite.name == FLAGS_suite) return suite.run(communicator);

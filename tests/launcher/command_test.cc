@@ -2,6 +2,7 @@
 
 #include <gflags/gflags.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <sstream>
 
@@ -97,6 +98,21 @@ TEST_F(CommandTest, WithoutACommandTheListIsPrintedAndTheStatusIsTwo) {
 }
 
 // A flag that is named in a command but not defined would abort --help.
+TEST(AllCommands, BenchTakesItsNumberOfThreadsFromTheFlag) {
+  const gflags::FlagSaver saver;
+  const auto communicator = dist::MakeSingleRank();
+  std::ostringstream out;
+  auto bench = [&](const std::string& threads) {
+    return Dispatch(AllCommands(), {"bench", "--suite=router", "--task=none", threads},
+                    *communicator, out);
+  };
+  const int before = omp_get_max_threads();
+  EXPECT_REFUSED(bench("--threads=3"), "there is no router task 'none'");
+  EXPECT_EQ(omp_get_max_threads(), 3);
+  EXPECT_REFUSED(bench("--threads=-1"), "--threads is -1; expected 0 or more");
+  omp_set_num_threads(before);
+}
+
 TEST(AllCommands, EveryCommandHasHelpAndFlagsThatExist) {
   EXPECT_EQ(AllCommands().size(), 6u);
   for (const Command& command : AllCommands()) {
