@@ -1,22 +1,15 @@
-// Matrix products for float32 by oneDNN.  The result is cut into tiles that depend on the shape
-// alone, and one thread makes each: oneDNN's own threads would, for some shapes, cut the sum over k
-// by the number of threads.
-
-#include <dnnl.h>
+// Matrix products for float32.  The result is cut into tiles that depend on the shape alone, and
+// one thread makes each.
 
 #include "kernels/activation.h"
-#include "kernels/check.h"
 #include "kernels/linear.h"
 #include "kernels/parallel.h"
+#include "kernels/sgemm.h"
 
 namespace cpu {
 void GeluForward(Context& ctx, View<float> y, View<const float> x);  // activation_cpu.cc
 
 namespace {
-
-const char* Describe(dnnl_status_t status) {
-  return status == dnnl_invalid_arguments ? "invalid arguments" : "failed";
-}
 
 struct Tiles {
   int64_t rows, columns;  // of one tile
@@ -50,16 +43,15 @@ void TiledGemm(View<float> c, View<const float> a, Transpose transpose_a, View<c
   const auto [tile_rows, tile_columns] = TilesOf(M, N);
   const int64_t row_tiles = (M + tile_rows - 1) / tile_rows;
   const int64_t column_tiles = (N + tile_columns - 1) / tile_columns;
-  // Also for a single tile: only inside a parallel region does oneDNN keep to one thread.
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t tile = 0; tile < row_tiles * column_tiles; ++tile) {
+  const int64_t tiles = row_tiles * column_tiles;
+#pragma omp parallel for schedule(dynamic) if (tiles > 1)
+  for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t m = tile / column_tiles * tile_rows, m_end = std::min(M, m + tile_rows);
     const int64_t n = tile % column_tiles * tile_columns, n_end = std::min(N, n + tile_columns);
     const float* a_tile = a.data() + (at ? m : m * lda);
     const float* b_tile = b.data() + (bt ? n * ldb : n);
-    CHECK_STATUS(dnnl_sgemm(at ? 'T' : 'N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, a_tile,
-                            lda, b_tile, ldb, beta, c.data() + m * N + n, N),
-                 dnnl_success, Describe);
+    Sgemm(at ? 'T' : 'N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, a_tile, lda, b_tile, ldb,
+          beta, c.data() + m * N + n, N);
     after(m, m_end, n, n_end);
   }
 }

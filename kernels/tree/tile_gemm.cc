@@ -81,9 +81,8 @@ void SmallSum(int64_t M, int64_t N, int64_t K, float alpha, const float* A, int6
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <dnnl.h>
-
 #include "kernels/check.h"
+#include "kernels/sgemm.h"
 
 namespace cpu {
 namespace {
@@ -97,13 +96,6 @@ constexpr int64_t kSmall = 8192;  // multiply-adds; below it a call costs more t
 
 bool IsSmall(int64_t M, int64_t N, int64_t K) { return M * N * K <= kSmall; }
 
-void Sgemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
-           Matrix A, Matrix B, float beta, float* C, int64_t ldc) {
-  const dnnl_status_t status = dnnl_sgemm(transpose_a, transpose_b, M, N, K, alpha, A.data, A.ld,
-                                          B.data, B.ld, beta, C, ldc);
-  CHECK_EQ(status, dnnl_success) << "dnnl_sgemm " << M << " x " << N << " x " << K;
-}
-
 }  // namespace
 
 void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,
@@ -111,7 +103,7 @@ void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, fl
   if (IsSmall(M, N, K)) {
     HWY_DYNAMIC_DISPATCH(SmallNT)(M, N, K, alpha, A, B, C, ldc);
   } else {
-    Sgemm('N', 'T', M, N, K, alpha, A, B, /*beta=*/0, C, ldc);
+    Sgemm('N', 'T', M, N, K, alpha, A.data, A.ld, B.data, B.ld, /*beta=*/0, C, ldc);
   }
 }
 
@@ -121,7 +113,7 @@ void GemmNN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, fl
   if (IsSmall(M, N, K)) {
     HWY_DYNAMIC_DISPATCH(SmallSum)(M, N, K, alpha, A.data, A.ld, 1, B, beta, C, ldc);
   } else {
-    Sgemm('N', 'N', M, N, K, alpha, A, B, beta, C, ldc);
+    Sgemm('N', 'N', M, N, K, alpha, A.data, A.ld, B.data, B.ld, beta, C, ldc);
   }
 }
 
@@ -131,7 +123,7 @@ void GemmTN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, fl
   if (IsSmall(M, N, K)) {
     HWY_DYNAMIC_DISPATCH(SmallSum)(M, N, K, alpha, A.data, 1, A.ld, B, beta, C, ldc);
   } else {
-    Sgemm('T', 'N', M, N, K, alpha, A, B, beta, C, ldc);
+    Sgemm('T', 'N', M, N, K, alpha, A.data, A.ld, B.data, B.ld, beta, C, ldc);
   }
 }
 

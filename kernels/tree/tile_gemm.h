@@ -1,10 +1,8 @@
 #pragma once
 
-// Matrix products of the size of a tile, by one thread; row-major, ld = elements from row to row.
-// Large ones go to oneDNN, small ones to plain vector loops: a call of oneDNN costs about 0.1
-// microsecond, and buckets of a few rows are common.  The caller is inside a parallel region, or
-// has one thread: oneDNN then uses the calling thread alone, so that the order of a sum, and so
-// its bits, do not depend on the number of threads.
+// Matrix products of the size of a tile, by the calling thread alone; row-major, ld = elements from
+// row to row.  Large ones go to Sgemm, small ones to plain vector loops: a call of oneDNN costs
+// about 0.1 microsecond, and buckets of a few rows are common.
 
 #include <cstdint>
 

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kSequences = 16, kLength = 64, kWidth = 16;  // B, n, e
 constexpr int64_t kRows = kSequences * kLength;
 constexpr float kNoise = 0.1f;
-constexpr double kLearningRate = 3e-3;
+constexpr double kLearningRate = 1e-2;
 constexpr int64_t kHeldOutBatches = 16;
 
 using Engine = std::mt19937_64;
