@@ -97,7 +97,6 @@ TEST_F(CommandTest, WithoutACommandTheListIsPrintedAndTheStatusIsTwo) {
   EXPECT_EQ(Run({"--help"}), 0);
 }
 
-// A flag that is named in a command but not defined would abort --help.
 TEST(AllCommands, BenchTakesItsNumberOfThreadsFromTheFlag) {
   const gflags::FlagSaver saver;
   const auto communicator = dist::MakeSingleRank();
@@ -113,6 +112,7 @@ TEST(AllCommands, BenchTakesItsNumberOfThreadsFromTheFlag) {
   omp_set_num_threads(before);
 }
 
+// A flag that is named in a command but not defined would abort --help.
 TEST(AllCommands, EveryCommandHasHelpAndFlagsThatExist) {
   EXPECT_EQ(AllCommands().size(), 6u);
   for (const Command& command : AllCommands()) {
