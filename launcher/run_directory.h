@@ -42,5 +42,7 @@ struct RunStart {
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
                           const treeformer::RunConfig& config, bool resume);
 
-// glog's files go to DIRECTORY/log, one per rank; warnings go to stderr too.
+// From now on glog's files are DIRECTORY/log/rank_RANK.*, begun by the first message after the
+// directory is made; warnings go to stderr too.  For the whole process: call it once, in the
+// command.
 void LogTo(const std::string& directory, int rank);

@@ -2,6 +2,7 @@
 #include "launcher/commands.h"
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
+#include "launcher/run_directory.h"
 #include "launcher/stop_signal.h"
 #include "launcher/train_run.h"
 
@@ -16,6 +17,7 @@ int RunTrain(dist::Communicator& communicator) {
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
                          threads, threads == 1 ? " thread" : " threads"));
+  LogTo(directory, communicator.rank());
   return RunTraining(communicator, config, directory, FLAGS_resume, progress);
 }
 

@@ -39,7 +39,6 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   ValidateTraining(config, communicator.size());
   datasets::ValidateDatasetConfig(config.data());
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
-  LogTo(directory, communicator.rank());
   const DataFiles files = PrepareRunData(communicator, config.data(), directory,
                                          /*may_rebuild=*/!start.checkpoint, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);

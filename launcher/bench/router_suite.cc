@@ -130,10 +130,12 @@ void RunRecall(const RouterSuiteOptions& options, std::ostream& out) {
 // Character MLM: 3 layers, d = 128, 4 heads, n = 128; a trained full-attention model turns into
 // trees of height 3 at once, then trains on.
 void RunCharacters(const RouterSuiteOptions& options, std::ostream& out) {
-  constexpr double kLearningRate = 1e-3;
+  constexpr double kLearningRate = 2e-3;
   constexpr int kHeight = 3;
   const auto task = MakeCharacterTask(options.text, /*sequences=*/16, /*length=*/128, options.seed);
-  RouterTraining full(*task, SmallModel(/*layers=*/3, /*width=*/128, /*heads=*/4), options.seed);
+  ModelConfig model = SmallModel(/*layers=*/3, /*width=*/128, /*heads=*/4);
+  model.sinusoidal_positions = true;  // or it stays with the frequencies of letters for long
+  RouterTraining full(*task, model, options.seed);
   Table table(out,
               Sentence("character MLM, ", options.steps, " steps full, then ", options.steps,
                        " steps as below (h = ", kHeight, ")"),
