@@ -1,7 +1,10 @@
+#include <charconv>
 #include <iostream>
+#include <sstream>
 
 #include "kernels/user_error.h"
 #include "launcher/bench.h"
+#include "launcher/bench/attention_suite.h"
 #include "launcher/bench/router_suite.h"
 #include "launcher/commands.h"
 #include "launcher/flag_values.h"
@@ -20,8 +23,31 @@ int RunRouter(dist::Communicator& communicator) {
   return 0;
 }
 
+// Throws UserError for anything but positive numbers by comma.
+std::vector<int64_t> LengthsFromFlag() {
+  std::vector<int64_t> lengths;
+  std::istringstream list(FLAGS_lengths);
+  for (std::string word; std::getline(list, word, ',');) {
+    int64_t length = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), length);
+    if (error != std::errc() || end != word.data() + word.size() || length <= 0) {
+      throw UserError(Sentence("--lengths: '", word, "' is not a number of tokens"));
+    }
+    lengths.push_back(length);
+  }
+  return lengths;
+}
+
+int RunAttention(dist::Communicator& communicator) {
+  const bench::AttentionSuiteOptions options{LengthsFromFlag(), FLAGS_rows, FLAGS_json};
+  if (communicator.rank() == 0) bench::RunAttentionSuite(options, std::cout);
+  return 0;
+}
+
 std::vector<BenchSuite> BenchSuites() {
-  return {{"router", "trains small tasks that need routing, with each estimator of its gradient",
+  return {{"attention", "times one attention module, full and with trees, against its floor",
+           RunAttention},
+          {"router", "trains small tasks that need routing, with each estimator of its gradient",
            RunRouter}};
 }
 
@@ -53,7 +79,8 @@ Command BenchCommand() {
   return {"bench",
           "measures parts of the program on this machine",
           "Runs one suite of measurements and prints its table.  Suites:\n\n" + ListSuites() +
-              "\n  treeformer bench --suite=router --task=recall --steps=300\n",
-          {"suite", "task", "rows", "steps", "text", "threads"},
+              "\n  treeformer bench --suite=attention --lengths=1024,8192 --threads=1\n"
+              "  treeformer bench --suite=router --task=recall --steps=300\n",
+          {"suite", "task", "rows", "steps", "text", "lengths", "json", "threads"},
           RunBench};
 }

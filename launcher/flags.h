@@ -18,6 +18,8 @@ DECLARE_string(suite);
 DECLARE_int64(steps);
 DECLARE_string(task);
 DECLARE_string(rows);
+DECLARE_string(lengths);
+DECLARE_string(json);
 
 DECLARE_string(vocabulary);
 DECLARE_int32(size);

@@ -1,0 +1,111 @@
+"""One self-attention module (8 heads, width 768, batch 1): treeformer against PyTorch on this CPU."""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from timing import median_seconds
+
+WIDTH, HEADS = 768, 8
+PASSES = ["forward", "forward+backward", "attention only"]
+
+
+class PeerModule(torch.nn.Module):
+    """The three projections as one product, which is the faster way."""
+
+    def __init__(self, backend):
+        super().__init__()
+        self.qkv = torch.nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = torch.nn.Linear(WIDTH, WIDTH)
+        self.backend = backend
+
+    def heads(self, x):
+        return self.qkv(x).view(x.shape[0], x.shape[1], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+
+    def attend(self, q, k, v):
+        with sdpa_kernel(self.backend):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    def forward(self, x):
+        o = self.attend(*self.heads(x))
+        return self.out(o.transpose(1, 2).reshape(x.shape))
+
+
+def time_peer(length, backend, dtype):
+    module = PeerModule(backend).to(dtype)
+    x = torch.randn(1, length, WIDTH, dtype=dtype, requires_grad=True)
+    gradient = torch.randn(1, length, WIDTH, dtype=dtype)
+    with torch.no_grad():
+        q, k, v = (part.contiguous() for part in module.heads(x))
+
+    def forward():
+        with torch.no_grad():
+            module(x)
+
+    def attention():
+        with torch.no_grad():
+            module.attend(q, k, v)
+
+    def both():
+        module.zero_grad(set_to_none=True)
+        module(x).backward(gradient)
+
+    return dict(zip(PASSES, map(median_seconds, (forward, both, attention))))
+
+
+def time_ours(length, threads):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rows.json")
+        subprocess.run(
+            [os.environ["TREEFORMER"], "bench", "--suite=attention", f"--lengths={length}",
+             f"--threads={threads}", f"--json={path}"],
+            check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        with open(path) as file:
+            return [json.loads(line) for line in file]
+
+
+def peers_of(length):
+    yield "fused float32", SDPBackend.FLASH_ATTENTION, torch.float32
+    yield "fused bfloat16", SDPBackend.FLASH_ATTENTION, torch.bfloat16
+    if length <= 8192:  # n x n scores for every head
+        yield "math float32", SDPBackend.MATH, torch.float32
+        yield "math bfloat16", SDPBackend.MATH, torch.bfloat16
+
+
+def compare(length, threads):
+    torch.set_num_threads(threads)
+    ours = time_ours(length, threads)
+    peers = {name: time_peer(length, backend, dtype) for name, backend, dtype in peers_of(length)}
+    for which in PASSES:
+        seconds = {name: times[which] for name, times in peers.items()}
+        best32 = min(time for name, time in seconds.items() if "float32" in name)
+        best = min(seconds.values())
+        listed = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in seconds.items())
+        print(f"\nn = {length}, {threads} threads, {which}: PyTorch {torch.__version__} {listed} ms")
+        for row in ours:
+            if row["pass"] != which:
+                continue
+            time = row["seconds"]
+            print(f"  {row['attention']:<22} {1e3 * time:9.2f} ms   fastest float32 peer / ours"
+                  f" {best32 / time:6.2f}   any dtype {best / time:6.2f}"
+                  f"   ours / floor {time / row['floor_seconds']:.2f}", flush=True)
+
+
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lengths", type=numbers, default=[512, 1024, 2048, 4096, 8192])
+    parser.add_argument("--threads", type=numbers, default=[1, os.cpu_count()])
+    arguments = parser.parse_args()
+    for threads in arguments.threads:
+        for length in arguments.lengths:
+            compare(length, threads)
