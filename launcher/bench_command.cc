@@ -6,6 +6,7 @@
 #include "launcher/bench.h"
 #include "launcher/bench/attention_suite.h"
 #include "launcher/bench/router_suite.h"
+#include "launcher/bench/train_suite.h"
 #include "launcher/commands.h"
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
@@ -24,7 +25,8 @@ int RunRouter(dist::Communicator& communicator) {
 }
 
 // Throws UserError for anything but positive numbers by comma.
-std::vector<int64_t> LengthsFromFlag() {
+std::vector<int64_t> LengthsFromFlag(const std::vector<int64_t>& usual) {
+  if (FLAGS_lengths.empty()) return usual;
   std::vector<int64_t> lengths;
   std::istringstream list(FLAGS_lengths);
   for (std::string word; std::getline(list, word, ',');) {
@@ -39,14 +41,22 @@ std::vector<int64_t> LengthsFromFlag() {
 }
 
 int RunAttention(dist::Communicator& communicator) {
-  const bench::AttentionSuiteOptions options{LengthsFromFlag(), FLAGS_rows, FLAGS_json};
+  const bench::AttentionSuiteOptions options{
+      LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json};
   if (communicator.rank() == 0) bench::RunAttentionSuite(options, std::cout);
+  return 0;
+}
+
+int RunTrainSteps(dist::Communicator& communicator) {
+  const bench::TrainSuiteOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json};
+  if (communicator.rank() == 0) bench::RunTrainSuite(options, std::cout);
   return 0;
 }
 
 std::vector<BenchSuite> BenchSuites() {
   return {{"attention", "times one attention module, full and with trees, against its floor",
            RunAttention},
+          {"train", "times whole training steps of BERT-base, full and with trees", RunTrainSteps},
           {"router", "trains small tasks that need routing, with each estimator of its gradient",
            RunRouter}};
 }

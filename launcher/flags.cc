@@ -19,9 +19,10 @@ DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
 DEFINE_string(suite, "", "the suite to run");
 DEFINE_int64(steps, 1500, "training steps of a row of the table");
 DEFINE_string(task, "all", "router suite: recall, characters, matching, or all");
-DEFINE_string(lengths, "512,1024,2048,4096,8192,16384,32768,65536",
-              "attention suite: tokens of a sequence, by comma");
-DEFINE_string(json, "", "attention suite: a file for the table as lines of JSON");
+DEFINE_string(lengths, "",
+              "attention and train suites: tokens of a sequence, by comma [attention: 512 to 65536 "
+              "by doubling; train: 512,4096]");
+DEFINE_string(json, "", "attention and train suites: a file for the table as lines of JSON");
 DEFINE_string(rows, "", "only the rows of the table whose name has this in it");
 
 DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");

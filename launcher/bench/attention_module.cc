@@ -102,10 +102,9 @@ void AttentionModule::SetTreeBiases(const std::vector<float>& biases) {
   CHECK(next == biases.data() + biases.size()) << "biases of other trees";
 }
 
-std::vector<float> BalancedBiases(AttentionConfig attention, double density) {
-  constexpr int64_t kSample = 8192;
+std::vector<float> BalancedBiases(AttentionConfig attention, double density, int64_t sample) {
   attention.tree.balance = Balance::kBias;
-  AttentionModule module(attention, kSample);
+  AttentionModule module(attention, sample);
   const int nudges = attention.shape.binary ? 30 : 100;
   const float first_step = attention.shape.binary ? 0.4f : 2;  // of a k-ary child's small share
   for (int i = 0; i < nudges; ++i) {

@@ -45,7 +45,8 @@ class AttentionModule {
 
 // Thresholds with which the rows of a module spread evenly over the leaves (up to chance), or, for
 // a binary tree and density > 0, so unevenly that the density of attention is this.  They are made
-// on a sample and hold for every length: the rows of all modules are drawn alike.
-std::vector<float> BalancedBiases(AttentionConfig attention, double density = 0);
+// on a sample of so many rows and hold for every length: the rows of all modules are drawn alike.
+std::vector<float> BalancedBiases(AttentionConfig attention, double density = 0,
+                                  int64_t sample = 4096);
 
 }  // namespace bench

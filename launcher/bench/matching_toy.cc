@@ -108,8 +108,8 @@ class Toy {
                              LearningRate(schedule, step, steps), step + 1);
   }
 
-  RouterResult Evaluate() {
-    RouterResult result;
+  TaskResult Evaluate() {
+    TaskResult result;
     result.density.assign(1, 0);
     for (int64_t i = 0; i < kHeldOutBatches; ++i) {
       const Sample sample = Draw(engine_, rotation_);
@@ -179,8 +179,8 @@ class Toy {
 
 }  // namespace
 
-RouterResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint64_t seed,
-                            const std::function<void(int64_t)>& progress) {
+TaskResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint64_t seed,
+                          const std::function<void(int64_t)>& progress) {
   Toy toy(attention, seed);
   const OptimizerConfig schedule{.learning_rate = kLearningRate,
                                  .weight_decay = 0,

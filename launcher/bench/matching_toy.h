@@ -5,13 +5,13 @@
 // query i is the value of key pi(i).  Learned: W^Q, W^K and the tree.  To solve it the projections
 // must undo R, and the tree must send a query and its key to the same leaf.
 
-#include "launcher/bench/router_training.h"
+#include "launcher/bench/task_training.h"
 
 namespace bench {
 
 // loss: mean square error per element (1: no better than 0); accuracy: recall, the share of queries
 // whose key is in their leaf.
-RouterResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint64_t seed,
-                            const std::function<void(int64_t)>& progress);
+TaskResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint64_t seed,
+                          const std::function<void(int64_t)>& progress);
 
 }  // namespace bench

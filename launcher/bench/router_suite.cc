@@ -8,7 +8,7 @@
 
 #include "kernels/user_error.h"
 #include "launcher/bench/matching_toy.h"
-#include "launcher/bench/router_training.h"
+#include "launcher/bench/task_training.h"
 
 namespace bench {
 namespace {
@@ -82,7 +82,7 @@ class Table {
   void Add(const std::string& name, const Train& train) {
     if (name.find(wanted_) == std::string::npos) return;
     const auto start = std::chrono::steady_clock::now();
-    const RouterResult result = train([&name](int64_t step) {
+    const TaskResult result = train([&name](int64_t step) {
       if (step % 100 == 0) std::cerr << "\r" << name << ": step " << step << "   " << std::flush;
     });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -108,7 +108,7 @@ void RunRecall(const RouterSuiteOptions& options, std::ostream& out) {
     return [&, attention](const std::function<void(int64_t)>& progress) {
       ModelConfig config = model;
       config.attention.assign(config.layers, attention);
-      RouterTraining training(*task, config, options.seed);
+      TaskTraining training(*task, config, options.seed);
       training.Train(options.steps, kLearningRate, progress);
       return training.Evaluate();
     };
@@ -135,7 +135,7 @@ void RunCharacters(const RouterSuiteOptions& options, std::ostream& out) {
   const auto task = MakeCharacterTask(options.text, /*sequences=*/16, /*length=*/128, options.seed);
   ModelConfig model = SmallModel(/*layers=*/3, /*width=*/128, /*heads=*/4);
   model.sinusoidal_positions = true;  // or it stays with the frequencies of letters for long
-  RouterTraining full(*task, model, options.seed);
+  TaskTraining full(*task, model, options.seed);
   Table table(out,
               Sentence("character MLM, ", options.steps, " steps full, then ", options.steps,
                        " steps as below (h = ", kHeight, ")"),
@@ -145,7 +145,7 @@ void RunCharacters(const RouterSuiteOptions& options, std::ostream& out) {
             [&](const std::function<void(int64_t)>&) { return full.Evaluate(); });
   auto add = [&](const std::string& name, const AttentionConfig& attention) {
     table.Add(name, [&](const std::function<void(int64_t)>& progress) {
-      RouterTraining training = full.Copy();
+      TaskTraining training = full.Copy();
       training.SetAttention(std::vector<AttentionConfig>(3, attention));
       training.Train(options.steps, kLearningRate, progress);
       return training.Evaluate();
@@ -154,7 +154,7 @@ void RunCharacters(const RouterSuiteOptions& options, std::ostream& out) {
   add("full attention, as many steps more", AttentionConfig());
   for (const Row& row : TreeRows(kHeight)) add(row.name, row.attention);
   table.Add("FLIP, layer by layer", [&](const std::function<void(int64_t)>& progress) {
-    RouterTraining training = full.Copy();
+    TaskTraining training = full.Copy();
     std::vector<AttentionConfig> attention(3);
     for (int layer = 2; layer >= 0; --layer) {
       attention[layer] = Flip(kHeight, FlipChoice::kMinMargin);

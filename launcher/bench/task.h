@@ -12,9 +12,9 @@
 namespace bench {
 
 // Batches for a MaskedLanguageModel; a pure function of (seed, step).
-class RouterTask {
+class Task {
  public:
-  virtual ~RouterTask() = default;
+  virtual ~Task() = default;
 
   virtual datasets::Batch Training(int64_t step) const = 0;
   virtual datasets::Batch HeldOut(int64_t i) const = 0;
@@ -27,12 +27,12 @@ class RouterTask {
 // key's value.  The pair's token is the key, its token type the value; all positions are 0, for the
 // order says nothing.  n = 128.  Solvable only by attending from a query to the one pair with its
 // key.
-std::unique_ptr<RouterTask> MakeRecallTask(int64_t sequences, uint64_t seed);
+std::unique_ptr<Task> MakeRecallTask(int64_t sequences, uint64_t seed);
 
 // Masked characters of text: bytes, 15 % masked (80/10/10), the last 5 % of the text held out.
 // `path`: a folder, of which all files with a name ending in one of .h .cc .cpp .hpp .c .txt, or
 // without ending, are read, up to 16 MiB.
-std::unique_ptr<RouterTask> MakeCharacterTask(const std::string& path, int64_t sequences,
-                                              int64_t length, uint64_t seed);
+std::unique_ptr<Task> MakeCharacterTask(const std::string& path, int64_t sequences, int64_t length,
+                                        uint64_t seed);
 
 }  // namespace bench

@@ -1,4 +1,4 @@
-#include "launcher/bench/router_training.h"
+#include "launcher/bench/task_training.h"
 
 #include <cmath>
 
@@ -8,7 +8,7 @@ namespace bench {
 
 constexpr int64_t kHeldOutBatches = 16;
 
-RouterTraining::RouterTraining(const RouterTask& task, ModelConfig config, uint64_t seed)
+TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed)
     : task_(task), seed_(seed), config_(std::move(config)) {
   const BatchShape shape = task.shape();
   config_.vocabulary = task.vocabulary();
@@ -18,8 +18,8 @@ RouterTraining::RouterTraining(const RouterTask& task, ModelConfig config, uint6
   model_->parameters().Initialize(ctx_, seed);
 }
 
-void RouterTraining::Train(int64_t steps, double learning_rate,
-                           const std::function<void(int64_t)>& progress) {
+void TaskTraining::Train(int64_t steps, double learning_rate,
+                         const std::function<void(int64_t)>& progress) {
   const OptimizerConfig schedule{
       .learning_rate = learning_rate, .warmup_steps = steps / 20, .final_rate = 0.1};
   Optimizer optimizer(schedule);
@@ -39,7 +39,7 @@ void RouterTraining::Train(int64_t steps, double learning_rate,
   }
 }
 
-void RouterTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
+void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
   config_.attention = attention;
   auto next = std::make_unique<MaskedLanguageModel>(ctx_, config_, task_.shape(), DType::kFloat32);
   next->parameters().Initialize(ctx_, seed_);
@@ -47,16 +47,16 @@ void RouterTraining::SetAttention(const std::vector<AttentionConfig>& attention)
   model_ = std::move(next);
 }
 
-RouterTraining RouterTraining::Copy() const {
-  RouterTraining copy(task_, config_, seed_);
+TaskTraining TaskTraining::Copy() const {
+  TaskTraining copy(task_, config_, seed_);
   CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters());
   copy.step_ = step_;
   return copy;
 }
 
-RouterResult RouterTraining::Evaluate() {
+TaskResult TaskTraining::Evaluate() {
   LossSum sum;
-  RouterResult result;
+  TaskResult result;
   result.density.resize(config_.layers);
   for (int64_t i = 0; i < kHeldOutBatches; ++i) {
     model_->Forward(ctx_, task_.HeldOut(i), {.seed = seed_, .step = step_, .training = false});
@@ -68,6 +68,14 @@ RouterResult RouterTraining::Evaluate() {
   result.loss = sum.MeanLoss();
   result.accuracy = sum.Accuracy();
   return result;
+}
+
+double TaskTraining::Density() {
+  double density = 0;
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    density += model_->ReadStatistics(ctx_, layer).density / static_cast<double>(config_.layers);
+  }
+  return density;
 }
 
 }  // namespace bench

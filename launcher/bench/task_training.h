@@ -8,31 +8,32 @@
 
 #include "core/model.h"
 #include "core/optimizer.h"
-#include "launcher/bench/router_task.h"
+#include "launcher/bench/task.h"
 
 namespace bench {
 
-struct RouterResult {
+struct TaskResult {
   double loss = 0;              // held-out, nats
   double accuracy = 0;          // held-out
   std::vector<double> density;  // per layer
 };
 
 // One model of a task, trained in one go or, with new attention, further.
-class RouterTraining {
+class TaskTraining {
  public:
-  RouterTraining(const RouterTask& task, ModelConfig config, uint64_t seed);
+  TaskTraining(const Task& task, ModelConfig config, uint64_t seed);
 
   // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
   void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
   // The same weights with other attention in every layer; what is new is random (core/carry.h).
   void SetAttention(const std::vector<AttentionConfig>& attention);
-  RouterResult Evaluate();
+  TaskResult Evaluate();
+  double Density();  // of the last step, mean over the layers; 1 for full attention
 
-  RouterTraining Copy() const;
+  TaskTraining Copy() const;
 
  private:
-  const RouterTask& task_;
+  const Task& task_;
   const uint64_t seed_;
   Context ctx_ = Context::Cpu();
   ModelConfig config_;

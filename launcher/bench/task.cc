@@ -1,4 +1,4 @@
-#include "launcher/bench/router_task.h"
+#include "launcher/bench/task.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -24,7 +24,7 @@ Engine EngineOf(uint64_t seed, int64_t step) {
   return Engine(sequence);
 }
 
-class RecallTask : public RouterTask {
+class RecallTask : public Task {
  public:
   RecallTask(int64_t sequences, uint64_t seed) : sequences_(sequences), seed_(seed) {}
 
@@ -90,7 +90,7 @@ std::string ReadText(const std::string& folder) {
   return text;
 }
 
-class CharacterTask : public RouterTask {
+class CharacterTask : public Task {
  public:
   CharacterTask(std::string text, int64_t sequences, int64_t length, uint64_t seed)
       : text_(std::move(text)),
@@ -146,12 +146,12 @@ class CharacterTask : public RouterTask {
 
 }  // namespace
 
-std::unique_ptr<RouterTask> MakeRecallTask(int64_t sequences, uint64_t seed) {
+std::unique_ptr<Task> MakeRecallTask(int64_t sequences, uint64_t seed) {
   return std::make_unique<RecallTask>(sequences, seed);
 }
 
-std::unique_ptr<RouterTask> MakeCharacterTask(const std::string& path, int64_t sequences,
-                                              int64_t length, uint64_t seed) {
+std::unique_ptr<Task> MakeCharacterTask(const std::string& path, int64_t sequences, int64_t length,
+                                        uint64_t seed) {
   return std::make_unique<CharacterTask>(ReadText(path), sequences, length, seed);
 }
 

@@ -1,0 +1,114 @@
+#include "launcher/bench/train_suite.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "kernels/user_error.h"
+#include "launcher/bench/task_training.h"
+#include "launcher/bench/timing.h"
+
+namespace bench {
+namespace {
+
+constexpr int64_t kTokensPerStep = 4096, kLeafTokens = 128;
+constexpr uint64_t kSeed = 1;
+
+// Nothing can be learned of it; every step costs the same.
+class RandomTokens : public Task {
+ public:
+  explicit RandomTokens(int64_t length) : length_(length) {}
+
+  datasets::Batch Training(int64_t step) const override {
+    std::minstd_rand engine(static_cast<unsigned>(step) + 1);
+    datasets::Batch batch;
+    const auto [B, n, targets] = shape();
+    batch.Resize(B, n, targets);
+    std::fill(batch.document.begin(), batch.document.end(), 0);
+    for (int64_t i = 0; i < B * n; ++i) {
+      batch.tokens[i] = static_cast<int32_t>(engine() % vocabulary());
+      batch.positions[i] = static_cast<int32_t>(i % n);
+    }
+    const int64_t targets_each = targets / B;
+    for (int64_t t = 0; t < targets; ++t) {
+      const int64_t place = t % targets_each * n / targets_each;
+      batch.target_position[t] = static_cast<int32_t>(t / targets_each * n + place);
+      batch.target_token[t] = static_cast<int32_t>(engine() % vocabulary());
+    }
+    return batch;
+  }
+  datasets::Batch HeldOut(int64_t i) const override { return Training(-1 - i); }
+  BatchShape shape() const override {
+    const int64_t sequences = std::max<int64_t>(1, kTokensPerStep / length_);
+    return {sequences, length_, sequences * (length_ * 15 / 100)};
+  }
+  int64_t vocabulary() const override { return 30522; }
+  int64_t token_types() const override { return 2; }
+
+ private:
+  const int64_t length_;
+};
+
+ModelConfig BertBase(const AttentionConfig& attention) {
+  ModelConfig config;
+  config.layers = 12;
+  config.width = 768;
+  config.heads = 12;
+  config.feed_forward = 4 * config.width;
+  config.attention.assign(config.layers, attention);
+  return config;
+}
+
+struct Row {
+  std::string name;
+  AttentionConfig attention;
+};
+
+std::vector<Row> RowsOf(int64_t length) {
+  int height = 1;
+  while ((length >> height) > kLeafTokens) ++height;
+  AttentionConfig tree;
+  tree.kind = AttentionKind::kTf;
+  tree.shape = TreeShape::Binary(height);
+  return {{"full", AttentionConfig()}, {Sentence("TF h=", height), tree}};
+}
+
+}  // namespace
+
+void RunTrainSuite(const TrainSuiteOptions& options, std::ostream& out) {
+  std::ofstream json;
+  if (!options.json.empty()) json.open(options.json);
+  if (!json) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
+  out << "BERT-base, training step (dropout 0.1), float32, " << omp_get_max_threads()
+      << " threads; medians\n\n     n  attention   sequences    s a step  tokens/s  density\n";
+  for (const int64_t length : options.lengths) {
+    for (const Row& row : RowsOf(length)) {
+      if (row.name.find(options.rows) == std::string::npos) continue;
+      const RandomTokens task(length);
+      TaskTraining training(task, BertBase(row.attention), kSeed);
+      const double seconds = MedianSeconds(
+          [&] { training.Train(/*steps=*/1, /*learning_rate=*/1e-4, [](int64_t) {}); });
+      const double density = training.Density();
+      const int64_t sequences = task.shape().sequences;
+      const double rate = static_cast<double>(sequences * length) / seconds;
+      out << std::setw(6) << length << "  " << std::left << std::setw(12) << row.name << std::right
+          << std::setw(9) << sequences << std::fixed << std::setprecision(2) << std::setw(12)
+          << seconds << std::setw(10) << std::setprecision(0) << rate << std::setw(9)
+          << std::setprecision(3) << density << "\n"
+          << std::flush;
+      if (options.json.empty()) continue;
+      json << nlohmann::json{{"length", length},   {"attention", row.name},
+                             {"dtype", "float32"}, {"threads", omp_get_max_threads()},
+                             {"seconds", seconds}, {"tokens_per_second", rate},
+                             {"density", density}}
+                  .dump()
+           << std::endl;
+    }
+  }
+}
+
+}  // namespace bench

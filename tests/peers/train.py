@@ -1,0 +1,121 @@
+"""A training step of BERT-base (masked language model, AdamW): treeformer against PyTorch."""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+
+import torch
+from torch.nn import functional
+
+from timing import median_seconds
+
+LAYERS, WIDTH, HEADS, VOCABULARY, TOKENS_PER_STEP = 12, 768, 12, 30522, 4096
+
+
+class Layer(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = torch.nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = torch.nn.Linear(WIDTH, WIDTH)
+        self.inner = torch.nn.Linear(WIDTH, 4 * WIDTH)
+        self.outer = torch.nn.Linear(4 * WIDTH, WIDTH)
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(WIDTH, eps=1e-12) for _ in range(2))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        o = functional.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
+        o = self.out(o.transpose(1, 2).reshape(x.shape))
+        x = self.norms[0](x + functional.dropout(o, 0.1))
+        f = self.outer(functional.gelu(self.inner(x)))
+        return self.norms[1](x + functional.dropout(f, 0.1))
+
+
+class Bert(torch.nn.Module):
+    def __init__(self, length):
+        super().__init__()
+        self.tokens = torch.nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = torch.nn.Parameter(0.02 * torch.randn(length, WIDTH))
+        self.norm = torch.nn.LayerNorm(WIDTH, eps=1e-12)
+        self.layers = torch.nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.head = torch.nn.Linear(WIDTH, WIDTH)
+        self.head_norm = torch.nn.LayerNorm(WIDTH, eps=1e-12)
+        self.bias = torch.nn.Parameter(torch.zeros(VOCABULARY))
+
+    def forward(self, tokens, places, targets):
+        x = functional.dropout(self.norm(self.tokens(tokens) + self.positions), 0.1)
+        for layer in self.layers:
+            x = layer(x)
+        masked = x.flatten(0, 1)[places]  # the vocabulary only at masked positions, as ours
+        masked = self.head_norm(functional.gelu(self.head(masked)))
+        return functional.cross_entropy(
+            functional.linear(masked, self.tokens.weight, self.bias), targets)
+
+
+def time_peer(length, compiled, dtype):
+    model = Bert(length)
+    step_model = torch.compile(model) if compiled else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    sequences = max(1, TOKENS_PER_STEP // length)
+    count = sequences * (length * 15 // 100)
+    tokens = torch.randint(VOCABULARY, (sequences, length))
+    places = torch.randperm(sequences * length)[:count].sort().values
+    targets = torch.randint(VOCABULARY, (count,))
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = step_model(tokens, places, targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    step()  # compiles
+    return median_seconds(step)
+
+
+def time_ours(length, threads):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rows.json")
+        subprocess.run(
+            [os.environ["TREEFORMER"], "bench", "--suite=train", f"--lengths={length}",
+             f"--threads={threads}", f"--json={path}"],
+            check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        with open(path) as file:
+            return [json.loads(line) for line in file]
+
+
+def compare(length, threads):
+    torch.set_num_threads(threads)
+    tokens = max(1, TOKENS_PER_STEP // length) * length
+    ours = time_ours(length, threads)
+    print(f"\nn = {length}, {threads} threads, PyTorch {torch.__version__}; tokens/s")
+    seconds = {}
+    for name, compiled, dtype in [("eager float32", False, torch.float32),
+                                  ("compiled float32", True, torch.float32),
+                                  ("eager bfloat16", False, torch.bfloat16),
+                                  ("compiled bfloat16", True, torch.bfloat16)]:
+        seconds[name] = time_peer(length, compiled, dtype)
+        print(f"  PyTorch {name:<18} {tokens / seconds[name]:9.0f}", flush=True)
+    best32 = min(time for name, time in seconds.items() if "float32" in name)
+    for row in ours:
+        print(f"  ours {row['attention']:<12} {row['dtype']}{row['tokens_per_second']:9.0f}"
+              f"   / fastest float32 peer {best32 / row['seconds']:.2f}"
+              f"   / fastest of any dtype {min(seconds.values()) / row['seconds']:.2f}"
+              f"   density {row['density']:.3f}", flush=True)
+
+
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lengths", type=numbers, default=[512, 4096])
+    parser.add_argument("--threads", type=numbers, default=[os.cpu_count()])
+    arguments = parser.parse_args()
+    for threads in arguments.threads:
+        for length in arguments.lengths:
+            compare(length, threads)
