@@ -15,13 +15,13 @@ struct Tiles {
   int64_t rows, columns;  // of one tile
 };
 
-// About 32 tiles, none so small that packing the operands costs more than the product.
+// About 16 tiles, none so small that packing the operands costs more than 3 % of the product.
 Tiles TilesOf(int64_t M, int64_t N) {
-  const int64_t rows = std::clamp<int64_t>((M / 16 + 63) / 64 * 64, 64, 256);
+  const int64_t rows = std::clamp<int64_t>((M / 8 + 63) / 64 * 64, 128, 256);
   const int64_t row_tiles = (M + rows - 1) / rows;
-  const int64_t column_tiles = (31 + row_tiles) / row_tiles;
+  const int64_t column_tiles = (15 + row_tiles) / row_tiles;
   const int64_t columns = (N / column_tiles + 63) / 64 * 64;
-  return {rows, std::max<int64_t>(columns, 256)};
+  return {rows, std::max<int64_t>(columns, 384)};
 }
 
 // An empty sum over k, which oneDNN refuses.

@@ -8,13 +8,14 @@
 namespace cpu {
 namespace {
 
-constexpr int64_t kRows = 128;       // of x in one product
-constexpr int64_t kMaxPlanes = 256;  // scored by that product; the rest along the path only
+constexpr int64_t kRows = 128;  // of x in one product
 
-// The planes of the levels that are scored for every row.
+// The planes of the levels that are scored for every row, by one product; below them a row scores
+// the nodes on its path only.  A score costs about an eighth in a product of what it costs alone.
 int64_t ScoredPlanes(const TreeShape& shape) {
+  constexpr int64_t kMaxNodes = 8;
   int level = 0;
-  while (level < shape.height() && shape.FirstPlane(level + 1) <= kMaxPlanes) ++level;
+  while (level < shape.height() && shape.Nodes(level) <= kMaxNodes) ++level;
   return shape.FirstPlane(level);
 }
 
