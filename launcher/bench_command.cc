@@ -41,14 +41,14 @@ std::vector<int64_t> LengthsFromFlag(const std::vector<int64_t>& usual) {
 }
 
 int RunAttention(dist::Communicator& communicator) {
-  const bench::AttentionSuiteOptions options{
+  const bench::TimingOptions options{
       LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json};
   if (communicator.rank() == 0) bench::RunAttentionSuite(options, std::cout);
   return 0;
 }
 
 int RunTrainSteps(dist::Communicator& communicator) {
-  const bench::TrainSuiteOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json};
+  const bench::TimingOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json};
   if (communicator.rank() == 0) bench::RunTrainSuite(options, std::cout);
   return 0;
 }

@@ -2,8 +2,6 @@
 
 #include <glog/logging.h>
 
-#include <numeric>
-
 namespace {
 
 bool IsFolded(const AttentionConfig& attention) {
@@ -93,12 +91,9 @@ double AttentionFlops(const ModelConfig& model, int64_t layer, double n, double 
   const AttentionConfig& attention = model.attention[layer];
   const double d = static_cast<double>(model.width);
   if (attention.kind == AttentionKind::kFull) return 4 * n * n * d;
-  const std::vector<int>& branching = attention.shape.branching;
-  const int planes_on_path = attention.shape.binary
-                                 ? attention.shape.height()
-                                 : std::accumulate(branching.begin(), branching.end(), 0);
+  const double planes = static_cast<double>(attention.shape.planes_on_path());
   const double heads = IsFolded(attention) ? static_cast<double>(model.heads) : 1;
-  const double routing = 4 * n * d * heads * planes_on_path;
+  const double routing = 4 * n * d * heads * planes;
   if (attention.kind == AttentionKind::kTf) return routing + 4 * n * n * d * density;
   return routing + 2 * d * (n + static_cast<double>(attention.shape.total_nodes()));
 }

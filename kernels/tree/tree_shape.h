@@ -37,6 +37,11 @@ struct TreeShape {
     return planes;
   }
   int64_t planes() const { return FirstPlane(height()); }  // P
+  int64_t planes_on_path() const {  // that one row's way from root to leaf scores
+    int64_t planes = 0;
+    for (int l = 0; l < height(); ++l) planes += PlanesOfNode(l);
+    return planes;
+  }
   // Nodes of all levels above `level`; total_nodes() counts the leaves too.
   int64_t FirstNode(int level) const {
     int64_t nodes = 0;

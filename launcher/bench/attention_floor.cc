@@ -53,10 +53,7 @@ Work AttentionWork(const ModelConfig& model, int64_t n, double density) {
 Work RoutingWork(const ModelConfig& model, int64_t n) {
   const AttentionConfig& attention = model.attention.at(0);
   if (attention.kind == AttentionKind::kFull) return {};
-  int64_t planes = 0;  // on a way
-  for (int children : attention.shape.branching) {
-    planes += attention.shape.binary ? 1 : children;
-  }
+  const int64_t planes = attention.shape.planes_on_path();
   const double flops = 2.0 * 2 * static_cast<double>(n * model.width * planes);
   return {flops, flops / GemmRate(std::min<int64_t>(n, 1024), planes, model.head_width(), 'T')};
 }

@@ -65,14 +65,14 @@ Buffer AttentionModule::Project(const std::string& name) {
   return y;
 }
 
-void AttentionModule::ForwardWithoutProjections() {
+void AttentionModule::ForwardWithoutProjections(bool training) {
   if (!q_.view()) {
     q_ = Project("attention.self.query");
     k_ = Project("attention.self.key");
     v_ = Project("attention.self.value");
     o_ = Buffer(ctx_.device(), DType::kFloat32, x_.view().shape());
   }
-  batch_.step.training = false;
+  batch_.step.training = training;
   const Shape heads{1, shape_.length, config_.heads, config_.head_width()};
   const auto of = [&](const Buffer& rows) { return rows.view().Reshaped(heads); };
   branch_->attention().Forward(ctx_, of(o_), of(q_), of(k_), of(v_), batch_);
@@ -108,7 +108,7 @@ std::vector<float> BalancedBiases(AttentionConfig attention, double density, int
   const int nudges = attention.shape.binary ? 30 : 100;
   const float first_step = attention.shape.binary ? 0.4f : 2;  // of a k-ary child's small share
   for (int i = 0; i < nudges; ++i) {
-    module.Forward(/*training=*/true);
+    module.ForwardWithoutProjections(/*training=*/true);
     for (Tree* tree : module.trees()) {
       tree->NudgeBalance(module.context(), first_step * (1 - static_cast<float>(i) / nudges));
     }
@@ -124,7 +124,7 @@ std::vector<float> BalancedBiases(AttentionConfig attention, double density, int
     std::transform(balanced.begin(), balanced.end(), shifted.begin(),
                    [&](float bias) { return bias + shift; });
     module.SetTreeBiases(shifted);
-    module.Forward(/*training=*/false);
+    module.ForwardWithoutProjections(/*training=*/false);
     (module.ReadStatistics().density < density ? low : high) = shift;
   }
   return shifted;

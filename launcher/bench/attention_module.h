@@ -17,7 +17,7 @@ class AttentionModule {
   void Forward(bool training);
   void Backward();  // of the last Forward(true), the router's gradient included
   // Routing, sort and attention alone, of projections that the first call makes.
-  void ForwardWithoutProjections();
+  void ForwardWithoutProjections(bool training);
 
   TreeStatistics ReadStatistics();
   int64_t length() const { return shape_.length; }

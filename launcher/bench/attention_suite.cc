@@ -2,7 +2,6 @@
 
 #include <omp.h>
 
-#include <fstream>
 #include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -65,15 +64,13 @@ Passes Measure(const Row& row, int64_t length) {
   auto& [forward, both, attention] = passes;
   forward.seconds = MedianSeconds([&] { module.Forward(/*training=*/false); });
   forward.peak_bytes = PeakMemoryBytes();
-  if (row.attention.kind != AttentionKind::kFull) {
-    forward.density = both.density = attention.density = module.ReadStatistics().density;
-  }
+  forward.density = both.density = attention.density = module.ReadStatistics().density;
   both.seconds = MedianSeconds([&] {
     module.Forward(/*training=*/true);
     module.Backward();
   });
   both.peak_bytes = PeakMemoryBytes();
-  attention.seconds = MedianSeconds([&] { module.ForwardWithoutProjections(); });
+  attention.seconds = MedianSeconds([&] { module.ForwardWithoutProjections(/*training=*/false); });
   attention.peak_bytes = PeakMemoryBytes();
   const Floor floor = AttentionFloor(module.config(), length, forward.density);
   forward.floor = floor.forward;
@@ -87,11 +84,7 @@ Passes Measure(const Row& row, int64_t length) {
 
 class Table {
  public:
-  Table(const AttentionSuiteOptions& options, std::ostream& out) : out_(out) {
-    if (!options.json.empty()) {
-      json_.open(options.json);
-      if (!json_) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
-    }
+  Table(const TimingOptions& options, std::ostream& out) : out_(out), json_(options.json) {
     out_ << "self-attention module, width 768, 8 heads, batch 1, float32, " << omp_get_max_threads()
          << " threads; medians\n\n"
          << "     n  attention             pass                 ms   GFLOP/s  density  x floor"
@@ -113,31 +106,25 @@ class Table {
       out_ << full->second / measured.seconds;
     }
     out_ << std::setw(10) << measured.peak_bytes / (1 << 20) << "\n" << std::flush;
-    if (json_.is_open()) {
-      json_ << nlohmann::json{{"length", length},
-                              {"attention", row.name},
-                              {"pass", pass},
-                              {"dtype", "float32"},
-                              {"threads", omp_get_max_threads()},
-                              {"seconds", measured.seconds},
-                              {"floor_seconds", measured.floor},
-                              {"density", measured.density},
-                              {"flops", measured.flops},
-                              {"peak_bytes", measured.peak_bytes}}
-                   .dump()
-            << std::endl;
-    }
+    json_.Write({{"length", length},
+                 {"attention", row.name},
+                 {"pass", pass},
+                 {"seconds", measured.seconds},
+                 {"floor_seconds", measured.floor},
+                 {"density", measured.density},
+                 {"flops", measured.flops},
+                 {"peak_bytes", measured.peak_bytes}});
   }
 
  private:
   std::ostream& out_;
-  std::ofstream json_;
+  JsonLines json_;
   std::map<std::pair<int64_t, std::string>, double> full_;
 };
 
 }  // namespace
 
-void RunAttentionSuite(const AttentionSuiteOptions& options, std::ostream& out) {
+void RunAttentionSuite(const TimingOptions& options, std::ostream& out) {
   const std::vector<Row> rows = MakeRows(options.rows);
   if (rows.empty()) throw UserError(Sentence("--rows=", options.rows, ": no row has this in it"));
   Table table(options, out);

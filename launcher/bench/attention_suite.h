@@ -4,19 +4,12 @@
 // paper's Table 4) with full attention and with trees, over lengths.  Forward, and forward with
 // backward (FLIP for TF).
 
-#include <cstdint>
 #include <ostream>
-#include <string>
-#include <vector>
+
+#include "launcher/bench/timing_suite.h"
 
 namespace bench {
 
-struct AttentionSuiteOptions {
-  std::vector<int64_t> lengths;
-  std::string rows;  // only rows whose name has this in it; empty: all
-  std::string json;  // a file for the rows as lines of JSON; empty: none
-};
-
-void RunAttentionSuite(const AttentionSuiteOptions& options, std::ostream& out);
+void RunAttentionSuite(const TimingOptions& options, std::ostream& out);
 
 }  // namespace bench

@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -79,10 +78,8 @@ std::vector<Row> RowsOf(int64_t length) {
 
 }  // namespace
 
-void RunTrainSuite(const TrainSuiteOptions& options, std::ostream& out) {
-  std::ofstream json;
-  if (!options.json.empty()) json.open(options.json);
-  if (!json) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
+void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
+  JsonLines json(options.json);
   out << "BERT-base, training step (dropout 0.1), float32, " << omp_get_max_threads()
       << " threads; medians\n\n     n  attention   sequences    s a step  tokens/s  density\n";
   for (const int64_t length : options.lengths) {
@@ -100,13 +97,11 @@ void RunTrainSuite(const TrainSuiteOptions& options, std::ostream& out) {
           << seconds << std::setw(10) << std::setprecision(0) << rate << std::setw(9)
           << std::setprecision(3) << density << "\n"
           << std::flush;
-      if (options.json.empty()) continue;
-      json << nlohmann::json{{"length", length},   {"attention", row.name},
-                             {"dtype", "float32"}, {"threads", omp_get_max_threads()},
-                             {"seconds", seconds}, {"tokens_per_second", rate},
-                             {"density", density}}
-                  .dump()
-           << std::endl;
+      json.Write({{"length", length},
+                  {"attention", row.name},
+                  {"seconds", seconds},
+                  {"tokens_per_second", rate},
+                  {"density", density}});
     }
   }
 }

@@ -1,14 +1,11 @@
 """One self-attention module (8 heads, width 768, batch 1): treeformer against PyTorch on this CPU."""
 
-import argparse
-import json
 import os
-import subprocess
-import tempfile
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ours import bench_rows, compare_all
 from timing import median_seconds
 
 WIDTH, HEADS = 768, 8
@@ -58,18 +55,6 @@ def time_peer(length, backend, dtype):
     return dict(zip(PASSES, map(median_seconds, (forward, both, attention))))
 
 
-def time_ours(length, threads):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "rows.json")
-        subprocess.run(
-            [os.environ["TREEFORMER"], "bench", "--suite=attention", f"--lengths={length}",
-             f"--threads={threads}", f"--json={path}"],
-            check=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        with open(path) as file:
-            return [json.loads(line) for line in file]
-
-
 def peers_of(length):
     yield "fused float32", SDPBackend.FLASH_ATTENTION, torch.float32
     yield "fused bfloat16", SDPBackend.FLASH_ATTENTION, torch.bfloat16
@@ -80,7 +65,7 @@ def peers_of(length):
 
 def compare(length, threads):
     torch.set_num_threads(threads)
-    ours = time_ours(length, threads)
+    ours = bench_rows("attention", length, threads)
     peers = {name: time_peer(length, backend, dtype) for name, backend, dtype in peers_of(length)}
     for which in PASSES:
         seconds = {name: times[which] for name, times in peers.items()}
@@ -97,15 +82,6 @@ def compare(length, threads):
                   f"   ours / floor {time / row['floor_seconds']:.2f}", flush=True)
 
 
-def numbers(text):
-    return [int(word) for word in text.split(",")]
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=numbers, default=[512, 1024, 2048, 4096, 8192])
-    parser.add_argument("--threads", type=numbers, default=[1, os.cpu_count()])
-    arguments = parser.parse_args()
-    for threads in arguments.threads:
-        for length in arguments.lengths:
-            compare(length, threads)
+    compare_all(compare, __doc__, lengths=[512, 1024, 2048, 4096, 8192],
+                threads=[1, os.cpu_count()])

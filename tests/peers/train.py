@@ -1,14 +1,11 @@
 """A training step of BERT-base (masked language model, AdamW): treeformer against PyTorch."""
 
-import argparse
-import json
 import os
-import subprocess
-import tempfile
 
 import torch
 from torch.nn import functional
 
+from ours import bench_rows, compare_all
 from timing import median_seconds
 
 LAYERS, WIDTH, HEADS, VOCABULARY, TOKENS_PER_STEP = 12, 768, 12, 30522, 4096
@@ -75,22 +72,10 @@ def time_peer(length, compiled, dtype):
     return median_seconds(step)
 
 
-def time_ours(length, threads):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "rows.json")
-        subprocess.run(
-            [os.environ["TREEFORMER"], "bench", "--suite=train", f"--lengths={length}",
-             f"--threads={threads}", f"--json={path}"],
-            check=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        with open(path) as file:
-            return [json.loads(line) for line in file]
-
-
 def compare(length, threads):
     torch.set_num_threads(threads)
     tokens = max(1, TOKENS_PER_STEP // length) * length
-    ours = time_ours(length, threads)
+    ours = bench_rows("train", length, threads)
     print(f"\nn = {length}, {threads} threads, PyTorch {torch.__version__}; tokens/s")
     seconds = {}
     for name, compiled, dtype in [("eager float32", False, torch.float32),
@@ -107,15 +92,5 @@ def compare(length, threads):
               f"   density {row['density']:.3f}", flush=True)
 
 
-def numbers(text):
-    return [int(word) for word in text.split(",")]
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=numbers, default=[512, 4096])
-    parser.add_argument("--threads", type=numbers, default=[os.cpu_count()])
-    arguments = parser.parse_args()
-    for threads in arguments.threads:
-        for length in arguments.lengths:
-            compare(length, threads)
+    compare_all(compare, __doc__, lengths=[512, 4096], threads=[os.cpu_count()])

@@ -1,0 +1,33 @@
+"""The suites of `treeformer bench` that time lengths, for the scripts that set peers beside them."""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+
+
+def bench_rows(suite, length, threads):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rows.json")
+        subprocess.run(
+            [os.environ["TREEFORMER"], "bench", f"--suite={suite}", f"--lengths={length}",
+             f"--threads={threads}", f"--json={path}"],
+            check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        with open(path) as file:
+            return [json.loads(line) for line in file]
+
+
+def compare_all(compare, description, lengths, threads):
+    """compare(length, threads) for --lengths and --threads; the arguments are their defaults."""
+    def numbers(text):
+        return [int(word) for word in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--lengths", type=numbers, default=lengths)
+    parser.add_argument("--threads", type=numbers, default=threads)
+    arguments = parser.parse_args()
+    for count in arguments.threads:
+        for length in arguments.lengths:
+            compare(length, count)
