@@ -16,7 +16,6 @@ namespace cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::CappedTag<float, 16>;  // divides kTileColumns
-using Ints = hn::RebindToSigned<Floats>;
 using Bits = hn::RebindToUnsigned<Floats>;
 using Vec = hn::Vec<Floats>;
 static_assert(kTileColumns <= kMaxKeepRow);
@@ -24,13 +23,15 @@ static_assert(kTileColumns <= kMaxKeepRow);
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // exp(x) to 2 ulp; 0 below -87.3, at most exp(88); NaN stays NaN, which hwy's own Exp turns into 0.
-// Range reduction and polynomial of Cephes' expf.
+// Range reduction and polynomial of Cephes' expf.  Adding 1.5 x 2^23 + 127 rounds to an integer and
+// leaves the biased exponent in the lowest bits of the sum.
 HWY_INLINE Vec Exp(Floats d, Vec x) {
-  const Ints di;
+  const Bits bits;
+  const Vec shift = hn::Set(d, 12582912.0f + 127.0f);
   const auto low = hn::Lt(x, hn::Set(d, -87.3f));
-  const Vec y =
-      hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.0f)), hn::Set(d, 88.0f), hn::IfThenZeroElse(low, x));
-  const Vec n = hn::Round(hn::Mul(y, hn::Set(d, 1.44269504088896341f)));
+  const Vec y = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.0f)), hn::Set(d, 88.0f), x);
+  const Vec shifted = hn::MulAdd(y, hn::Set(d, 1.44269504088896341f), shift);
+  const Vec n = hn::Sub(shifted, shift);
   const Vec r =
       hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), y));
   Vec p = hn::Set(d, 1.9875691500e-4f);
@@ -39,22 +40,31 @@ HWY_INLINE Vec Exp(Floats d, Vec x) {
     p = hn::MulAdd(p, r, hn::Set(d, c));
   }
   p = hn::Add(hn::MulAdd(hn::Mul(p, r), r, r), hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(bits, shifted));
   return hn::IfThenZeroElse(low, hn::Mul(p, hn::BitCast(d, exponent)));
 }
 
 float Sum(Floats d, Vec v) { return hn::GetLane(hn::SumOfLanes(d, v)); }
 
-// visit(c, mask) for the vectors that cover columns [begin, end); mask: the lanes inside.
+// The lanes of a vector that are inside a row: all, or those of a mask.
+struct AllLanes {};
+HWY_INLINE Vec Inside(AllLanes, Vec v, Vec) { return v; }
+HWY_INLINE Vec Inside(hn::Mask<Floats> inside, Vec v, Vec outside) {
+  return hn::IfThenElse(inside, v, outside);
+}
+
+// visit(c, lanes) for the vectors that cover columns [begin, end).
 template <class Visit>
 HWY_INLINE void ForEachVector(Floats d, int64_t begin, int64_t end, const Visit& visit) {
   const int64_t lanes = hn::Lanes(d);
   int64_t c = begin / lanes * lanes;
-  for (; c < end; c += lanes) {
-    const auto inside = hn::AndNot(hn::FirstN(d, std::max<int64_t>(begin - c, 0)),
-                                   hn::FirstN(d, std::min(end - c, lanes)));
-    visit(c, inside);
+  if (begin >= end) return;
+  if (c < begin) {
+    visit(c, hn::AndNot(hn::FirstN(d, begin - c), hn::FirstN(d, std::min(end - c, lanes))));
+    c += lanes;
   }
+  for (; c + lanes <= end; c += lanes) visit(c, AllLanes());
+  if (c < end) visit(c, hn::FirstN(d, end - c));
 }
 
 void ZeroFrom(float* row, int64_t begin, int64_t end) {
@@ -64,7 +74,7 @@ void ZeroFrom(float* row, int64_t begin, int64_t end) {
 Vec RowMax(Floats d, const float* row, int64_t visible) {
   Vec max = hn::Set(d, -kInfinity);
   ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
-    max = hn::Max(max, hn::IfThenElse(inside, hn::LoadU(d, row + c), hn::Set(d, -kInfinity)));
+    max = hn::Max(max, Inside(inside, hn::LoadU(d, row + c), hn::Set(d, -kInfinity)));
   });
   return hn::MaxOfLanes(d, max);
 }
@@ -82,7 +92,7 @@ void Softmax(float* S, const TileExtent& extent, float* max, float* sum, float* 
     const Vec m = hn::Set(d, new_max);
     Vec total = hn::Zero(d);
     ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
-      const Vec p = hn::IfThenElseZero(inside, Exp(d, hn::Sub(hn::LoadU(d, row + c), m)));
+      const Vec p = Inside(inside, Exp(d, hn::Sub(hn::LoadU(d, row + c), m)), hn::Zero(d));
       hn::StoreU(p, d, row + c);
       total = hn::Add(total, p);
     });
@@ -100,7 +110,7 @@ void Drop(float* S, const TileExtent& extent, const TileDropout& dropped) {
     KeepRow(keep, *dropped.dropout, dropped.row_index[r], dropped.column_position, visible);
     ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec p = hn::Mul(hn::LoadU(d, row + c), hn::Load(d, keep + c));
-      hn::StoreU(hn::IfThenElseZero(inside, p), d, row + c);
+      hn::StoreU(Inside(inside, p, hn::Zero(d)), d, row + c);
     });
   }
 }
@@ -124,8 +134,8 @@ void SoftmaxBackward(float* S, float* dP, const TileExtent& extent, const TileDr
       const Vec p = Exp(d, hn::Sub(hn::LoadU(d, s_row + c), lse_r));
       const Vec kept = hn::Load(d, keep + c);
       const Vec dp = hn::MulSub(hn::LoadU(d, dp_row + c), kept, delta_r);
-      const Vec ds = hn::IfThenElseZero(inside, hn::Mul(p, dp));
-      hn::StoreU(hn::IfThenElseZero(inside, hn::Mul(p, kept)), d, s_row + c);
+      const Vec ds = Inside(inside, hn::Mul(p, dp), hn::Zero(d));
+      hn::StoreU(Inside(inside, hn::Mul(p, kept), hn::Zero(d)), d, s_row + c);
       hn::StoreU(ds, d, dp_row + c);
       hn::StoreU(hn::Add(hn::LoadU(d, column_sum + c), ds), d, column_sum + c);
     });
@@ -144,8 +154,8 @@ void QueryGain(const float* S, const float* dP, const TileExtent& extent, float*
     const Vec m = hn::Set(d, new_max);
     Vec total = hn::Zero(d), total_weighted = hn::Zero(d);
     ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
-      const Vec p = hn::IfThenElseZero(inside, Exp(d, hn::Sub(hn::LoadU(d, s_row + c), m)));
-      const Vec dp = hn::IfThenElseZero(inside, hn::LoadU(d, dp_row + c));
+      const Vec p = Inside(inside, Exp(d, hn::Sub(hn::LoadU(d, s_row + c), m)), hn::Zero(d));
+      const Vec dp = Inside(inside, hn::LoadU(d, dp_row + c), hn::Zero(d));
       total = hn::Add(total, p);
       total_weighted = hn::MulAdd(p, dp, total_weighted);
     });
@@ -165,7 +175,7 @@ void KeyGain(const float* S, const float* dP, const TileExtent& extent, const fl
     ForEachVector(d, extent.visible[r], extent.columns, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec t = Exp(d, hn::Sub(hn::LoadU(d, lse + c), hn::LoadU(d, s_row + c)));
       const Vec dp = hn::Sub(hn::LoadU(d, dp_row + c), hn::LoadU(d, delta + c));
-      total = hn::Add(total, hn::IfThenElseZero(inside, hn::Div(dp, hn::Add(one, t))));
+      total = hn::Add(total, Inside(inside, hn::Div(dp, hn::Add(one, t)), hn::Zero(d)));
     });
     gain[r] += Sum(d, total);
   }

@@ -11,8 +11,8 @@
 
 namespace cpu {
 
-constexpr int64_t kTileRows = 128;
-constexpr int64_t kTileColumns = 256;
+constexpr int64_t kTileRows = 192;
+constexpr int64_t kTileColumns = 192;
 
 // Half-open ranges of slots of list b H + h.
 struct Rectangle {
