@@ -20,7 +20,7 @@ double SecondsOf(const std::function<void()>& work) {
 }  // namespace
 
 double MedianSeconds(const std::function<void()>& work) {
-  constexpr double kSecondsWanted = 1, kLong = 10;
+  constexpr double kSecondsWanted = 1, kLong = 20;
   constexpr int kFewest = 5, kMost = 25;
   const double first = SecondsOf(work);
   if (first > kLong) return first;

@@ -8,7 +8,7 @@
 namespace bench {
 
 // The median of one call, after one call that is not counted: 5 to 25 calls within about a second,
-// fewer if a call is longer than that, one if it is longer than 10 s.
+// three if a call is longer than that.  A first call of more than 20 s is the only one.
 double MedianSeconds(const std::function<void()>& work);
 
 // Gives freed memory back and forgets the process's peak of resident memory, where the system can.

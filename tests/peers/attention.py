@@ -33,7 +33,7 @@ class PeerModule(torch.nn.Module):
         return self.out(o.transpose(1, 2).reshape(x.shape))
 
 
-def time_peer(length, backend, dtype):
+def time_peer(length, backend, dtype, passes):
     module = PeerModule(backend).to(dtype)
     x = torch.randn(1, length, WIDTH, dtype=dtype, requires_grad=True)
     gradient = torch.randn(1, length, WIDTH, dtype=dtype)
@@ -52,22 +52,41 @@ def time_peer(length, backend, dtype):
         module.zero_grad(set_to_none=True)
         module(x).backward(gradient)
 
-    return dict(zip(PASSES, map(median_seconds, (forward, both, attention))))
+    works = dict(zip(PASSES, (forward, both, attention)))
+    return {which: median_seconds(works[which]) for which in passes}
 
 
-def peers_of(length):
-    yield "fused float32", SDPBackend.FLASH_ATTENTION, torch.float32
-    yield "fused bfloat16", SDPBackend.FLASH_ATTENTION, torch.bfloat16
-    if length <= 8192:  # n x n scores for every head
-        yield "math float32", SDPBackend.MATH, torch.float32
-        yield "math bfloat16", SDPBackend.MATH, torch.bfloat16
+PEERS = {"fused float32": (SDPBackend.FLASH_ATTENTION, torch.float32),
+         "fused bfloat16": (SDPBackend.FLASH_ATTENTION, torch.bfloat16),
+         "math float32": (SDPBackend.MATH, torch.float32),
+         "math bfloat16": (SDPBackend.MATH, torch.bfloat16)}
+LONGEST_MATH = 8192  # n x n scores for every head
+HOPELESS = 4         # times slower than the fastest: left out at greater lengths
+hopeless = {}        # (peer, threads) -> the length that showed it
 
 
-def compare(length, threads):
+def time_peers(length, threads, passes):
+    times = {}
+    for name, (backend, dtype) in PEERS.items():
+        if backend == SDPBackend.MATH and length > LONGEST_MATH:
+            continue
+        if length > hopeless.get((name, threads), length):
+            print(f"PyTorch {name} left out: over {HOPELESS} times slower than the fastest at"
+                  f" n = {hopeless[name, threads]}")
+            continue
+        times[name] = time_peer(length, backend, dtype, passes)
+    totals = {name: sum(seconds.values()) for name, seconds in times.items()}
+    for name, total in totals.items():
+        if total > HOPELESS * min(totals.values()):
+            hopeless.setdefault((name, threads), length)
+    return times
+
+
+def compare(length, threads, arguments):
     torch.set_num_threads(threads)
-    ours = bench_rows("attention", length, threads)
-    peers = {name: time_peer(length, backend, dtype) for name, backend, dtype in peers_of(length)}
-    for which in PASSES:
+    ours = bench_rows("attention", length, threads, arguments.rows)
+    peers = time_peers(length, threads, arguments.passes)
+    for which in arguments.passes:
         seconds = {name: times[which] for name, times in peers.items()}
         best32 = min(time for name, time in seconds.items() if "float32" in name)
         best = min(seconds.values())
@@ -84,4 +103,4 @@ def compare(length, threads):
 
 if __name__ == "__main__":
     compare_all(compare, __doc__, lengths=[512, 1024, 2048, 4096, 8192],
-                threads=[1, os.cpu_count()])
+                threads=[1, os.cpu_count()], passes=PASSES)

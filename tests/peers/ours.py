@@ -7,27 +7,30 @@ import subprocess
 import tempfile
 
 
-def bench_rows(suite, length, threads):
+def bench_rows(suite, length, threads, rows=""):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
         subprocess.run(
             [os.environ["TREEFORMER"], "bench", f"--suite={suite}", f"--lengths={length}",
-             f"--threads={threads}", f"--json={path}"],
+             f"--threads={threads}", f"--rows={rows}", f"--json={path}"],
             check=True, stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)})
         with open(path) as file:
             return [json.loads(line) for line in file]
 
 
-def compare_all(compare, description, lengths, threads):
-    """compare(length, threads) for --lengths and --threads; the arguments are their defaults."""
+def compare_all(compare, description, lengths, threads, passes=None):
+    """compare(length, threads, arguments) for --lengths and --threads; the rest are defaults."""
     def numbers(text):
         return [int(word) for word in text.split(",")]
 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--lengths", type=numbers, default=lengths)
     parser.add_argument("--threads", type=numbers, default=threads)
+    parser.add_argument("--rows", default="", help="ours: only rows whose name has this in it")
+    if passes:
+        parser.add_argument("--passes", type=lambda text: text.split(","), default=passes)
     arguments = parser.parse_args()
     for count in arguments.threads:
         for length in arguments.lengths:
-            compare(length, count)
+            compare(length, count, arguments)

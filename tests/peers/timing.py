@@ -11,7 +11,7 @@ def median_seconds(work):
         return time.perf_counter() - begin
 
     first = once()
-    if first > 10:
+    if first > 20:
         return first
     seconds = []
     while len(seconds) < (3 if first > 1 else 5) or (sum(seconds) < 1 and len(seconds) < 25):
