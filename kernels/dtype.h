@@ -2,12 +2,16 @@
 
 // The element types of a view.
 
+#include <bit>
 #include <cstdint>
 
-// The upper half of a float32.  The CPU only stores and converts it.
+// The upper half of a float32.
 struct BFloat16 {
   uint16_t bits;
 };
+
+inline float ToFloat32(float x) { return x; }
+inline float ToFloat32(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
 
 enum class DType : uint8_t { kFloat32, kFloat64, kBFloat16, kInt32 };
 

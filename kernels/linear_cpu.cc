@@ -2,9 +2,10 @@
 // one thread makes each.
 
 #include "kernels/activation.h"
+#include "kernels/bfloat16.h"
 #include "kernels/linear.h"
+#include "kernels/matrix_product.h"
 #include "kernels/parallel.h"
-#include "kernels/sgemm.h"
 
 namespace cpu {
 void GeluForward(Context& ctx, View<float> y, View<const float> x);  // activation_cpu.cc
@@ -29,17 +30,31 @@ void ScaleBy(View<float> c, float beta) {
   for (int64_t i = 0; i < c.count(); ++i) c[i] = beta == 0 ? 0 : beta * c[i];
 }
 
+// x [rows, columns] as products take it: itself, or rounded into scratch.
+Matrix Operand(Context& ctx, Scratch::Scope& scope, View<const float> x) {
+  const int64_t columns = x.shape()[1];
+  if (ctx.matmul_precision() == MatmulPrecision::kFloat32) return {x.data(), columns};
+  constexpr int64_t kChunk = 1 << 14;  // elements
+  const View<BFloat16> rounded = scope.Take<BFloat16>(x.shape());
+  ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
+    RoundToBFloat16(rounded.data() + begin, x.data() + begin, end - begin);
+  });
+  return {rounded.data(), columns, DType::kBFloat16};
+}
+
 // c = alpha op(a) op(b) + beta c, then after(tile's rows, tile's columns) while the tile is hot.
 template <typename After>
-void TiledGemm(View<float> c, View<const float> a, Transpose transpose_a, View<const float> b,
-               Transpose transpose_b, float alpha, float beta, const After& after) {
+void TiledGemm(Context& ctx, View<float> c, View<const float> a, Transpose transpose_a,
+               View<const float> b, Transpose transpose_b, float alpha, float beta,
+               const After& after) {
   const bool at = transpose_a == Transpose::kYes, bt = transpose_b == Transpose::kYes;
   const int64_t M = c.shape()[0], N = c.shape()[1], K = a.shape()[at ? 0 : 1];
-  const int64_t lda = at ? M : K, ldb = bt ? K : N;
   if (K == 0) {
     ScaleBy(c, beta);
     return after(0, M, 0, N);
   }
+  Scratch::Scope scope(ctx.scratch());
+  const Matrix A = Operand(ctx, scope, a), B = Operand(ctx, scope, b);
   const auto [tile_rows, tile_columns] = TilesOf(M, N);
   const int64_t row_tiles = (M + tile_rows - 1) / tile_rows;
   const int64_t column_tiles = (N + tile_columns - 1) / tile_columns;
@@ -48,10 +63,9 @@ void TiledGemm(View<float> c, View<const float> a, Transpose transpose_a, View<c
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t m = tile / column_tiles * tile_rows, m_end = std::min(M, m + tile_rows);
     const int64_t n = tile % column_tiles * tile_columns, n_end = std::min(N, n + tile_columns);
-    const float* a_tile = a.data() + (at ? m : m * lda);
-    const float* b_tile = b.data() + (bt ? n * ldb : n);
-    Sgemm(at ? 'T' : 'N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, a_tile, lda, b_tile, ldb,
-          beta, c.data() + m * N + n, N);
+    MatrixProduct(at ? 'T' : 'N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha,
+                  at ? A.From(0, m) : A.From(m, 0), bt ? B.From(n, 0) : B.From(0, n), beta,
+                  c.data() + m * N + n, N);
     after(m, m_end, n, n_end);
   }
 }
@@ -89,14 +103,14 @@ constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 
 }  // namespace
 
-void Gemm(Context&, View<float> c, View<const float> a, Transpose transpose_a, View<const float> b,
-          Transpose transpose_b, float alpha, float beta) {
-  TiledGemm(c, a, transpose_a, b, transpose_b, alpha, beta, kNothing);
+void Gemm(Context& ctx, View<float> c, View<const float> a, Transpose transpose_a,
+          View<const float> b, Transpose transpose_b, float alpha, float beta) {
+  TiledGemm(ctx, c, a, transpose_a, b, transpose_b, alpha, beta, kNothing);
 }
 
-void LinearForward(Context&, View<float> y, View<const float> x, View<const float> w,
+void LinearForward(Context& ctx, View<float> y, View<const float> x, View<const float> w,
                    View<const float> bias) {
-  TiledGemm(y, x, Transpose::kNo, w, Transpose::kYes, 1, 0,
+  TiledGemm(ctx, y, x, Transpose::kNo, w, Transpose::kYes, 1, 0,
             [&](int64_t n, int64_t n_end, int64_t o, int64_t o_end) {
               if (bias) AddBias(y, bias, n, n_end, o, o_end);
             });
@@ -108,14 +122,14 @@ void LinearGeluForward(Context& ctx, View<float> y, View<float> pre, View<const 
   GeluForward(ctx, y, pre);
 }
 
-void LinearBackwardInput(Context&, View<float> dx, View<const float> dy, View<const float> w,
+void LinearBackwardInput(Context& ctx, View<float> dx, View<const float> dy, View<const float> w,
                          bool accumulate) {
-  TiledGemm(dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate, kNothing);
+  TiledGemm(ctx, dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate, kNothing);
 }
 
 void LinearBackwardWeights(Context& ctx, View<float> dw, View<float> dbias, View<const float> dy,
                            View<const float> x) {
-  TiledGemm(dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1, kNothing);
+  TiledGemm(ctx, dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1, kNothing);
   if (dbias) AddRowSum(ctx, dbias, dy);
 }
 

@@ -1,11 +1,7 @@
 #pragma once
 
 // One product of float32 matrices by oneDNN, row-major, made by the calling thread alone, wherever
-// it is called from.
-//
-// oneDNN's own threads are never used: for some shapes they cut the sum over k by their number, so
-// that the bits would depend on it; and where OpenMP grants fewer threads than oneDNN counts on
-// (OMP_DYNAMIC, OMP_THREAD_LIMIT), its result is wrong.
+// it is called from (kernels/single_thread.h).
 
 #include <cstdint>
 

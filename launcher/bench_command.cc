@@ -42,13 +42,15 @@ std::vector<int64_t> LengthsFromFlag(const std::vector<int64_t>& usual) {
 
 int RunAttention(dist::Communicator& communicator) {
   const bench::TimingOptions options{
-      LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json};
+      LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json,
+      MatmulPrecisionFromFlag()};
   if (communicator.rank() == 0) bench::RunAttentionSuite(options, std::cout);
   return 0;
 }
 
 int RunTrainSteps(dist::Communicator& communicator) {
-  const bench::TimingOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json};
+  const bench::TimingOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json,
+                                     MatmulPrecisionFromFlag()};
   if (communicator.rank() == 0) bench::RunTrainSuite(options, std::cout);
   return 0;
 }
@@ -91,6 +93,6 @@ Command BenchCommand() {
           "Runs one suite of measurements and prints its table.  Suites:\n\n" + ListSuites() +
               "\n  treeformer bench --suite=attention --lengths=1024,8192 --threads=1\n"
               "  treeformer bench --suite=router --task=recall --steps=300\n",
-          {"suite", "task", "rows", "steps", "text", "lengths", "json", "threads"},
+          {"suite", "task", "rows", "steps", "text", "lengths", "dtype", "json", "threads"},
           RunBench};
 }

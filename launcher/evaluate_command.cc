@@ -90,7 +90,7 @@ int RunEvaluate(dist::Communicator& communicator) {
   communicator.Barrier();
   if (path == temporary && communicator.rank() == 0) fs::remove(temporary);  // it stays mapped
 
-  Context ctx = Context::Cpu();
+  Context ctx = MakeContext(trained.config.training());
   const ModelConfig full =
       MakeModelConfig(trained.config.model(), vocabulary.size(), sequences.length);
   const BootstrapPlan plan(full, MakeBootstrapConfig(trained.config.bootstrap(), full));

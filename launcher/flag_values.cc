@@ -30,6 +30,12 @@ int ConfigureThreadsFromFlag(dist::Communicator& communicator) {
   return FLAGS_threads > 0 ? FLAGS_threads : share;
 }
 
+MatmulPrecision MatmulPrecisionFromFlag() {
+  if (FLAGS_dtype == "float32") return MatmulPrecision::kFloat32;
+  if (FLAGS_dtype == "bfloat16") return MatmulPrecision::kBFloat16;
+  throw UserError(Sentence("--dtype is '", FLAGS_dtype, "'; expected float32 or bfloat16"));
+}
+
 datasets::TextSourceOptions TextSourceFromFlags() {
   treeformer::DatasetConfig config;
   SetText(FLAGS_text, config);

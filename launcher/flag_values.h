@@ -6,6 +6,7 @@
 
 #include "datasets/text_source.h"
 #include "dist/communicator.h"
+#include "kernels/runtime/context.h"
 #include "launcher/run_config.h"
 
 // --config with --set and --text applied.
@@ -16,6 +17,9 @@ std::string RunDirectoryFromFlag();
 
 // --threads; returns the number of threads of this rank.  Collective.
 int ConfigureThreadsFromFlag(dist::Communicator& communicator);
+
+// --dtype.  Throws UserError for anything but float32 and bfloat16.
+MatmulPrecision MatmulPrecisionFromFlag();
 
 // --text, --document, --json_field, --replace_invalid_utf8.
 datasets::TextSourceOptions TextSourceFromFlags();

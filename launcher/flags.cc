@@ -23,6 +23,8 @@ DEFINE_string(lengths, "",
               "attention and train suites: tokens of a sequence, by comma [attention: 512 to 65536 "
               "by doubling; train: 512,4096]");
 DEFINE_string(json, "", "attention and train suites: a file for the table as lines of JSON");
+DEFINE_string(dtype, "float32",
+              "attention and train suites: operands of matrix products, float32 or bfloat16");
 DEFINE_string(rows, "", "only the rows of the table whose name has this in it");
 
 DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");

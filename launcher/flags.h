@@ -20,6 +20,7 @@ DECLARE_string(task);
 DECLARE_string(rows);
 DECLARE_string(lengths);
 DECLARE_string(json);
+DECLARE_string(dtype);
 
 DECLARE_string(vocabulary);
 DECLARE_int32(size);

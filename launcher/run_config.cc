@@ -200,6 +200,11 @@ void ValidateTraining(const RunConfig& config, int ranks) {
   Require(training.bucket_bytes() >= 4, "bucket_bytes", training.bucket_bytes(), "4 or more bytes");
 }
 
+Context MakeContext(const treeformer::Training& training) {
+  const bool bfloat16 = training.matmul_precision() == treeformer::Training::BFLOAT16;
+  return Context::Cpu(bfloat16 ? MatmulPrecision::kBFloat16 : MatmulPrecision::kFloat32);
+}
+
 std::string Difference(const RunConfig& before, const RunConfig& now) {
   using pb::util::MessageDifferencer;
   MessageDifferencer differencer;

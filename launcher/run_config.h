@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/context.h"
 #include "launcher/run.pb.h"
 
 // Reads FILE.  Throws UserError with file, line, column and field when it does not parse: a field
@@ -22,6 +23,9 @@ void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& confi
 // Checks `training` and that the batch divides over ranks and micro-batches.  Throws UserError
 // naming field, value and what is allowed.  (model, bootstrap, optimizer: core/config.h.)
 void ValidateTraining(const treeformer::RunConfig& config, int ranks);
+
+// What the model runs in: the CPU, with training.matmul_precision.
+Context MakeContext(const treeformer::Training& training);
 
 // The first field that changes the result and differs, as a sentence "model.layers was 4 and is 6";
 // empty when a run under `before` may go on under `now`.

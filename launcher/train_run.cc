@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "datasets/prefetch_loader.h"
+#include "kernels/sbgemm.h"
 #include "kernels/user_error.h"
 #include "launcher/run_data.h"
 #include "launcher/run_directory.h"
@@ -55,7 +56,12 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
                           &held_out,         held_out.steps()};
 
-  Context ctx = Context::Cpu();
+  Context ctx = MakeContext(training);
+  if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {
+    progress.Line(
+        "training.matmul_precision is BFLOAT16, which this CPU (no AVX512-BF16) only imitates: "
+        "slower than FLOAT32");
+  }
   if (start.checkpoint) progress.Line("going on from " + start.checkpoint->path);
   Trainer trainer(ctx, communicator, config, data, directory, progress, start.checkpoint,
                   start.state);

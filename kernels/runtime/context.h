@@ -15,6 +15,11 @@ typedef struct cublasContext* cublasHandle_t;
 
 namespace runtime {
 
+// How the CPU multiplies float32 matrices in linear layers and attention.  Sums are float32.
+//   kFloat32    as they are
+//   kBFloat16   rounded to bfloat16 first, to nearest, ties to even
+enum class MatmulPrecision { kFloat32, kBFloat16 };
+
 // Defined in cuda.cc, or in no_cuda.cc when we build without CUDA.
 void DestroyStream(cudaStream_t stream) noexcept;
 void DestroyCublas(cublasHandle_t cublas) noexcept;
@@ -24,11 +29,14 @@ using Cublas = Handle<cublasHandle_t, DestroyCublas>;
 
 class Context {
  public:
-  static Context Cpu() { return Context(Device::kCpu); }
+  static Context Cpu(MatmulPrecision precision = MatmulPrecision::kFloat32) {
+    return Context(Device::kCpu, precision);
+  }
   static Context Cuda(int index);  // fatal when CUDA or the device is missing
   static int CudaDeviceCount();    // 0 when we build without CUDA
 
   Device device() const { return device_; }
+  MatmulPrecision matmul_precision() const { return matmul_precision_; }
   cudaStream_t stream() const { return stream_.get(); }
   cublasHandle_t cublas() const { return cublas_.get(); }
   Scratch& scratch() { return scratch_; }
@@ -37,9 +45,11 @@ class Context {
   void Synchronize();
 
  private:
-  explicit Context(Device device) : device_(device), scratch_(device) {}
+  explicit Context(Device device, MatmulPrecision precision = MatmulPrecision::kFloat32)
+      : device_(device), matmul_precision_(precision), scratch_(device) {}
 
   Device device_;
+  MatmulPrecision matmul_precision_;
   Stream stream_;  // declared before its users: destroyed after them
   Cublas cublas_;
   Scratch scratch_;
@@ -55,4 +65,5 @@ void Zero(Context& ctx, Out dst);
 
 using runtime::Context;
 using runtime::Copy;
+using runtime::MatmulPrecision;
 using runtime::Zero;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/bfloat16.h"
+
 namespace cpu {
 
 std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
@@ -25,14 +27,31 @@ std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
 }
 
 Matrix HeadRows::Gather(const int32_t* position, int64_t count, float* copy) const {
-  if (position[count - 1] - position[0] == count - 1) return {data + position[0] * ld, ld};
+  const bool rounds = precision == MatmulPrecision::kBFloat16;
+  const bool neighbours = position[count - 1] - position[0] == count - 1;
+  if (neighbours && !rounds) return {data + position[0] * ld, ld};
+  BFloat16* rounded = reinterpret_cast<BFloat16*>(copy);
   constexpr int64_t kAhead = 8;  // rows: scattered over memory, fetched before they are needed
   for (int64_t r = 0; r < count; ++r) {
     const float* later = data + position[std::min(r + kAhead, count - 1)] * ld;
     for (int64_t c = 0; c < e; c += 16) __builtin_prefetch(later + c);
-    std::copy_n(data + position[r] * ld, e, copy + r * e);
+    const float* row = data + position[r] * ld;
+    if (rounds) {
+      RoundToBFloat16(rounded + r * e, row, e);
+    } else {
+      std::copy_n(row, e, copy + r * e);
+    }
   }
-  return {copy, e};
+  return {copy, e, rounds ? DType::kBFloat16 : DType::kFloat32};
+}
+
+Matrix TileOperand(float* tile, int64_t rows, int64_t columns, MatmulPrecision precision) {
+  if (precision == MatmulPrecision::kFloat32) return {tile, kTileColumns};
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = tile + r * kTileColumns;
+    RoundToBFloat16(reinterpret_cast<BFloat16*>(row), row, columns);
+  }
+  return {tile, 2 * kTileColumns, DType::kBFloat16};
 }
 
 void GatherValues(float* copy, const float* x, const int32_t* position, int64_t count) {

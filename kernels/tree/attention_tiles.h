@@ -3,9 +3,13 @@
 // Attention in tiles: a bucket is a rectangle of slots, rows x columns; it is worked off in tiles
 // of at most kTileRows x kTileColumns, whose rows are gathered into contiguous memory.  So memory
 // is one tile a thread, whatever the size of a bucket.
+//
+// Operands of a tile's products are float32, or, under MatmulPrecision::kBFloat16, rounded where
+// they are gathered or, softmax's results, just before the product.
 
 #include <vector>
 
+#include "kernels/runtime/context.h"
 #include "kernels/tree/buckets.h"
 #include "kernels/tree/tile_gemm.h"
 
@@ -32,15 +36,21 @@ struct HeadRows {
   const float* data;  // of position 0
   int64_t ld;         // H e
   int64_t e;
+  MatmulPrecision precision;
 
-  HeadRows(View<const float> x, int64_t list) : ld(x.shape()[2] * x.shape()[3]), e(x.shape()[3]) {
+  HeadRows(View<const float> x, int64_t list, MatmulPrecision precision_)
+      : ld(x.shape()[2] * x.shape()[3]), e(x.shape()[3]), precision(precision_) {
     const int64_t n = x.shape()[1], H = x.shape()[2];
     data = x.data() + (list / H) * n * ld + (list % H) * e;
   }
-  // Rows `position[0 .. count)` as a matrix: in place when they are neighbours, otherwise copied
-  // to `copy` [count, e].
+  // Rows `position[0 .. count)` as an operand: in place when they are neighbours and not to be
+  // rounded, otherwise in `copy` [count, e].
   Matrix Gather(const int32_t* position, int64_t count, float* copy) const;
 };
+
+// The first `columns` of the rows of a tile [rows, kTileColumns] as an operand; what is rounded
+// takes the place of the tile.
+Matrix TileOperand(float* tile, int64_t rows, int64_t columns, MatmulPrecision precision);
 
 // copy[r] = x[position[r]]
 void GatherValues(float* copy, const float* x, const int32_t* position, int64_t count);

@@ -38,6 +38,9 @@ struct Side {
   View<const float> row_a, row_b, column_a, column_b;
   Ids row_order, column_order;
   std::vector<Rectangle> tiles;
+  MatmulPrecision precision;
+
+  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
 };
 
 struct Problem {
@@ -67,13 +70,13 @@ void ForEachColumnTile(const RowTile& rows, int64_t begin, int64_t end, Workspac
   const Side& side = rows.side;
   const int64_t list = rows.tile.list, count = rows.tile.rows(), e = side.row_a.shape()[3];
   const float scale = 1 / std::sqrt(static_cast<float>(e));
-  const Matrix row_a = HeadRows(side.row_a, list).Gather(rows.row, count, work.row_a);
-  const Matrix row_b = HeadRows(side.row_b, list).Gather(rows.row, count, work.row_b);
+  const Matrix row_a = side.Rows(side.row_a, list).Gather(rows.row, count, work.row_a);
+  const Matrix row_b = side.Rows(side.row_b, list).Gather(rows.row, count, work.row_b);
   for (; begin < end; begin += kTileColumns) {
     const int64_t columns = std::min(kTileColumns, end - begin);
     const int32_t* column = rows.column + begin;
-    const Matrix a = HeadRows(side.column_a, list).Gather(column, columns, work.column_a);
-    const Matrix b = HeadRows(side.column_b, list).Gather(column, columns, work.column_b);
+    const Matrix a = side.Rows(side.column_a, list).Gather(column, columns, work.column_a);
+    const Matrix b = side.Rows(side.column_b, list).Gather(column, columns, work.column_b);
     GemmNT(count, columns, e, scale, row_a, a, work.S, kTileColumns);
     GemmNT(count, columns, e, /*alpha=*/1, row_b, b, work.dP, kTileColumns);
     consume(column, TileExtent{count, columns, work.visible});
@@ -132,14 +135,16 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
                      v,
                      query_probe.query_order,
                      query_probe.key_order,
-                     Rectangles(query_probe.key_range, kTileRows)};
+                     Rectangles(query_probe.key_range, kTileRows),
+                     ctx.matmul_precision()};
   const Side keys{k,
                   v,
                   q,
                   d_o,
                   key_probe.key_order,
                   key_probe.query_order,
-                  Rectangles(key_probe.query_range, kTileRows)};
+                  Rectangles(key_probe.query_range, kTileRows),
+                  ctx.matmul_precision()};
   const View<const float> effect = key_effect;
   const int64_t e = queries.row_a.shape()[3];
   for (int64_t row = 0; row < effect.count(); ++row) {

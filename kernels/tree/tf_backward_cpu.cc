@@ -46,10 +46,12 @@ struct Problem {
   View<const float> d_o, q, k, v, o, lse;
   const Buckets& buckets;
   const AttentionOptions& options;
+  const MatmulPrecision precision;
 
   int64_t n() const { return q.shape()[1]; }
   int64_t e() const { return q.shape()[3]; }
   float scale() const { return 1 / std::sqrt(static_cast<float>(e())); }
+  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
   // Offset of a row of a list in [B, n, H, e].
   int64_t Offset(int64_t list, int64_t position) const {
     const int64_t H = q.shape()[2];
@@ -95,8 +97,8 @@ void BackwardTile(const Problem& problem, int64_t list, const int32_t* query, in
                   const int32_t* key, int64_t columns, Matrix k, Matrix v, float beta,
                   Workspace& work) {
   const int64_t n = problem.n(), e = problem.e();
-  const Matrix q = HeadRows(problem.q, list).Gather(query, rows, work.q);
-  const Matrix d_o = HeadRows(problem.d_o, list).Gather(query, rows, work.d_o);
+  const Matrix q = problem.Rows(problem.q, list).Gather(query, rows, work.q);
+  const Matrix d_o = problem.Rows(problem.d_o, list).Gather(query, rows, work.d_o);
   GatherValues(work.lse, problem.lse.data() + list * n, query, rows);
   GatherValues(work.delta, problem.delta.data() + list * n, query, rows);
   for (int64_t r = 0; r < rows; ++r) {
@@ -105,15 +107,16 @@ void BackwardTile(const Problem& problem, int64_t list, const int32_t* query, in
         problem.options.causal ? CountUpTo(key, columns, query[r], /*inclusive=*/true) : columns;
   }
   const float scale = problem.scale();
-  const Matrix S{work.S, kTileColumns}, dP{work.dP, kTileColumns};
   GemmNT(rows, columns, e, scale, q, k, work.S, kTileColumns);
   GemmNT(rows, columns, e, /*alpha=*/1, d_o, v, work.dP, kTileColumns);
   SoftmaxBackwardTile(work.S, work.dP, {rows, columns, work.visible},
                       {&problem.options.dropout, work.row_index, key}, work.lse, work.delta,
                       work.key_effect);
-  GemmTN(columns, e, rows, /*alpha=*/1, S, d_o, beta, work.dv, e);
-  GemmTN(columns, e, rows, scale, dP, q, beta, work.dk, e);
-  GemmNN(rows, e, columns, scale, dP, k, /*beta=*/0, work.dq, e);
+  const Matrix p = TileOperand(work.S, rows, columns, problem.precision);
+  const Matrix dS = TileOperand(work.dP, rows, columns, problem.precision);
+  GemmTN(columns, e, rows, /*alpha=*/1, p, d_o, beta, work.dv, e);
+  GemmTN(columns, e, rows, scale, dS, q, beta, work.dk, e);
+  GemmNN(rows, e, columns, scale, dS, k, /*beta=*/0, work.dq, e);
 }
 
 void StoreKeys(const Problem& problem, int64_t list, const int32_t* key, int64_t columns,
@@ -134,8 +137,8 @@ void BackwardKeys(const Problem& problem, const std::vector<KeyTile>& tiles, siz
   const int32_t* query = problem.buckets.query_order.data() + list * n + tile.bucket.row_begin;
   const int32_t* key = problem.buckets.key_order.data() + list * n + tile.begin;
   const int64_t queries = tile.bucket.rows(), columns = tile.end - tile.begin;
-  const Matrix k = HeadRows(problem.k, list).Gather(key, columns, work.k);
-  const Matrix v = HeadRows(problem.v, list).Gather(key, columns, work.v);
+  const Matrix k = problem.Rows(problem.k, list).Gather(key, columns, work.k);
+  const Matrix v = problem.Rows(problem.v, list).Gather(key, columns, work.v);
   std::fill_n(work.key_effect, kTileColumns, 0.0f);
 
   // Causal: the queries before the first key see none of them.
@@ -170,7 +173,8 @@ void ComputeDelta(const Problem& problem) {
 
 void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
                 In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options) {
-  const Problem problem{dq, dk, dv, delta, key_effect, d_o, q, k, v, o, lse, buckets, options};
+  const Problem problem{dq, dk, dv, delta, key_effect, d_o,     q,
+                        k,  v,  o,  lse,   buckets,    options, ctx.matmul_precision()};
   const int64_t e = problem.e();
   for (const Out& gradient : {dq, dk, dv}) Zero(ctx, gradient);
   if (key_effect) Zero(ctx, key_effect);

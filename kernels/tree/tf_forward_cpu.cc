@@ -38,6 +38,9 @@ struct Problem {
   View<const float> q, k, v;
   const Buckets& buckets;
   const AttentionOptions& options;
+  const MatmulPrecision precision;
+
+  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
 };
 
 void StoreRows(const Problem& problem, const Rectangle& tile, const Workspace& work,
@@ -62,15 +65,15 @@ void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work)
   const int64_t keys =
       causal ? CountUpTo(key, tile.columns(), query[rows - 1], /*inclusive=*/true) : tile.columns();
 
-  const Matrix q = HeadRows(problem.q, tile.list).Gather(query, rows, work.q);
+  const Matrix q = problem.Rows(problem.q, tile.list).Gather(query, rows, work.q);
   std::fill_n(work.max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(work.sum, rows, 0.0f);
   for (int64_t r = 0; r < rows; ++r) work.row_index[r] = (tile.list * n + query[r]) * n;
 
   for (int64_t begin = 0; begin < keys; begin += kTileColumns) {
     const int64_t columns = std::min(kTileColumns, keys - begin);
-    const Matrix k = HeadRows(problem.k, tile.list).Gather(key + begin, columns, work.k);
-    const Matrix v = HeadRows(problem.v, tile.list).Gather(key + begin, columns, work.v);
+    const Matrix k = problem.Rows(problem.k, tile.list).Gather(key + begin, columns, work.k);
+    const Matrix v = problem.Rows(problem.v, tile.list).Gather(key + begin, columns, work.v);
     for (int64_t r = 0; r < rows; ++r) {
       work.visible[r] =
           causal ? CountUpTo(key + begin, columns, query[r], /*inclusive=*/true) : columns;
@@ -82,7 +85,8 @@ void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work)
       DropoutTile(work.S, extent, {&problem.options.dropout, work.row_index, key + begin});
     }
     if (begin > 0) ScaleRows(work.o, rows, e, work.correction);
-    GemmNN(rows, e, columns, /*alpha=*/1, {work.S, kTileColumns}, v, begin > 0 ? 1 : 0, work.o, e);
+    const Matrix p = TileOperand(work.S, rows, columns, problem.precision);
+    GemmNN(rows, e, columns, /*alpha=*/1, p, v, begin > 0 ? 1 : 0, work.o, e);
   }
   if (keys > 0) StoreRows(problem, tile, work, query);
 }
@@ -91,7 +95,7 @@ void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work)
 
 void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
                const AttentionOptions& options) {
-  const Problem problem{o, lse, q, k, v, buckets, options};
+  const Problem problem{o, lse, q, k, v, buckets, options, ctx.matmul_precision()};
   const int64_t e = problem.q.shape()[3];
   Zero(ctx, o);  // rows without keys stay so
   std::fill_n(problem.lse.data(), problem.lse.count(), -std::numeric_limits<float>::infinity());

@@ -1,17 +1,12 @@
 #pragma once
 
-// Matrix products of the size of a tile, by the calling thread alone; row-major, ld = elements from
-// row to row.  Large ones go to Sgemm, small ones to plain vector loops: a call of oneDNN costs
-// about 0.1 microsecond, and buckets of a few rows are common.
+// Matrix products of the size of a tile, by the calling thread alone; row-major, float32 or, both
+// operands, bfloat16.  Large ones go to oneDNN, small ones to plain vector loops: a call of oneDNN
+// costs 0.1 to 1 microsecond, and buckets of a few rows are common.
 
-#include <cstdint>
+#include "kernels/matrix_product.h"
 
 namespace cpu {
-
-struct Matrix {
-  const float* data;
-  int64_t ld;
-};
 
 // C [M, N] = alpha A [M, K] B [N, K]^T
 void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,

@@ -5,6 +5,7 @@
 // working on separate products.
 
 #include "core/model_config.h"
+#include "kernels/runtime/context.h"
 
 namespace bench {
 
@@ -15,7 +16,8 @@ struct Floor {
 };
 
 // Rows are [n, d]; density as measured.  Backward: of the projections twice, of attention 2.5
-// times the forward products, and 2 times them more for FLIP.
-Floor AttentionFloor(const ModelConfig& model, int64_t length, double density);
+// times the forward products, and 2 times them more for FLIP.  Routing is float32 in any precision.
+Floor AttentionFloor(const ModelConfig& model, int64_t length, double density,
+                     MatmulPrecision precision);
 
 }  // namespace bench

@@ -30,8 +30,11 @@ bool IsTreeBias(const Parameter& parameter) { return parameter.name.ends_with("t
 
 }  // namespace
 
-AttentionModule::AttentionModule(const AttentionConfig& attention, int64_t length)
-    : config_(Table4(attention)), shape_{/*sequences=*/1, length, /*targets=*/length} {
+AttentionModule::AttentionModule(const AttentionConfig& attention, int64_t length,
+                                 MatmulPrecision precision)
+    : ctx_(Context::Cpu(precision)),
+      config_(Table4(attention)),
+      shape_{/*sequences=*/1, length, /*targets=*/length} {
   branch_ = std::make_unique<AttentionBranch>(
       LayerBuilder{config_, shape_, parameters_, activations_}, /*layer=*/0, "attention");
   parameters_.Allocate(ctx_, DType::kFloat32);

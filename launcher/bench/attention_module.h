@@ -12,7 +12,8 @@ namespace bench {
 
 class AttentionModule {
  public:
-  AttentionModule(const AttentionConfig& attention, int64_t length);
+  AttentionModule(const AttentionConfig& attention, int64_t length,
+                  MatmulPrecision precision = MatmulPrecision::kFloat32);
 
   void Forward(bool training);
   void Backward();  // of the last Forward(true), the router's gradient included
@@ -32,7 +33,7 @@ class AttentionModule {
  private:
   Buffer Project(const std::string& name);
 
-  Context ctx_ = Context::Cpu();
+  Context ctx_;
   ModelConfig config_;
   const BatchShape shape_;
   Parameters parameters_;

@@ -1,7 +1,5 @@
 #include "launcher/bench/attention_suite.h"
 
-#include <omp.h>
-
 #include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -56,9 +54,9 @@ struct Passes {
   Measured forward, both, attention;  // attention: forward without the projections
 };
 
-Passes Measure(const Row& row, int64_t length) {
+Passes Measure(const Row& row, int64_t length, MatmulPrecision precision) {
   ResetPeakMemory();
-  AttentionModule module(row.attention, length);
+  AttentionModule module(row.attention, length, precision);
   if (!row.biases.empty()) module.SetTreeBiases(row.biases);
   Passes passes;
   auto& [forward, both, attention] = passes;
@@ -72,7 +70,7 @@ Passes Measure(const Row& row, int64_t length) {
   both.peak_bytes = PeakMemoryBytes();
   attention.seconds = MedianSeconds([&] { module.ForwardWithoutProjections(/*training=*/false); });
   attention.peak_bytes = PeakMemoryBytes();
-  const Floor floor = AttentionFloor(module.config(), length, forward.density);
+  const Floor floor = AttentionFloor(module.config(), length, forward.density, precision);
   forward.floor = floor.forward;
   forward.flops = floor.flops_forward;
   both.floor = floor.forward + floor.backward;
@@ -84,9 +82,9 @@ Passes Measure(const Row& row, int64_t length) {
 
 class Table {
  public:
-  Table(const TimingOptions& options, std::ostream& out) : out_(out), json_(options.json) {
-    out_ << "self-attention module, width 768, 8 heads, batch 1, float32, " << omp_get_max_threads()
-         << " threads; medians\n\n"
+  Table(const TimingOptions& options, std::ostream& out) : out_(out), json_(options) {
+    out_ << "self-attention module, width 768, 8 heads, batch 1, " << DescribeRun(options)
+         << "; medians\n\n"
          << "     n  attention             pass                 ms   GFLOP/s  density  x floor"
             "  full / it  peak MiB\n";
   }
@@ -130,7 +128,7 @@ void RunAttentionSuite(const TimingOptions& options, std::ostream& out) {
   Table table(options, out);
   for (const int64_t length : options.lengths) {
     for (const Row& row : rows) {
-      const Passes passes = Measure(row, length);
+      const Passes passes = Measure(row, length, options.precision);
       table.Add(row, length, "forward", passes.forward);
       table.Add(row, length, "forward+backward", passes.both);
       table.Add(row, length, "attention only", passes.attention);

@@ -8,8 +8,9 @@ namespace bench {
 
 constexpr int64_t kHeldOutBatches = 16;
 
-TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed)
-    : task_(task), seed_(seed), config_(std::move(config)) {
+TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed,
+                           MatmulPrecision precision)
+    : task_(task), seed_(seed), ctx_(Context::Cpu(precision)), config_(std::move(config)) {
   const BatchShape shape = task.shape();
   config_.vocabulary = task.vocabulary();
   config_.token_types = task.token_types();
@@ -48,7 +49,7 @@ void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
 }
 
 TaskTraining TaskTraining::Copy() const {
-  TaskTraining copy(task_, config_, seed_);
+  TaskTraining copy(task_, config_, seed_, ctx_.matmul_precision());
   CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters());
   copy.step_ = step_;
   return copy;

@@ -21,7 +21,8 @@ struct TaskResult {
 // One model of a task, trained in one go or, with new attention, further.
 class TaskTraining {
  public:
-  TaskTraining(const Task& task, ModelConfig config, uint64_t seed);
+  TaskTraining(const Task& task, ModelConfig config, uint64_t seed,
+               MatmulPrecision precision = MatmulPrecision::kFloat32);
 
   // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
   void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
@@ -35,7 +36,7 @@ class TaskTraining {
  private:
   const Task& task_;
   const uint64_t seed_;
-  Context ctx_ = Context::Cpu();
+  Context ctx_;
   ModelConfig config_;
   std::unique_ptr<MaskedLanguageModel> model_;
   int64_t step_ = 0;  // over all calls of Train

@@ -4,19 +4,28 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kernels/sbgemm.h"
 #include "kernels/user_error.h"
 
 namespace bench {
 
-JsonLines::JsonLines(const std::string& path) {
-  if (path.empty()) return;
-  file_.open(path);
-  if (!file_) throw UserError(Sentence("--json: ", path, " cannot be written"));
+std::string DescribeRun(const TimingOptions& options) {
+  const bool bfloat16 = options.precision == MatmulPrecision::kBFloat16;
+  return Sentence(bfloat16 ? "products of bfloat16" : "float32",
+                  bfloat16 && !cpu::MultipliesBFloat16() ? " (imitated: no AVX512-BF16)" : "", ", ",
+                  omp_get_max_threads(), " threads");
+}
+
+JsonLines::JsonLines(const TimingOptions& options)
+    : dtype_(options.precision == MatmulPrecision::kBFloat16 ? "bfloat16" : "float32") {
+  if (options.json.empty()) return;
+  file_.open(options.json);
+  if (!file_) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
 }
 
 void JsonLines::Write(nlohmann::json row) {
   if (!file_.is_open()) return;
-  row["dtype"] = "float32";
+  row["dtype"] = dtype_;
   row["threads"] = omp_get_max_threads();
   file_ << row.dump() << std::endl;
 }

@@ -8,21 +8,28 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/context.h"
+
 namespace bench {
 
 struct TimingOptions {
   std::vector<int64_t> lengths;  // tokens of a sequence
   std::string rows;              // only rows whose name has this in it; empty: all
   std::string json;              // a file for the rows as lines of JSON; empty: none
+  MatmulPrecision precision = MatmulPrecision::kFloat32;
 };
+
+// "float32, 4 threads", or "bfloat16 products, ...", with a word where the CPU imitates them.
+std::string DescribeRun(const TimingOptions& options);
 
 class JsonLines {
  public:
-  explicit JsonLines(const std::string& path);  // UserError when it cannot be written
+  explicit JsonLines(const TimingOptions& options);  // UserError when it cannot be written
   // Every row says its dtype and number of threads too.
   void Write(nlohmann::json row);
 
  private:
+  const char* const dtype_;
   std::ofstream file_;  // closed when there is none
 };
 

@@ -1,7 +1,5 @@
 #include "launcher/bench/train_suite.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <iomanip>
 #include <nlohmann/json.hpp>
@@ -79,14 +77,14 @@ std::vector<Row> RowsOf(int64_t length) {
 }  // namespace
 
 void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
-  JsonLines json(options.json);
-  out << "BERT-base, training step (dropout 0.1), float32, " << omp_get_max_threads()
-      << " threads; medians\n\n     n  attention   sequences    s a step  tokens/s  density\n";
+  JsonLines json(options);
+  out << "BERT-base, training step (dropout 0.1), " << DescribeRun(options)
+      << "; medians\n\n     n  attention   sequences    s a step  tokens/s  density\n";
   for (const int64_t length : options.lengths) {
     for (const Row& row : RowsOf(length)) {
       if (row.name.find(options.rows) == std::string::npos) continue;
       const RandomTokens task(length);
-      TaskTraining training(task, BertBase(row.attention), kSeed);
+      TaskTraining training(task, BertBase(row.attention), kSeed, options.precision);
       const double seconds = MedianSeconds(
           [&] { training.Train(/*steps=*/1, /*learning_rate=*/1e-4, [](int64_t) {}); });
       const double density = training.Density();

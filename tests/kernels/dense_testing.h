@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "tests/testing.h"
@@ -64,6 +65,17 @@ View<T> On(std::vector<T>& values, Shape shape) {
 
 inline std::vector<double> Wide(const std::vector<float>& values) {
   return {values.begin(), values.end()};
+}
+
+// Rounded to bfloat16, to nearest, ties to even; bit by bit, apart from kernels/bfloat16.h.
+inline float AsBFloat16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x), lower = bits & 0xFFFF;
+  const bool up = lower > 0x8000 || (lower == 0x8000 && (bits & 0x10000) != 0);
+  return std::bit_cast<float>((bits & 0xFFFF0000) + (up ? 0x10000 : 0));
+}
+inline std::vector<float> AsBFloat16(std::vector<float> values) {
+  for (float& value : values) value = AsBFloat16(value);
+  return values;
 }
 
 inline double Dot(const std::vector<double>& a, const std::vector<double>& b) {

@@ -131,9 +131,13 @@ TEST_P(Linear, NoRowsAreNoWork) {
 
 INSTANTIATE_BACKENDS(Linear);
 
+class LinearIn : public testing::TestWithParam<MatmulPrecision> {};
+INSTANTIATE_TEST_SUITE_P(Precisions, LinearIn,
+                         testing::Values(MatmulPrecision::kFloat32, MatmulPrecision::kBFloat16));
+
 // Shapes for which oneDNN, left to itself, cuts the sum over k by the number of threads.
-TEST(LinearCpu, TheNumberOfThreadsChangesNoBit) {
-  Context ctx = Context::Cpu();
+TEST_P(LinearIn, TheNumberOfThreadsChangesNoBit) {
+  Context ctx = Context::Cpu(GetParam());
   for (const Size& size : {Size{64, 4096, 256}, Size{1, 768, 64}, Size{4096, 64, 64}}) {
     SCOPED_TRACE(testing::Message() << size);
     const auto& [N, I, O] = size;
@@ -155,6 +159,35 @@ TEST(LinearCpu, TheNumberOfThreadsChangesNoBit) {
       for (float value : dbias.values()) both.push_back(value);
       return both;
     });
+  }
+}
+
+// Every operand is rounded once: the reference on rounded operands, to the precision of float32.
+TEST(LinearCpu, InBFloat16OnlyTheOperandsAreRounded) {
+  Context ctx = Context::Cpu(MatmulPrecision::kBFloat16);
+  for (const Size& size : kSizes) {
+    SCOPED_TRACE(testing::Message() << size);
+    const auto& [N, I, O] = size;
+    const Operands in(size);
+    auto x = Wide(AsBFloat16(in.x)), w = Wide(AsBFloat16(in.w)), dy = Wide(AsBFloat16(in.dy));
+    auto bias = Wide(in.bias), dy_float = Wide(in.dy);
+    std::vector<double> y(N * O), dx(N * I), dw = Wide(in.w), dbias = bias;
+    reference::LinearForward<double>(On(y, {N, O}), On(x, {N, I}), On(w, {O, I}), On(bias, {O}));
+    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy, {N, O}), On(w, {O, I}), false);
+    reference::LinearBackwardWeights<double>(On(dw, {O, I}), {}, On(dy, {N, O}), On(x, {N, I}));
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t o = 0; o < O; ++o) dbias[o] += dy_float[n * O + o];
+    }
+    const Tensor<float> x_on(ctx, {N, I}, in.x), w_on(ctx, {O, I}, in.w), dy_on(ctx, {N, O}, in.dy);
+    const Tensor<float> bias_on(ctx, {O}, in.bias), y_on(ctx, {N, O}), dx_on(ctx, {N, I});
+    const Tensor<float> dw_on(ctx, {O, I}, in.w), dbias_on(ctx, {O}, in.bias);
+    LinearForward(ctx, y_on, x_on, w_on, bias_on);
+    LinearBackwardInput(ctx, dx_on, dy_on, w_on, /*accumulate=*/false);
+    LinearBackwardWeights(ctx, dw_on, dbias_on, dy_on, x_on);
+    ExpectNear(y_on.values(), y, DotTolerance(I + 1), "y");
+    ExpectNear(dx_on.values(), dx, DotTolerance(O), "dx");
+    ExpectNear(dw_on.values(), dw, DotTolerance(N + 1), "dw");
+    ExpectNear(dbias_on.values(), dbias, DotTolerance(N + 1), "dbias");
   }
 }
 

@@ -55,6 +55,31 @@ TEST(AttentionSuite, WritesThreePassesOfARow) {
   EXPECT_REFUSED(bench::RunAttentionSuite({{16}, "none such", ""}, out), "no row has this in it");
 }
 
+TEST(AttentionSuite, SaysItsDtypeInHeadingAndRows) {
+  for (const auto precision : {MatmulPrecision::kFloat32, MatmulPrecision::kBFloat16}) {
+    const bool bfloat16 = precision == MatmulPrecision::kBFloat16;
+    const std::string json = testing::TempDir() + "/dtype.json";
+    std::ostringstream out;
+    bench::RunAttentionSuite({{33}, "full", json, precision}, out);
+    EXPECT_NE(out.str().find(bfloat16 ? "products of bfloat16" : "batch 1, float32, "),
+              std::string::npos)
+        << out.str();
+    for (const nlohmann::json& row : ReadLines(json)) {
+      EXPECT_EQ(row.at("dtype"), bfloat16 ? "bfloat16" : "float32");
+    }
+  }
+}
+
+TEST(BenchCommand, RefusesDtypesThatItDoesNotKnow) {
+  const gflags::FlagSaver saver;
+  const auto communicator = dist::MakeSingleRank();
+  std::ostringstream out;
+  for (const char* suite : {"--suite=attention", "--suite=train"}) {
+    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--dtype=float16"}, *communicator, out),
+                   "--dtype is 'float16'; expected float32 or bfloat16");
+  }
+}
+
 TEST(BenchCommand, RefusesLengthsThatAreNotNumbers) {
   const gflags::FlagSaver saver;
   const auto communicator = dist::MakeSingleRank();

@@ -69,6 +69,20 @@ TEST(RunConfig, TrainingIsValidatedWithFieldValueAndWhatIsAllowed) {
   EXPECT_REFUSED(ValidateTraining(With("training.keep_checkpoints=0"), 1), "keep_checkpoints");
 }
 
+TEST(RunConfig, MatmulPrecisionIsThatOfTheContextAndFloat32ByDefault) {
+  const auto precision = [](const std::string& assignments) {
+    return MakeContext(With(assignments).training()).matmul_precision();
+  };
+  EXPECT_EQ(precision(""), MatmulPrecision::kFloat32);
+  EXPECT_EQ(precision("training.matmul_precision=FLOAT32"), MatmulPrecision::kFloat32);
+  EXPECT_EQ(precision("training.matmul_precision=BFLOAT16"), MatmulPrecision::kBFloat16);
+  EXPECT_REFUSED(With("training.matmul_precision=FLOAT16"), "'FLOAT16' is not a value");
+  // A run goes on in the precision that it began with.
+  EXPECT_EQ(Difference(With(""), With("training.matmul_precision=BFLOAT16")),
+            "training.matmul_precision is BFLOAT16 and was not given before");
+  EXPECT_EQ(Difference(With(""), With("training.matmul_precision=FLOAT32")), "");
+}
+
 TEST(RunConfig, OnlyFieldsThatChangeTheResultAreADifference) {
   const RunConfig before = With("model.layers=4,training.seed=1");
   EXPECT_EQ(Difference(before, With("model.layers=4,training.log_every=7,training.seed=1,"

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "kernels/tree/route.h"
+#include "tests/kernels/dense_testing.h"
 #include "tests/kernels/tree/attention_case.h"
 
 namespace {
@@ -12,6 +13,7 @@ using namespace tree_testing;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr float kEpsilon = std::numeric_limits<float>::epsilon();
+constexpr double kRoundingToBFloat16 = 0x1p-8;  // relative
 
 Dropout SomeDropout() { return {0.3f, {/*seed=*/7, /*step=*/3, /*site=*/2}, /*offset=*/12345}; }
 
@@ -192,6 +194,62 @@ TEST_P(TfAttentionOn, AgreesWithTheReference) {
   }
 }
 
+// Rounding moves an operand by at most u = 2^-8 of itself, with random sign; values are up to 1,
+// and a sum of e such errors is about sqrt(e) as large.
+//   S = <q, k> / sqrt(e) by 2u, so p by 4u of itself     o: v, p and p's own: 6u
+//   dP by 2u sqrt(e), D with o's error by 6u sqrt(e), dS = p (dP - D) by these and 4u of 2 sqrt(e):
+//   16u sqrt(e) p     dq = sum of dS k / sqrt(e): 16u, and u of dS and k each: 20u
+// Sums over the keys of a query have weights of sum 1 (1 / (1 - rate) with dropout), those over
+// queries are sqrt(n) times as large.
+TEST(TfAttention, InBFloat16AgreesWithTheReferenceToItsRounding) {
+  Context rounding = Context::Cpu(MatmulPrecision::kBFloat16), cpu = Context::Cpu();
+  for (const CaseSize& size :
+       {CaseSize{1, 1, 1, 8, 1}, CaseSize{1, 2, 33, 32, 1}, CaseSize{2, 3, 129, 33, 4, 3, true},
+        CaseSize{1, 2, 300, 64, 2, 1, true}, CaseSize{1, 1, 257, 96, 1},
+        CaseSize{1, 2, 521, 7, 3, 2, true}, CaseSize{2, 1, 65, 1, 500}}) {
+    SCOPED_TRACE(testing::Message() << "n = " << size.n << ", e = " << size.e);
+    AttentionCase c(size);
+    for (const bool causal : {false, true}) {
+      c.options.causal = causal;
+      c.options.dropout = causal ? SomeDropout() : Dropout{};
+      const auto rounded = RunAttention<float>(rounding, c);
+      const auto exact = RunAttention<double>(cpu, c);
+      const double u = kRoundingToBFloat16 * (causal ? c.options.dropout.scale() : 1);
+      const double width = std::sqrt(size.e), length = std::sqrt(size.n);
+      ExpectNear(rounded.o, exact.o, 6 * u, "o");
+      ExpectNear(rounded.lse, exact.lse, 2 * u, "lse");
+      ExpectNear(rounded.delta, exact.delta, 6 * u * width, "delta");
+      ExpectNear(rounded.dq, exact.dq, 20 * u, "dq");
+      ExpectNear(rounded.dk, exact.dk, 20 * u * length, "dk");
+      ExpectNear(rounded.dv, exact.dv, 6 * u * length, "dv");
+      ExpectNear(rounded.key_effect, exact.key_effect, 16 * u * width * length, "key_effect");
+      ExpectNear(rounded.query_gain, exact.query_gain, 16 * u * width, "query_gain");
+      ExpectNear(rounded.key_gain, exact.key_gain, 32 * u * width * length, "key_gain");
+    }
+  }
+}
+
+// What rounding leaves of q, k, v and dO is all that scores, outputs and dv depend on; and where a
+// product's operands are rounded rows alone, its result has the precision of float32.
+TEST(TfAttention, InBFloat16SeesOnlyRoundedRows) {
+  Context rounding = Context::Cpu(MatmulPrecision::kBFloat16), cpu = Context::Cpu();
+  for (const CaseSize& size : {CaseSize{1, 2, 33, 7, 3}, CaseSize{1, 2, 300, 64, 2, 1, true}}) {
+    const AttentionCase c(size);
+    AttentionCase rows(size);
+    for (auto* x : {&rows.q, &rows.k, &rows.v, &rows.d_o}) {
+      for (double& value : *x) value = dense_testing::AsBFloat16(static_cast<float>(value));
+    }
+    const auto result = RunAttention<float>(rounding, c),
+               same = RunAttention<float>(rounding, rows);
+    EXPECT_TRUE(result.o == same.o);
+    EXPECT_TRUE(result.lse == same.lse);
+    EXPECT_TRUE(result.dv == same.dv);
+    const auto exact = RunAttention<double>(cpu, rows);
+    ExpectNear(result.lse, exact.lse, 128 * kEpsilon, "lse");
+    EXPECT_TRUE(result.o != RunAttention<float>(cpu, rows).o) << "p is rounded";
+  }
+}
+
 TEST_P(TfAttentionOn, LaterTokensChangeNoEarlierBitWhenCausal) {
   Context ctx = ContextOn(GetParam());
   AttentionCase c({1, 2, 700, 16, 2});
@@ -232,8 +290,12 @@ TEST_P(TfAttentionOn, WithZeroPlanesAndPositiveBiasesIsFullAttention) {
   });
 }
 
+class TfAttentionIn : public testing::TestWithParam<MatmulPrecision> {};
+INSTANTIATE_TEST_SUITE_P(Precisions, TfAttentionIn,
+                         testing::Values(MatmulPrecision::kFloat32, MatmulPrecision::kBFloat16));
+
 // The first case is one bucket of many tiles: threads share its dq and must take turns.
-TEST(TfAttention, HasTheSameBitsForEveryNumberOfThreads) {
+TEST_P(TfAttentionIn, HasTheSameBitsForEveryNumberOfThreads) {
   const int threads_before = omp_get_max_threads();
   for (const CaseSize& size : {CaseSize{1, 1, 2600, 8, 1}, CaseSize{2, 2, 300, 32, 5, 2, true}}) {
     AttentionCase c(size);
@@ -243,7 +305,7 @@ TEST(TfAttention, HasTheSameBitsForEveryNumberOfThreads) {
       AttentionResult<float> first;
       for (const int threads : {1, 2, 3, 8}) {
         omp_set_num_threads(threads);
-        Context ctx = Context::Cpu();
+        Context ctx = Context::Cpu(GetParam());
         const auto result = RunAttention<float>(ctx, c);
         if (threads == 1) first = result;
         EXPECT_TRUE(result.o == first.o) << threads;
