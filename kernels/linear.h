@@ -1,6 +1,8 @@
 #pragma once
 
-// Matrix products.  CPU: oneDNN.  GPU: cuBLAS and cuBLASLt.
+// Matrix products.  CPU: oneDNN, float32 operands in the context's MatmulPrecision; under kBFloat16
+// each is rounded once, whole, into scratch.  Biases and their gradients are never rounded.  GPU:
+// cuBLAS and cuBLASLt.
 
 #include "kernels/runtime/context.h"
 

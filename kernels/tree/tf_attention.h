@@ -11,6 +11,9 @@
 //
 //   q, k, v, o and their gradients [B, n, H, e];  lse, delta, key_effect [B, H, n] by position
 //   dropout index of (b, h, i, j): ((b H + h) n + i) n + j
+//
+// On the CPU under MatmulPrecision::kBFloat16 the operands of all products of rows (q, k, v, dO,
+// dropout(p), dS) are rounded; softmax, its sums, D = <dO, O> and all results stay float32.
 
 #include "kernels/random.h"
 #include "kernels/tree/buckets.h"
