@@ -2,7 +2,7 @@
 
 // Matrix products of the size of a tile, by the calling thread alone; row-major, float32 or, both
 // operands, bfloat16.  Large ones go to oneDNN, small ones to plain vector loops: a call of oneDNN
-// costs 0.1 to 1 microsecond, and buckets of a few rows are common.
+// costs 0.1 (Sgemm) to 3 microseconds (Sbgemm), and buckets of a few rows are common.
 
 #include "kernels/matrix_product.h"
 

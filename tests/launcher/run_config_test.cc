@@ -79,7 +79,7 @@ TEST(RunConfig, MatmulPrecisionIsThatOfTheContextAndFloat32ByDefault) {
   EXPECT_REFUSED(With("training.matmul_precision=FLOAT16"), "'FLOAT16' is not a value");
   // A run goes on in the precision that it began with.
   EXPECT_EQ(Difference(With(""), With("training.matmul_precision=BFLOAT16")),
-            "training.matmul_precision is BFLOAT16 and was not given before");
+            "training.matmul_precision was FLOAT32 and is BFLOAT16");
   EXPECT_EQ(Difference(With(""), With("training.matmul_precision=FLOAT32")), "");
 }
 
