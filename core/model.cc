@@ -191,6 +191,11 @@ std::vector<int32_t> MaskedLanguageModel::ReadPredictions(Context& ctx) const {
   return ArgMaxRows<float>(host, target, training);
 }
 
+In MaskedLanguageModel::LayerInput(int64_t layer) const {
+  CHECK_LT(layer, config_.layers);
+  return parts_->outputs.at(layer);
+}
+
 TreeStatistics MaskedLanguageModel::ReadStatistics(Context& ctx, int64_t layer) const {
   return parts_->layers.at(layer)->attention().ReadStatistics(ctx, parts_->batch);
 }

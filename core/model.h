@@ -46,6 +46,8 @@ class MaskedLanguageModel {
   // Predicted ids at the target positions of the last Forward: [M], kNoTarget in unused slots.
   std::vector<int32_t> ReadPredictions(Context& ctx) const;
 
+  // Of the last Forward: what a layer was given, [B n, d].
+  In LayerInput(int64_t layer) const;
   // Of the last Forward, per layer; a FULL layer has density 1.
   TreeStatistics ReadStatistics(Context& ctx, int64_t layer) const;
   // Loss-free balancing (Balance::kBias): nudges the trees after a step.  No-op otherwise.

@@ -43,7 +43,7 @@ std::vector<int64_t> LengthsFromFlag(const std::vector<int64_t>& usual) {
 int RunAttention(dist::Communicator& communicator) {
   const bench::TimingOptions options{
       LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json,
-      MatmulPrecisionFromFlag()};
+      MatmulPrecisionFromFlag(), !FLAGS_run_dir.empty() || !FLAGS_checkpoint.empty()};
   if (communicator.rank() == 0) bench::RunAttentionSuite(options, std::cout);
   return 0;
 }
@@ -92,7 +92,9 @@ Command BenchCommand() {
           "measures parts of the program on this machine",
           "Runs one suite of measurements and prints its table.  Suites:\n\n" + ListSuites() +
               "\n  treeformer bench --suite=attention --lengths=1024,8192 --threads=1\n"
+              "  treeformer bench --suite=attention --run_dir=runs/table4_tf     # also its trees\n"
               "  treeformer bench --suite=router --task=recall --steps=300\n",
-          {"suite", "task", "rows", "steps", "text", "lengths", "dtype", "json", "threads"},
+          {"suite", "task", "rows", "steps", "text", "lengths", "dtype", "json", "run_dir",
+           "checkpoint", "threads"},
           RunBench};
 }

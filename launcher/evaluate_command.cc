@@ -1,51 +1,22 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "core/checkpoint.h"
-#include "core/config.h"
 #include "kernels/user_error.h"
 #include "launcher/commands.h"
 #include "launcher/evaluation.h"
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
 #include "launcher/run_data.h"
+#include "launcher/trained_run.h"
 #include "launcher/training_report.h"
 
 namespace fs = std::filesystem;
 
 namespace {
 
-struct Trained {
-  std::string run_directory;
-  CheckpointInfo checkpoint;
-  treeformer::RunConfig config;
-  int stage = 0;
-};
-
-Trained FindTrained() {
-  if (FLAGS_run_dir.empty() == FLAGS_checkpoint.empty()) {
-    throw UserError("give either --run_dir=DIR, for its newest checkpoint, or --checkpoint=DIR");
-  }
-  Trained trained;
-  nlohmann::json state;
-  if (FLAGS_checkpoint.empty()) {
-    trained.run_directory = FLAGS_run_dir;
-    const auto found = FindCheckpoint(FLAGS_run_dir + "/checkpoints", &state);
-    if (!found) throw UserError(Sentence(FLAGS_run_dir, "/checkpoints holds no valid checkpoint"));
-    trained.checkpoint = *found;
-  } else {
-    trained.checkpoint = OpenCheckpoint(FLAGS_checkpoint, &state);
-    trained.run_directory = fs::weakly_canonical(FLAGS_checkpoint).parent_path().parent_path();
-  }
-  trained.config = ParseRunConfig(state.at("config"), trained.checkpoint.path);
-  trained.stage = state.at("stage");
-  return trained;
-}
-
 // The token file of the process's flags; `temporary` is its place where it is made from --text.
-std::string EvaluationFile(dist::Communicator& communicator, const Trained& trained,
+std::string EvaluationFile(dist::Communicator& communicator, const TrainedRun& trained,
                            const DataFiles& files, const std::string& temporary,
                            Progress& progress) {
   if (!FLAGS_data.empty()) return FLAGS_data;
@@ -55,8 +26,8 @@ std::string EvaluationFile(dist::Communicator& communicator, const Trained& trai
   return temporary;
 }
 
-void PrintEvaluation(const Evaluation& evaluation, const Trained& trained, const std::string& text,
-                     Progress& progress) {
+void PrintEvaluation(const Evaluation& evaluation, const TrainedRun& trained,
+                     const std::string& text, Progress& progress) {
   progress.Line(Sentence(trained.checkpoint.path, " on ", text));
   progress.Line(Sentence("loss ", FormatFixed(evaluation.loss.MeanLoss(), 4), ", accuracy ",
                          FormatFixed(100 * evaluation.loss.Accuracy(), 2), " %, perplexity ",
@@ -69,16 +40,16 @@ int RunEvaluate(dist::Communicator& communicator) {
   if (!FLAGS_text.empty() && !FLAGS_data.empty()) {
     throw UserError("give either --text or --data, or none of them for the run's held-out text");
   }
-  const Trained trained = FindTrained();
+  const TrainedRun trained = FindTrainedRun();
   ConfigureThreadsFromFlag(communicator);
   Progress progress(communicator.rank() == 0);
   const treeformer::DatasetConfig& data = trained.config.data();
-  DataFiles files = RunDataFiles(data, trained.run_directory);
+  DataFiles files = RunDataFiles(data, trained.directory);
   if (!FLAGS_vocabulary.empty()) files.vocabulary = FLAGS_vocabulary;
 
   const double id = communicator.Max(communicator.rank() == 0 ? getpid() : 0);
   const std::string temporary =
-      Sentence(trained.run_directory, "/data/evaluation_", static_cast<int64_t>(id), ".tokens");
+      Sentence(trained.directory, "/data/evaluation_", static_cast<int64_t>(id), ".tokens");
   const std::string path = EvaluationFile(communicator, trained, files, temporary, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(data);
@@ -91,15 +62,10 @@ int RunEvaluate(dist::Communicator& communicator) {
   if (path == temporary && communicator.rank() == 0) fs::remove(temporary);  // it stays mapped
 
   Context ctx = MakeContext(trained.config.training());
-  const ModelConfig full =
-      MakeModelConfig(trained.config.model(), vocabulary.size(), sequences.length);
-  const BootstrapPlan plan(full, MakeBootstrapConfig(trained.config.bootstrap(), full));
-  const datasets::Batch batch = loader.Get(0);
-  MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().at(trained.stage)), ShapeOf(batch),
-                            DType::kFloat32);
-  LoadCheckpoint(ctx, trained.checkpoint, model.parameters(), /*with_moments=*/false);
+  const auto model =
+      LoadTrainedModel(ctx, trained, vocabulary.size(), ShapeOf(loader.Get(/*micro=*/0)));
   const Evaluation evaluation =
-      Evaluate(ctx, communicator, model, loader, loader.steps(), /*micro_batches=*/1);
+      Evaluate(ctx, communicator, *model, loader, loader.steps(), /*micro_batches=*/1);
   PrintEvaluation(evaluation, trained, FLAGS_text.empty() ? path : FLAGS_text, progress);
   return 0;
 }

@@ -13,8 +13,8 @@ constexpr uint64_t kSeed = 1;
 ModelConfig Table4(const AttentionConfig& attention) {
   ModelConfig config;
   config.layers = 1;
-  config.width = 768;
-  config.heads = 8;
+  config.width = kModuleWidth;
+  config.heads = kModuleHeads;
   config.dropout = config.attention_dropout = 0;
   config.attention = {attention};
   return config;
@@ -47,6 +47,16 @@ AttentionModule::AttentionModule(const AttentionConfig& attention, int64_t lengt
   document_ = Buffer(ctx_.device(), DType::kInt32, {1, length});  // all 0: one document
   batch_.document = document_;
   batch_.targets_of = {length};
+}
+
+void AttentionModule::Take(const TrainedAttention& trained) {
+  for (const Parameter& parameter : parameters_.list()) {
+    const View<float> value = Parameters::Window(parameters_.values(), parameter);
+    const std::vector<float>& weight = trained.weights.at(parameter.name);
+    CHECK_EQ(static_cast<int64_t>(weight.size()), value.count()) << parameter.name;
+    std::copy(weight.begin(), weight.end(), value.data());
+  }
+  std::copy_n(trained.rows.begin(), x_.view().count(), x_.as<float>().data());
 }
 
 void AttentionModule::Forward(bool training) {

@@ -7,13 +7,19 @@
 #include <vector>
 
 #include "core/encoder_layer.h"
+#include "launcher/bench/trained_attention.h"
 
 namespace bench {
+
+constexpr int64_t kModuleWidth = 768, kModuleHeads = 8;
 
 class AttentionModule {
  public:
   AttentionModule(const AttentionConfig& attention, int64_t length,
                   MatmulPrecision precision = MatmulPrecision::kFloat32);
+
+  // Weights and rows of a run instead of random ones.
+  void Take(const TrainedAttention& trained);
 
   void Forward(bool training);
   void Backward();  // of the last Forward(true), the router's gradient included

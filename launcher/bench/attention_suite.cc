@@ -1,8 +1,10 @@
 #include "launcher/bench/attention_suite.h"
 
+#include <algorithm>
 #include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "kernels/user_error.h"
 #include "launcher/bench/attention_floor.h"
@@ -16,6 +18,7 @@ struct Row {
   std::string name;
   AttentionConfig attention;
   std::vector<float> biases;  // of the trees; empty: as initialised
+  std::optional<TrainedAttention> trained;
 };
 
 AttentionConfig MakeConfig(AttentionKind kind, const TreeShape& shape) {
@@ -26,14 +29,27 @@ AttentionConfig MakeConfig(AttentionKind kind, const TreeShape& shape) {
   return attention;
 }
 
-std::vector<Row> MakeRows(const std::string& wanted) {
+Row MakeTrainedRow(const TimingOptions& options) {
+  const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
+  TrainedAttention trained = ReadTrainedAttention(kModuleWidth, kModuleHeads, longest);
+  const AttentionConfig attention = trained.attention;
+  const char* kind = attention.kind == AttentionKind::kTc ? "TC" : "TF";
+  return {Sentence(kind, " h=", attention.shape.height(), " trained"),
+          attention,
+          {},
+          std::move(trained)};
+}
+
+std::vector<Row> MakeRows(const TimingOptions& options) {
   const AttentionConfig tf = MakeConfig(AttentionKind::kTf, TreeShape::Binary(6));
   const AttentionConfig wide = MakeConfig(AttentionKind::kTf, TreeShape::Kary({100, 10}));
   const AttentionConfig tc = MakeConfig(AttentionKind::kTc, TreeShape::Binary(6));
   std::vector<Row> rows;
   const auto add = [&](const std::string& name, const AttentionConfig& attention,
                        const std::function<std::vector<float>()>& biases) {
-    if (name.find(wanted) != std::string::npos) rows.push_back({name, attention, biases()});
+    if (name.find(options.rows) != std::string::npos) {
+      rows.push_back({name, attention, biases(), {}});
+    }
   };
   const auto none = [] { return std::vector<float>(); };
   add("full", AttentionConfig(), none);
@@ -42,6 +58,10 @@ std::vector<Row> MakeRows(const std::string& wanted) {
   add("TF h=6 density .3", tf, [&] { return BalancedBiases(tf, 0.3); });
   add("TF [100,10] balanced", wide, [&] { return BalancedBiases(wide); });
   add("TC h=6", tc, none);
+  if (options.trained) {
+    Row row = MakeTrainedRow(options);
+    if (row.name.find(options.rows) != std::string::npos) rows.push_back(std::move(row));
+  }
   return rows;
 }
 
@@ -58,6 +78,7 @@ Passes Measure(const Row& row, int64_t length, MatmulPrecision precision) {
   ResetPeakMemory();
   AttentionModule module(row.attention, length, precision);
   if (!row.biases.empty()) module.SetTreeBiases(row.biases);
+  if (row.trained) module.Take(*row.trained);
   Passes passes;
   auto& [forward, both, attention] = passes;
   forward.seconds = MedianSeconds([&] { module.Forward(/*training=*/false); });
@@ -123,7 +144,7 @@ class Table {
 }  // namespace
 
 void RunAttentionSuite(const TimingOptions& options, std::ostream& out) {
-  const std::vector<Row> rows = MakeRows(options.rows);
+  const std::vector<Row> rows = MakeRows(options);
   if (rows.empty()) throw UserError(Sentence("--rows=", options.rows, ": no row has this in it"));
   Table table(options, out);
   for (const int64_t length : options.lengths) {

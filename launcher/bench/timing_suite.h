@@ -17,6 +17,7 @@ struct TimingOptions {
   std::string rows;              // only rows whose name has this in it; empty: all
   std::string json;              // a file for the rows as lines of JSON; empty: none
   MatmulPrecision precision = MatmulPrecision::kFloat32;
+  bool trained = false;  // attention suite: a row of the run of --run_dir or --checkpoint
 };
 
 // "float32, 4 threads", or "bfloat16 products, ...", with a word where the CPU imitates them.

@@ -3,6 +3,7 @@
 #include <gflags/gflags.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -13,6 +14,7 @@
 #include "launcher/commands.h"
 #include "launcher/flags.h"
 #include "tests/datasets/temporary_folder.h"
+#include "tests/launcher/small_run.h"
 
 namespace {
 
@@ -68,6 +70,38 @@ TEST(AttentionSuite, SaysItsDtypeInHeadingAndRows) {
       EXPECT_EQ(row.at("dtype"), bfloat16 ? "bfloat16" : "float32");
     }
   }
+}
+
+TEST(TrainedAttention, IsTheDeepestTreeLayerOfARunWithTheRowsThatReachIt) {
+  const gflags::FlagSaver saver;
+  const TemporaryFolder folder;
+  ASSERT_EQ(Train(SmallRun("model.width=768,model.heads=8,model.layers=1,bootstrap.layer_width=1,"
+                           "bootstrap.full_steps=0,bootstrap.tree_steps=2,"
+                           "training.evaluate_every=0"),
+                  folder.path()),
+            0);
+  FLAGS_run_dir = folder.path();
+  const bench::TrainedAttention trained = bench::ReadTrainedAttention(768, 8, /*length=*/100);
+  EXPECT_EQ(trained.attention.shape, TreeShape::Binary(2));
+  EXPECT_EQ(trained.weights.at("attention.self.tree.weight").size(), 8u * 3 * 96);
+  ASSERT_EQ(trained.rows.size(), 100u * 768);
+  for (int64_t row = 0; row < 100; ++row) {  // post-norm: a layer norm made every row
+    double squares = 0;
+    for (int64_t c = 0; c < 768; ++c) squares += std::pow(trained.rows[row * 768 + c], 2);
+    EXPECT_NEAR(squares, 768, 30) << row;
+  }
+
+  const std::string json = testing::TempDir() + "/trained.json";
+  std::ostringstream out;
+  bench::RunAttentionSuite({.lengths = {64}, .rows = "trained", .json = json, .trained = true},
+                           out);
+  const std::vector<nlohmann::json> rows = ReadLines(json);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].at("attention"), "TF h=2 trained");
+  EXPECT_LT(rows[0].at("density"), 1);
+  EXPECT_REFUSED(bench::ReadTrainedAttention(768, 8, /*length=*/1 << 30), "for --lengths");
+  EXPECT_REFUSED(bench::ReadTrainedAttention(512, 8, /*length=*/64),
+                 "width 768, 8 heads; expected width 512, 8 heads");
 }
 
 TEST(BenchCommand, RefusesDtypesThatItDoesNotKnow) {

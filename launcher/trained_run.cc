@@ -1,0 +1,42 @@
+#include "launcher/trained_run.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/bootstrap_plan.h"
+#include "core/config.h"
+#include "kernels/user_error.h"
+#include "launcher/flags.h"
+
+namespace fs = std::filesystem;
+
+TrainedRun FindTrainedRun() {
+  if (FLAGS_run_dir.empty() == FLAGS_checkpoint.empty()) {
+    throw UserError("give either --run_dir=DIR, for its newest checkpoint, or --checkpoint=DIR");
+  }
+  TrainedRun run;
+  nlohmann::json state;
+  if (FLAGS_checkpoint.empty()) {
+    run.directory = FLAGS_run_dir;
+    const auto found = FindCheckpoint(FLAGS_run_dir + "/checkpoints", &state);
+    if (!found) throw UserError(Sentence(FLAGS_run_dir, "/checkpoints holds no valid checkpoint"));
+    run.checkpoint = *found;
+  } else {
+    run.checkpoint = OpenCheckpoint(FLAGS_checkpoint, &state);
+    run.directory = fs::weakly_canonical(FLAGS_checkpoint).parent_path().parent_path();
+  }
+  run.config = ParseRunConfig(state.at("config"), run.checkpoint.path);
+  run.stage = state.at("stage");
+  return run;
+}
+
+std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
+                                                      int64_t vocabulary, const BatchShape& shape) {
+  const ModelConfig full =
+      MakeModelConfig(run.config.model(), vocabulary, run.config.data().sequence_length());
+  const BootstrapPlan plan(full, MakeBootstrapConfig(run.config.bootstrap(), full));
+  auto model = std::make_unique<MaskedLanguageModel>(
+      ctx, plan.ModelOfStage(plan.stages().at(run.stage)), shape, DType::kFloat32);
+  LoadCheckpoint(ctx, run.checkpoint, model->parameters(), /*with_moments=*/false);
+  return model;
+}
