@@ -5,6 +5,7 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <cctype>
 #include <fstream>
 #include <iterator>
@@ -218,7 +219,10 @@ std::string Difference(const RunConfig& before, const RunConfig& now) {
   std::string differences;
   differencer.ReportDifferencesToString(&differences);
   if (differencer.Compare(before, now)) return "";
-  return DescribeDifference(Split(differences, "\n").front());
+  const std::vector<std::string> lines = Split(differences, "\n");
+  return DescribeDifference(*std::find_if(lines.begin(), lines.end(), [](const std::string& line) {
+    return !line.starts_with("ignored");
+  }));
 }
 
 std::string PrintRunConfig(const RunConfig& config) {

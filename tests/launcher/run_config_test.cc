@@ -93,6 +93,10 @@ TEST(RunConfig, OnlyFieldsThatChangeTheResultAreADifference) {
   EXPECT_EQ(Difference(before, With("model.layers=6")), "model.layers was 4 and is 6");
   EXPECT_NE(Difference(before, With("model.layers=4,training.seed=2")).find("training.seed"),
             std::string::npos);
+  // A field that does not count may stand beside it.
+  EXPECT_EQ(Difference(With("training.log_every=5,training.seed=1"),
+                       With("training.log_every=5,training.seed=2")),
+            "training.seed was 1 and is 2");
   EXPECT_EQ(Difference(With("data.text=a"), With("data.text=a,b")).substr(0, 12), "data.text[1]");
 }
 
