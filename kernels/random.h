@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/host_device.h"
+
 // Everything that tells one stream of random numbers from another.
 struct RandomKey {
   uint64_t seed = 0;
@@ -16,7 +18,7 @@ struct RandomKey {
 };
 
 // The four numbers of block `block` (elements 4 block .. 4 block + 3).
-inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, uint64_t block) {
+HOST_DEVICE inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, uint64_t block) {
   const r123::Philox4x32::ctr_type counter = {
       {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step, key.site}};
   const r123::Philox4x32::key_type philox_key = {
@@ -24,12 +26,12 @@ inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, uint64_t blo
   return r123::Philox4x32()(counter, philox_key);
 }
 
-inline uint32_t RandomBits(const RandomKey& key, uint64_t index) {
+HOST_DEVICE inline uint32_t RandomBits(const RandomKey& key, uint64_t index) {
   return RandomBlock(key, index / 4)[index % 4];
 }
 
 // In [0, 1), 24 bits.
-inline float RandomUniform(const RandomKey& key, uint64_t index) {
+HOST_DEVICE inline float RandomUniform(const RandomKey& key, uint64_t index) {
   return (RandomBits(key, index) >> 8) * 0x1p-24f;
 }
 
@@ -41,7 +43,7 @@ struct Dropout {
   RandomKey key;
   uint64_t offset = 0;
 
-  bool enabled() const { return rate > 0; }
-  float scale() const { return 1 / (1 - rate); }
-  bool Keeps(uint64_t i) const { return RandomUniform(key, offset + i) >= rate; }
+  HOST_DEVICE bool enabled() const { return rate > 0; }
+  HOST_DEVICE float scale() const { return 1 / (1 - rate); }
+  HOST_DEVICE bool Keeps(uint64_t i) const { return RandomUniform(key, offset + i) >= rate; }
 };

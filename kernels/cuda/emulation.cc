@@ -1,0 +1,329 @@
+#include "kernels/cuda/emulation.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+// Saves the callee's registers (System V x86-64 ABI) on the stack, keeps the stack pointer in
+// *from, and goes on where the stack `to` was left.
+extern "C" void emulation_switch_stack(void** from, void* to);
+asm(R"(
+.text
+.globl emulation_switch_stack
+.type emulation_switch_stack, @function
+emulation_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulation_switch_stack, .-emulation_switch_stack
+)");
+
+namespace emulation {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr int64_t kStackBytes = 256 * 1024;  // pages that are never touched cost nothing
+constexpr int64_t kSharedAlignment = 1024;
+constexpr int64_t kGuardBytes = 1024;  // behind the shared memory
+constexpr char kPoison = static_cast<char>(0xff);
+
+thread_local Block* current = nullptr;
+
+float LowFloat(uint32_t word) {
+  const uint32_t bits = word << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+float Half(uint32_t word, int half) { return LowFloat(half == 0 ? word : word >> 16); }
+
+}  // namespace
+
+struct Block::Fibre {
+  struct Copy {
+    void* shared;
+    const void* global;  // null: zeros
+  };
+
+  void* stack_pointer = nullptr;
+  std::unique_ptr<char[]> stack;
+  const char* waits_at = nullptr;            // null: runs or could run
+  std::vector<std::vector<Copy>> groups{1};  // the last one is still open
+  // The sanitizers' view of the stack.
+  const void* bottom = nullptr;
+  size_t bytes = 0;
+  void* sanitizer = nullptr;
+};
+
+Block& Current() {
+  CHECK(current != nullptr) << "a primitive of kernels is called outside of a launch";
+  return *current;
+}
+
+std::vector<Grid> ShuffledBlocks(Grid grid, unsigned seed) {
+  std::vector<Grid> blocks;
+  for (int z = 0; z < grid.z; ++z) {
+    for (int y = 0; y < grid.y; ++y) {
+      for (int x = 0; x < grid.x; ++x) blocks.push_back({x, y, z});
+    }
+  }
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(seed));
+  return blocks;
+}
+
+Block::Block(Grid grid, int threads, int64_t shared_bytes, const Options& options)
+    : grid_(grid),
+      threads_(threads),
+      shared_bytes_(shared_bytes),
+      options_(options),
+      random_(options.seed),
+      shared_store_(kSharedAlignment + shared_bytes + kGuardBytes),
+      fibres_(threads),
+      main_(std::make_unique<Fibre>()),
+      exchanges_(threads / kWarp) {
+  CHECK(threads > 0 && threads % kWarp == 0 && threads <= 1024) << threads << " threads";
+  CHECK_LE(shared_bytes, 227 * 1024) << "more shared memory than an H100 has";
+  CHECK(current == nullptr) << "a launch inside of a kernel";
+  const auto address = reinterpret_cast<uintptr_t>(shared_store_.data());
+  shared_ = shared_store_.data() + (kSharedAlignment - address % kSharedAlignment);
+  for (Fibre& fibre : fibres_) {
+    fibre.stack.reset(new char[kStackBytes]);
+    fibre.bottom = fibre.stack.get();
+    fibre.bytes = kStackBytes;
+#if defined(__SANITIZE_THREAD__)
+    fibre.sanitizer = __tsan_create_fiber(0);
+#endif
+  }
+#if defined(__SANITIZE_THREAD__)
+  main_->sanitizer = __tsan_get_current_fiber();
+#endif
+}
+
+Block::~Block() {
+#if defined(__SANITIZE_THREAD__)
+  for (Fibre& fibre : fibres_) __tsan_destroy_fiber(fibre.sanitizer);
+#endif
+}
+
+void Block::Run(Grid index, const std::function<void()>& kernel) {
+  index_ = index;
+  kernel_ = &kernel;
+  at_barrier_ = returned_ = 0;
+  std::fill(shared_store_.begin(), shared_store_.end(), kPoison);
+  for (Exchange& exchange : exchanges_) exchange.kind = nullptr, exchange.arrived = 0;
+  ready_.clear();
+  for (int thread = 0; thread < threads_; ++thread) {
+    Fibre& fibre = fibres_[thread];
+    fibre.waits_at = nullptr;
+    fibre.groups.assign(1, {});
+    // As emulation_switch_stack leaves a stack: six registers, where to go on, nowhere to return.
+    auto top = reinterpret_cast<uintptr_t>(fibre.stack.get() + kStackBytes);
+    void** stack = reinterpret_cast<void**>(top & ~uintptr_t{15});
+    *--stack = nullptr;
+    *--stack = reinterpret_cast<void*>(&Block::Entry);
+    for (int i = 0; i < 6; ++i) *--stack = nullptr;
+    fibre.stack_pointer = stack;
+    ready_.push_back(thread);
+  }
+  current = this;
+  running_ = TakeReady();
+  SwitchTo(*main_, fibres_[running_]);
+  current = nullptr;
+  for (const char* byte = shared_ + shared_bytes_; byte < shared_ + shared_bytes_ + kGuardBytes;
+       ++byte) {
+    CHECK_EQ(*byte, kPoison) << "written " << byte - (shared_ + shared_bytes_)
+                             << " bytes past the shared memory";
+  }
+}
+
+void Block::SwitchTo(Fibre& from, Fibre& to) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&from.sanitizer, to.bottom, to.bytes);
+#elif defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(to.sanitizer, 0);
+#endif
+  emulation_switch_stack(&from.stack_pointer, to.stack_pointer);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(from.sanitizer, nullptr, nullptr);
+#endif
+}
+
+void Block::Entered() {
+#if defined(__SANITIZE_ADDRESS__)
+  // The first fibre of a block comes from the host thread's own stack: where that is, we learn
+  // here.
+  const void* bottom;
+  size_t bytes;
+  __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+  if (main_->bottom == nullptr) main_->bottom = bottom, main_->bytes = bytes;
+#endif
+}
+
+void Block::Entry() {
+  current->Entered();
+  current->RunThread();
+}
+
+void Block::RunThread() {
+  (*kernel_)();
+  Fibre& fibre = fibres_[running_];
+  fibre.waits_at = "return";
+  ++returned_;
+  if (ready_.empty() && returned_ < threads_) Deadlock();
+  if (returned_ == threads_) {
+    SwitchTo(fibre, *main_);
+  } else {
+    running_ = TakeReady();
+    SwitchTo(fibre, fibres_[running_]);
+  }
+  LOG(FATAL) << "a thread that has returned goes on";
+}
+
+int Block::TakeReady() {
+  std::swap(ready_[random_() % ready_.size()], ready_.back());
+  const int thread = ready_.back();
+  ready_.pop_back();
+  return thread;
+}
+
+void Block::Wait(const char* at) {
+  const int me = running_;
+  fibres_[me].waits_at = at;
+  if (ready_.empty()) Deadlock();
+  running_ = TakeReady();
+  if (running_ != me) SwitchTo(fibres_[me], fibres_[running_]);
+  fibres_[me].waits_at = nullptr;
+}
+
+void Block::Barrier() {
+  if (++at_barrier_ == threads_) {
+    at_barrier_ = 0;
+    for (int thread = 0; thread < threads_; ++thread) ready_.push_back(thread);
+  }
+  Wait("BlockBarrier");
+}
+
+bool Block::Arrive(const char* kind) {
+  Exchange& exchange = exchanges_[running_ / kWarp];
+  const int lane = running_ % kWarp;
+  if (exchange.arrived == 0) exchange.kind = kind, exchange.first_lane = lane;
+  CHECK_STREQ(exchange.kind, kind)
+      << "warp " << running_ / kWarp << " diverges: lane " << exchange.first_lane << " is at "
+      << exchange.kind << ", lane " << lane << " at " << kind;
+  if (++exchange.arrived == kWarp) return true;
+  Wait(kind);
+  return false;
+}
+
+void Block::Release() {
+  const int warp = running_ / kWarp;
+  exchanges_[warp].arrived = 0;
+  for (int lane = 0; lane < kWarp; ++lane) ready_.push_back(warp * kWarp + lane);
+  Wait(exchanges_[warp].kind);
+}
+
+void Block::Deadlock() const {
+  std::map<std::string, int> waiting;
+  for (const Fibre& fibre : fibres_) ++waiting[fibre.waits_at];
+  std::string report;
+  for (const auto& [at, count] : waiting) {
+    report += "\n  " + std::to_string(count) + " threads at " + at;
+  }
+  LOG(FATAL) << "deadlock in block " << index_.x << ", " << index_.y << ", " << index_.z << ":"
+             << report;
+  std::abort();
+}
+
+void Block::CheckShared(const void* address, int64_t bytes, const char* what) const {
+  const char* begin = static_cast<const char*>(address);
+  CHECK(shared_ <= begin && begin + bytes <= shared_ + shared_bytes_)
+      << what << " at byte " << begin - shared_ << " of " << shared_bytes_ << " of shared memory";
+  CHECK_EQ((begin - shared_) % bytes, 0) << what << " is not aligned";
+}
+
+void Block::CopyAsync16(void* shared, const void* global, bool copies) {
+  CheckShared(shared, 16, "CopyAsync16");
+  CHECK_EQ(reinterpret_cast<uintptr_t>(global) % 16, 0u) << "CopyAsync16 is not aligned";
+  if (options_.copies == Copies::kLazy) {
+    std::memset(shared, kPoison, 16);
+    fibres_[running_].groups.back().push_back({shared, copies ? global : nullptr});
+  } else if (copies) {
+    std::memcpy(shared, global, 16);
+  } else {
+    std::memset(shared, 0, 16);
+  }
+}
+
+void Block::CommitCopies() { fibres_[running_].groups.emplace_back(); }
+
+void Block::WaitCopies(int pending) {
+  auto& groups = fibres_[running_].groups;
+  while (static_cast<int>(groups.size()) - 1 > pending) {
+    for (const Fibre::Copy& copy : groups.front()) {
+      if (copy.global != nullptr) {
+        std::memcpy(copy.shared, copy.global, 16);
+      } else {
+        std::memset(copy.shared, 0, 16);
+      }
+    }
+    groups.erase(groups.begin());
+  }
+}
+
+void LoadTiles(const char* const* row, bool transposed, uint32_t (*out)[4]) {
+  for (int tile = 0; tile < 4; ++tile) {
+    uint16_t element[8][8];
+    for (int r = 0; r < 8; ++r) std::memcpy(element[r], row[8 * tile + r], sizeof(element[r]));
+    for (int lane = 0; lane < kWarp; ++lane) {
+      const int r = lane / 4, c = lane % 4 * 2;
+      const uint32_t low = transposed ? element[c][r] : element[r][c];
+      const uint32_t high = transposed ? element[c + 1][r] : element[r][c + 1];
+      out[lane][tile] = low | high << 16;
+    }
+  }
+}
+
+void MultiplyAddWarp(const MultiplyAddInput* in, FourFloats* out) {
+  float A[16][16], B[16][8], C[16][8] = {};
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const int group = lane / 4, pair = lane % 4 * 2;
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < 4; ++i) {
+        A[group + i % 2 * 8][pair + i / 2 * 8 + half] = Half(in[lane].a[i], half);
+      }
+      for (int i = 0; i < 2; ++i) B[pair + 8 * i + half][group] = Half(in[lane].b[i], half);
+    }
+  }
+  for (int i = 0; i < 16; ++i) {
+    for (int k = 0; k < 16; ++k) {
+      for (int j = 0; j < 8; ++j) C[i][j] += A[i][k] * B[k][j];
+    }
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const int group = lane / 4, pair = lane % 4 * 2;
+    for (int i = 0; i < 4; ++i) {
+      out[lane].c[i] = in[lane].c[i] + C[group + i / 2 * 8][pair + i % 2];
+    }
+  }
+}
+
+}  // namespace emulation

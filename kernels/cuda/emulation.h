@@ -1,0 +1,290 @@
+#pragma once
+
+// Kernels on the host: the primitives of device.cuh, and Launch.  For tests without a GPU.
+//
+// Every thread of a block is a fibre; it runs until a barrier or a collective, where another one,
+// chosen at random, goes on.  Blocks run one after the other, in random order.  Shared memory is
+// filled with 0xff (NaN, -1) at the start of a block.  The bytes of CopyAsync16
+//   kEager   arrive at once: overwriting what is still being read shows;
+//   kLazy    arrive in WaitCopies, 0xff until then: reading too early shows.
+// Fatal: lanes of one warp at different collectives; threads that wait for others that never come
+// or have returned; writing past the shared memory; copies and loads that are not aligned.
+// What it does not show: a race between two barriers of which no order gives wrong values, timing,
+// and the rounding of the GPU's own approximations.
+
+#if !defined(__x86_64__)
+#error "the emulation of kernels switches stacks in x86-64 assembly"
+#endif
+
+#include <glog/logging.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#define DEVICE inline
+#define KERNEL(...) inline void
+
+namespace emulation {
+
+struct Grid {  // extents in blocks
+  int x = 1, y = 1, z = 1;
+};
+
+enum class Copies { kEager, kLazy };
+
+struct Options {
+  unsigned seed = 1;  // of the order of threads and blocks
+  Copies copies = Copies::kEager;
+};
+
+// One block that runs.  Reused for all blocks of a launch.
+class Block {
+ public:
+  Block(Grid grid, int threads, int64_t shared_bytes, const Options& options);
+  ~Block();
+
+  void Run(Grid index, const std::function<void()>& kernel);
+
+  // For the thread that runs now.
+  int thread() const { return running_; }
+  int threads() const { return threads_; }
+  Grid index() const { return index_; }
+  Grid grid() const { return grid_; }
+  char* shared_memory() const { return shared_; }
+
+  void Barrier();
+  void CopyAsync16(void* shared, const void* global, bool copies);
+  void CommitCopies();
+  void WaitCopies(int pending);
+  void CheckShared(const void* address, int64_t bytes, const char* what) const;
+
+  // Every lane gives `in` and returns once finish(all in, all out) has run, with its own `out`.
+  template <typename Output, typename Input, typename Finish>
+  Output Collective(const char* kind, const Input& in, const Finish& finish) {
+    static_assert(sizeof(Input) <= kSlotBytes && sizeof(Output) <= kSlotBytes);
+    static_assert(std::is_trivially_copyable_v<Input> && std::is_trivially_copyable_v<Output>);
+    const int lane = running_ % 32;
+    Exchange& exchange = exchanges_[running_ / 32];
+    std::memcpy(exchange.in + lane * sizeof(Input), &in, sizeof(Input));
+    if (Arrive(kind)) {
+      Input all_in[32];
+      Output all_out[32];
+      std::memcpy(all_in, exchange.in, sizeof(all_in));
+      finish(all_in, all_out);
+      std::memcpy(exchange.out, all_out, sizeof(all_out));
+      Release();
+    }
+    // Until this lane goes on, none of the next collective can finish and overwrite `out`.
+    Output out;
+    std::memcpy(&out, exchange.out + lane * sizeof(Output), sizeof(Output));
+    return out;
+  }
+
+ private:
+  static constexpr int kSlotBytes = 64;
+
+  struct Fibre;
+  struct Exchange {  // of one warp
+    const char* kind = nullptr;
+    int first_lane = 0;  // that came
+    int arrived = 0;
+    char in[32 * kSlotBytes], out[32 * kSlotBytes];
+  };
+
+  bool Arrive(const char* kind);  // true: the last of the warp; the others have waited
+  void Release();                 // the warp's lanes go on, in random order
+  void Wait(const char* at);      // another thread runs until this one is made ready
+  int TakeReady();
+  void SwitchTo(Fibre& from, Fibre& to);
+  void Entered();  // first words of a fibre after a switch
+  [[noreturn]] void RunThread();
+  [[noreturn]] void Deadlock() const;
+  static void Entry();
+
+  Grid grid_, index_;
+  int threads_;
+  int64_t shared_bytes_;
+  Options options_;
+  std::mt19937 random_;
+  std::vector<char> shared_store_;
+  char* shared_;
+  std::vector<Fibre> fibres_;
+  std::unique_ptr<Fibre> main_;
+  std::vector<Exchange> exchanges_;
+  std::vector<int> ready_;  // threads that could run
+  int running_ = 0;
+  int at_barrier_ = 0;
+  int returned_ = 0;
+  const std::function<void()>* kernel_ = nullptr;
+};
+
+Block& Current();  // of this host thread; fatal outside of a launch
+
+// Blocks of the grid, in random order.
+std::vector<Grid> ShuffledBlocks(Grid grid, unsigned seed);
+
+template <typename... Parameters, typename... Arguments>
+void Launch(Grid grid, int threads, int64_t shared_bytes, const Options& options,
+            void (*kernel)(Parameters...), const Arguments&... arguments) {
+  Block block(grid, threads, shared_bytes, options);
+  const std::function<void()> run = [&] { kernel(arguments...); };
+  for (const Grid& index : ShuffledBlocks(grid, options.seed)) block.Run(index, run);
+}
+
+// Of matrix fragments, as device.cuh says.
+void LoadTiles(const char* const* row, bool transposed, uint32_t (*out)[4]);
+struct MultiplyAddInput {
+  uint32_t a[4], b[2];
+  float c[4];
+};
+struct FourFloats {
+  float c[4];
+};
+struct FourWords {
+  uint32_t word[4];
+};
+void MultiplyAddWarp(const MultiplyAddInput* in, FourFloats* out);
+
+}  // namespace emulation
+
+namespace device {
+
+inline int Thread() { return emulation::Current().thread(); }
+inline int ThreadCount() { return emulation::Current().threads(); }
+inline int BlockX() { return emulation::Current().index().x; }
+inline int BlockY() { return emulation::Current().index().y; }
+inline int BlockZ() { return emulation::Current().index().z; }
+inline int GridX() { return emulation::Current().grid().x; }
+inline int GridY() { return emulation::Current().grid().y; }
+inline int GridZ() { return emulation::Current().grid().z; }
+
+inline char* SharedMemory() { return emulation::Current().shared_memory(); }
+
+// memcpy, as what lies there may have been written under another type.
+template <typename T>
+T Load(const void* address) {
+  CHECK_EQ(reinterpret_cast<uintptr_t>(address) % sizeof(T), 0u) << "Load is not aligned";
+  T value;
+  std::memcpy(&value, address, sizeof(T));
+  return value;
+}
+template <typename T>
+void Store(void* address, const T& value) {
+  CHECK_EQ(reinterpret_cast<uintptr_t>(address) % sizeof(T), 0u) << "Store is not aligned";
+  std::memcpy(address, &value, sizeof(T));
+}
+
+inline int AtomicAdd(int* address, int value) {
+  const int old = *address;
+  *address += value;
+  return old;
+}
+
+inline void CopyAsync16(void* shared, const void* global, bool copies) {
+  emulation::Current().CopyAsync16(shared, global, copies);
+}
+inline void CommitCopies() { emulation::Current().CommitCopies(); }
+template <int kPending>
+void WaitCopies() {
+  emulation::Current().WaitCopies(kPending);
+}
+
+inline void BlockBarrier() { emulation::Current().Barrier(); }
+inline void WarpBarrier() {
+  emulation::Current().Collective<char>("WarpBarrier", char{}, [](const char*, char*) {});
+}
+
+template <typename T>
+struct ShuffleInput {
+  T value;
+  int lane;
+};
+// Lanes outside [0, 32) keep their own value.
+template <typename T>
+T ShuffleFrom(const char* kind, T value, int lane) {
+  const ShuffleInput<T> in{value, lane};
+  return emulation::Current().Collective<T>(kind, in, [](const ShuffleInput<T>* in, T* out) {
+    for (int l = 0; l < 32; ++l) {
+      const int from = in[l].lane;
+      out[l] = in[0 <= from && from < 32 ? from : l].value;
+    }
+  });
+}
+template <typename T>
+T ShuffleXor(T value, int mask) {
+  return ShuffleFrom("ShuffleXor", value, (Thread() % 32) ^ mask);
+}
+template <typename T>
+T Shuffle(T value, int lane) {
+  return ShuffleFrom("Shuffle", value, lane % 32);
+}
+template <typename T>
+T ShuffleUp(T value, int distance) {
+  return ShuffleFrom("ShuffleUp", value, Thread() % 32 - distance);
+}
+template <typename T>
+T ShuffleDown(T value, int distance) {
+  return ShuffleFrom("ShuffleDown", value, Thread() % 32 + distance);
+}
+inline uint32_t Ballot(bool predicate) {
+  return emulation::Current().Collective<uint32_t>("Ballot", predicate,
+                                                   [](const bool* in, uint32_t* out) {
+                                                     uint32_t bits = 0;
+                                                     for (int l = 0; l < 32; ++l)
+                                                       bits |= uint32_t{in[l]} << l;
+                                                     for (int l = 0; l < 32; ++l) out[l] = bits;
+                                                   });
+}
+
+inline void LoadTiles(const char* kind, uint32_t (&r)[4], const void* row, bool transposed) {
+  using emulation::FourWords;
+  emulation::Current().CheckShared(row, 16, kind);
+  const auto load = [transposed](const char* const* rows, FourWords* out) {
+    emulation::LoadTiles(rows, transposed, reinterpret_cast<uint32_t(*)[4]>(out));
+  };
+  const FourWords words =
+      emulation::Current().Collective<FourWords>(kind, static_cast<const char*>(row), load);
+  std::memcpy(r, words.word, sizeof(r));
+}
+inline void LoadMatrix(uint32_t (&r)[4], const void* row) {
+  LoadTiles("LoadMatrix", r, row, /*transposed=*/false);
+}
+inline void LoadMatrixTransposed(uint32_t (&r)[4], const void* row) {
+  LoadTiles("LoadMatrixTransposed", r, row, /*transposed=*/true);
+}
+inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  emulation::MultiplyAddInput in;
+  std::memcpy(in.a, a, sizeof(a));
+  in.b[0] = b0, in.b[1] = b1;
+  std::memcpy(in.c, c, sizeof(c));
+  const auto out = emulation::Current().Collective<emulation::FourFloats>(
+      "MultiplyAdd", in, emulation::MultiplyAddWarp);
+  std::memcpy(c, out.c, sizeof(c));
+}
+
+inline float Exp2(float x) { return exp2f(x); }
+inline float Log2(float x) { return log2f(x); }
+inline float InverseSqrt(float x) { return 1 / sqrtf(x); }
+
+inline float FloatOfBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+inline uint32_t RoundToBFloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  if (std::isnan(value)) return 0x7fff;
+  return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+}
+inline uint32_t PackBFloat16(float low, float high) {
+  return RoundToBFloat16(low) | RoundToBFloat16(high) << 16;
+}
+
+}  // namespace device

@@ -1,0 +1,35 @@
+#pragma once
+
+// What launchers (x.cu) share.  Only nvcc reads it.
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/check.h"
+#include "kernels/runtime/context.h"
+
+namespace cuda {
+
+// Blocks of `per_block` items each, for the x extent of a grid.
+inline int BlockCount(int64_t items, int64_t per_block) {
+  const int64_t blocks = (items + per_block - 1) / per_block;
+  CHECK_LE(blocks, std::numeric_limits<int32_t>::max());
+  return static_cast<int>(blocks);
+}
+
+// For 16-byte loads and stores.  Buffers and arenas are aligned to 64 bytes; a view inside of one
+// whose offset is odd is the caller's error.
+inline void CheckAligned(In view) {
+  CHECK_EQ(reinterpret_cast<uintptr_t>(view.data()) % 16, 0u) << "16-byte access";
+}
+
+// Before a launch with more than 48 KiB of dynamic shared memory.
+template <typename Kernel>
+void AllowSharedBytes(Kernel* kernel, int64_t bytes) {
+  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)));
+}
+
+}  // namespace cuda
