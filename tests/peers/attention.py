@@ -65,10 +65,10 @@ HOPELESS = 4         # times slower than the fastest: left out at greater length
 hopeless = {}        # (peer, threads) -> the length that showed it
 
 
-def time_peers(length, threads, passes):
+def time_peers(length, threads, arguments):
     times = {}
     for name, (backend, dtype) in PEERS.items():
-        if backend == SDPBackend.MATH and length > LONGEST_MATH:
+        if arguments.peers not in name or backend == SDPBackend.MATH and length > LONGEST_MATH:
             continue
         if length > hopeless.get((name, threads), length):
             print(f"PyTorch {name} left out: over {HOPELESS} times slower than the fastest at"
@@ -84,11 +84,12 @@ def time_peers(length, threads, passes):
 
 def compare(length, threads, arguments):
     torch.set_num_threads(threads)
-    ours = bench_rows("attention", length, threads, arguments.rows)
-    peers = time_peers(length, threads, arguments.passes)
+    ours = bench_rows("attention", length, threads, arguments)
+    peers = time_peers(length, threads, arguments)
     for which in arguments.passes:
         seconds = {name: times[which] for name, times in peers.items()}
-        best32 = min(time for name, time in seconds.items() if "float32" in name)
+        best32 = min((time for name, time in seconds.items() if "float32" in name),
+                     default=float("nan"))
         best = min(seconds.values())
         listed = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in seconds.items())
         print(f"\nn = {length}, {threads} threads, {which}: PyTorch {torch.__version__} {listed} ms")

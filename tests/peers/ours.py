@@ -7,12 +7,13 @@ import subprocess
 import tempfile
 
 
-def bench_rows(suite, length, threads, rows=""):
+def bench_rows(suite, length, threads, arguments):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
         subprocess.run(
             [os.environ["TREEFORMER"], "bench", f"--suite={suite}", f"--lengths={length}",
-             f"--threads={threads}", f"--rows={rows}", f"--json={path}"],
+             f"--threads={threads}", f"--rows={arguments.rows}",
+             f"--run_dir={arguments.run_dir}", f"--json={path}"],
             check=True, stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)})
         with open(path) as file:
@@ -28,6 +29,8 @@ def compare_all(compare, description, lengths, threads, passes=None):
     parser.add_argument("--lengths", type=numbers, default=lengths)
     parser.add_argument("--threads", type=numbers, default=threads)
     parser.add_argument("--rows", default="", help="ours: only rows whose name has this in it")
+    parser.add_argument("--peers", default="", help="only peers whose name has this in it")
+    parser.add_argument("--run_dir", default="", help="ours: also the trees of this run")
     if passes:
         parser.add_argument("--passes", type=lambda text: text.split(","), default=passes)
     arguments = parser.parse_args()

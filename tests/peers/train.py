@@ -92,13 +92,16 @@ def peers_of(length):
 def compare(length, threads, arguments):
     torch.set_num_threads(threads)
     tokens = max(1, TOKENS_PER_STEP // length) * length
-    ours = bench_rows("train", length, threads, arguments.rows)
+    ours = bench_rows("train", length, threads, arguments)
     print(f"\nn = {length}, {threads} threads, PyTorch {torch.__version__}; tokens/s")
     seconds = {}
     for name, compiled, dtype, dropout in peers_of(length):
+        if arguments.peers not in name:
+            continue
         seconds[name] = time_peer(length, compiled, dtype, dropout)
         print(f"  PyTorch {name:<30} {tokens / seconds[name]:9.0f}", flush=True)
-    best32 = min(time for name, time in seconds.items() if "float32" in name)
+    best32 = min((time for name, time in seconds.items() if "float32" in name),
+                 default=float("nan"))
     for row in ours:
         print(f"  ours {row['attention']:<12} {row['dtype']}{row['tokens_per_second']:9.0f}"
               f"   / fastest float32 peer {best32 / row['seconds']:.2f}"
