@@ -18,8 +18,8 @@ std::ostream& operator<<(std::ostream& out, const Size& size) {
 }
 
 // The last two are cut into tiles.
-const Size kSizes[] = {{1, 1, 1},     {1, 7, 5},      {7, 1, 3},      {17, 31, 13},
-                       {33, 65, 129}, {257, 70, 300}, {67, 129, 1025}};
+const Size kSizes[] = {{1, 1, 1},     {1, 7, 5},      {7, 1, 3},       {17, 31, 13},
+                       {33, 65, 129}, {257, 70, 300}, {67, 129, 1025}, {4099, 9, 6}};
 
 TEST(LinearReference, BackwardIsTheDerivativeOfForward) {
   for (const auto& [N, I, O] : {Size{1, 1, 1}, Size{7, 5, 3}, Size{17, 31, 13}}) {
