@@ -9,26 +9,26 @@
 #include "kernels/tree/walk.h"
 
 // row = (b H + h) n + i
-inline int FlipLevel(const FlipRule& rule, int height, int64_t row) {
+HOST_DEVICE inline int FlipLevel(const FlipRule& rule, int height, int64_t row) {
   if (rule.choice == FlipChoice::kMinMargin || height == 0) return TreeWalk::kSmallestMargin;
   return static_cast<int>(RandomBits(rule.key, rule.offset + row) % height);
 }
 
 // u' = 2 / tau u (1 - u), u = sigmoid(2 f / tau); even in f
 template <typename T>
-T FlipSlope(T f, T tau) {
+HOST_DEVICE T FlipSlope(T f, T tau) {
   const T decay = std::exp(-2 * std::abs(f) / tau);  // in (0, 1]: never overflows
   return 2 / tau * decay / ((1 + decay) * (1 + decay));
 }
 
 template <typename T>
 void StorePath(const Routing& routing, int64_t row, const Path<T>& path) {
-  routing.leaf[row] = static_cast<int32_t>(path.leaf);
+  routing.leaf[row] = path.leaf;
   if (routing.strength) routing.strength.as<T>()[row] = path.strength;
   if (!routing.alternative) return;
-  routing.alternative[row] = static_cast<int32_t>(path.alternative);
-  routing.own_plane[row] = static_cast<int32_t>(path.own_plane);
-  routing.other_plane[row] = static_cast<int32_t>(path.other_plane);
+  routing.alternative[row] = path.alternative;
+  routing.own_plane[row] = path.own_plane;
+  routing.other_plane[row] = path.other_plane;
   routing.margin.as<T>()[row] = path.margin;
 }
 
