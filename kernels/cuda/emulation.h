@@ -74,7 +74,7 @@ class Block {
     std::memcpy(exchange.in + lane * sizeof(Input), &in, sizeof(Input));
     if (Arrive(kind)) {
       Input all_in[32];
-      Output all_out[32];
+      Output all_out[32] = {};
       std::memcpy(all_in, exchange.in, sizeof(all_in));
       finish(all_in, all_out);
       std::memcpy(exchange.out, all_out, sizeof(all_out));

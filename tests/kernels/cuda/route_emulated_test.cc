@@ -1,0 +1,193 @@
+#include "kernels/tree/route.h"
+#include "kernels/tree/route_kernels.cuh"
+#include "tests/kernels/cuda/emulated_testing.h"
+#include "tests/kernels/tree/tree_testing.h"
+
+namespace {
+
+using namespace dense_testing;
+using namespace emulated_testing;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct RouteCase {
+  TreeShape shape;
+  int64_t B, n, H, x_heads, E;
+  std::vector<float> x, weight, bias;  // x and weight are bfloat16 numbers
+  std::vector<int32_t> document;
+  FlipRule rule;
+
+  // scale > 0: integers within [-scale, scale], so that every score is exact and ties are common.
+  RouteCase(const TreeShape& tree, int64_t batch, int64_t length, int64_t heads, int64_t row_heads,
+            int64_t width, float scale = 3)
+      : shape(tree), B(batch), n(length), H(heads), x_heads(row_heads), E(width) {
+    const auto numbers = [scale](int64_t count, unsigned seed) {
+      auto values = Random<float>(count, seed);
+      for (float& value : values) value = scale > 0 ? std::round(scale * value) : value;
+      return ToFloat(ToBFloat16(values));
+    };
+    x = numbers(B * n * x_heads * E, 1);
+    weight = numbers(H * shape.planes() * E, 2);
+    bias = numbers(H * shape.planes(), 3);
+    document = tree_testing::Documents(B, n, /*documents=*/1, /*padding=*/true);
+  }
+  int64_t rows() const { return B * H * n; }
+};
+
+template <typename T>
+struct RouteResult {
+  std::vector<int32_t> leaf, alternative, own_plane, other_plane;
+  std::vector<T> strength, margin;
+
+  explicit RouteResult(int64_t rows)
+      : leaf(rows, -7),
+        alternative(rows, -7),
+        own_plane(rows, -7),
+        other_plane(rows, -7),
+        strength(rows, -7),
+        margin(rows, -7) {}
+};
+
+RouteResult<double> Expected(RouteCase& c) {
+  RouteResult<double> result(c.rows());
+  std::vector<double> x = Wide(c.x), weight = Wide(c.weight), bias = Wide(c.bias);
+  const Shape rows{c.B, c.H, c.n};
+  reference::Route<double>(
+      {On(result.leaf, rows), On(result.strength, rows), On(result.alternative, rows),
+       On(result.own_plane, rows), On(result.other_plane, rows), On(result.margin, rows)},
+      On(x, {c.B, c.n, c.x_heads, c.E}), On(weight, {c.H, c.shape.planes(), c.E}),
+      On(bias, {c.H, c.shape.planes()}), On(c.document, {c.B, c.n}), c.shape, c.rule);
+  return result;
+}
+
+void LaunchRoute(const RouteCase& c, const cuda::RouteOutputs& out,
+                 const emulation::Options& options) {
+  const cuda::RouteSizes sizes(c.B, c.n, c.H, c.x_heads, c.E, c.shape);
+  const int64_t count = sizes.heads * sizes.rounded_count();
+  std::vector<BFloat16> rounded = Unwritten(count);
+  const std::vector<BFloat16> x = ToBFloat16(c.x);
+  const auto blocks = [](int64_t items, int64_t per_block) {
+    return emulation::Grid{static_cast<int>((items + per_block - 1) / per_block)};
+  };
+  emulation::Launch(blocks(count, cuda::kRoundThreads * 8), cuda::kRoundThreads,
+                    /*shared_bytes=*/0, options, cuda::RoundPlanesKernel, rounded.data(),
+                    c.weight.data(), sizes);
+  const auto launch = [&](auto kernel) {
+    emulation::Grid grid = blocks(sizes.rows, cuda::kRouteRows);
+    grid.x *= sizes.heads;
+    emulation::Launch(grid, cuda::kRouteThreads, cuda::RouteSharedBytes(sizes.product_planes),
+                      options, kernel, out, x.data(), rounded.data(), c.bias.data(),
+                      c.document.data(), TreeWalk(c.shape), sizes, c.rule);
+  };
+  const int tiles = cuda::RouteTiles(sizes.product_planes);
+  if (tiles == 1) launch(cuda::RouteKernel<1>);
+  if (tiles == 2) launch(cuda::RouteKernel<2>);
+  if (tiles == 4) launch(cuda::RouteKernel<4>);
+  if (tiles == 8) launch(cuda::RouteKernel<8>);
+}
+
+RouteResult<float> RouteRows(const RouteCase& c, const emulation::Options& options) {
+  RouteResult<float> result(c.rows());
+  LaunchRoute(c,
+              {result.leaf.data(), result.strength.data(), result.alternative.data(),
+               result.own_plane.data(), result.other_plane.data(), result.margin.data()},
+              options);
+  return result;
+}
+
+// Every kernel; one row, one past a warp, one past a block; columns past a tile and not a multiple
+// of eight; one pass of products and two; levels below them; a top level too large for them.
+std::vector<RouteCase> RouteCases() {
+  std::vector<RouteCase> cases;
+  cases.emplace_back(TreeShape::Binary(0), 1, 9, 2, 2, 4);
+  cases.emplace_back(TreeShape::Binary(1), 2, 1, 1, 1, 1);
+  cases.emplace_back(TreeShape::Binary(3), 2, 67, 3, 3, 5);
+  cases.emplace_back(TreeShape::Binary(4), 1, 129, 2, 2, 40);
+  cases.emplace_back(TreeShape::Binary(5), 1, 33, 2, 1, 100);
+  cases.emplace_back(TreeShape::Binary(6), 2, 33, 1, 1, 64);
+  cases.emplace_back(TreeShape::Binary(7), 1, 31, 2, 2, 96);
+  cases.emplace_back(TreeShape::Binary(9), 1, 35, 2, 2, 72);
+  cases.emplace_back(TreeShape::Kary({3}), 2, 40, 2, 2, 2);
+  cases.emplace_back(TreeShape::Kary({4, 3, 2}), 1, 65, 2, 2, 33);
+  cases.emplace_back(TreeShape::Kary({100, 10}), 1, 33, 2, 2, 16);
+  cases.emplace_back(TreeShape::Kary({131, 2}), 1, 5, 1, 1, 24);
+  return cases;
+}
+
+void ExpectSame(const RouteResult<float>& actual, const RouteResult<double>& expected, int height) {
+  EXPECT_EQ(actual.leaf, expected.leaf);
+  EXPECT_EQ(actual.alternative, expected.alternative);
+  EXPECT_EQ(actual.own_plane, expected.own_plane);
+  EXPECT_EQ(actual.other_plane, expected.other_plane);
+  EXPECT_EQ(Wide(actual.margin), expected.margin);
+  for (size_t row = 0; row < expected.strength.size(); ++row) {
+    if (std::isnan(expected.strength[row])) {
+      EXPECT_TRUE(std::isnan(actual.strength[row])) << row;
+    } else {  // h quotients and sums of positive numbers
+      EXPECT_NEAR(actual.strength[row], expected.strength[row],
+                  2 * height * kRounding * expected.strength[row])
+          << row;
+    }
+  }
+}
+
+TEST(RouteKernels, FollowTheReferenceOnExactScoresWithTiesAndNan) {
+  for (RouteCase& c : RouteCases()) {
+    SCOPED_TRACE(testing::Message() << c.shape.leaves() << " leaves, E = " << c.E);
+    for (size_t p = 0; p < c.bias.size(); p += 7) c.bias[p] = kNan;
+    if (c.n > 30) c.x[29 * c.x_heads * c.E] = kNan;
+    for (const FlipChoice choice : {FlipChoice::kMinMargin, FlipChoice::kRandom}) {
+      c.rule = {choice, {/*seed=*/5, /*step=*/6, /*site=*/7}, /*offset=*/99};
+      const auto expected = Expected(c);
+      ExpectSame(RouteRows(c, {/*seed=*/1, emulation::Copies::kEager}), expected, c.shape.height());
+      ExpectSame(RouteRows(c, {/*seed=*/2, emulation::Copies::kLazy}), expected, c.shape.height());
+    }
+  }
+}
+
+TEST(RouteKernels, FollowTheReferenceWithoutNan) {
+  for (RouteCase& c : RouteCases()) {
+    SCOPED_TRACE(testing::Message() << c.shape.leaves() << " leaves, E = " << c.E);
+    ExpectSame(RouteRows(c, {}), Expected(c), c.shape.height());
+  }
+}
+
+// Weights that are no bfloat16 numbers decide as their rounded values do.
+TEST(RouteKernels, RoundTheWeightsToBFloat16) {
+  for (const auto& shape : {TreeShape::Binary(4), TreeShape::Binary(9), TreeShape::Kary({5, 40})}) {
+    RouteCase exact(shape, 1, 33, 2, 2, 16), between = exact;
+    for (float& w : between.weight) w *= 1 + 0x1p-10f;
+    EXPECT_EQ(RouteRows(between, {}).margin, RouteRows(exact, {}).margin);
+  }
+}
+
+// The sum of E products and the bias, each partial sum rounded (on a GPU perhaps towards zero).
+TEST(RouteKernels, DecideRandomRowsAsTheReferenceWhereTheMarginExceedsTheError) {
+  for (const auto& shape :
+       {TreeShape::Binary(6), TreeShape::Binary(8), TreeShape::Kary({12, 11})}) {
+    RouteCase c(shape, 2, 70, 2, 2, 64, /*scale=*/0);
+    const double bound = (c.E + 1) * (c.E + 1) * 2 * kRounding;  // |x|, |w|, |b| <= 1
+    const auto expected = Expected(c);
+    const auto actual = RouteRows(c, {});
+    int64_t compared = 0;
+    for (int64_t row = 0; row < c.rows(); ++row) {
+      if (!(std::abs(expected.margin[row]) > 2 * bound)) continue;
+      ++compared;
+      EXPECT_EQ(actual.leaf[row], expected.leaf[row]) << row;
+      EXPECT_NEAR(std::abs(actual.margin[row]), std::abs(expected.margin[row]), 2 * bound) << row;
+      EXPECT_NEAR(actual.strength[row], expected.strength[row],
+                  2 * bound + 2 * c.shape.height() * kRounding * expected.strength[row])
+          << row;
+    }
+    EXPECT_GT(compared, c.rows() / 2);  // the rest is padding or undecided
+  }
+}
+
+TEST(RouteKernels, LeaveOutWhatIsNotAskedFor) {
+  RouteCase c(TreeShape::Binary(3), 1, 40, 2, 2, 8);
+  std::vector<int32_t> leaf(c.rows(), -7);
+  LaunchRoute(c, {leaf.data(), nullptr, nullptr, nullptr, nullptr, nullptr}, {});
+  EXPECT_EQ(leaf, Expected(c).leaf);
+}
+
+}  // namespace
