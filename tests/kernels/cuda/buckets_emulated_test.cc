@@ -1,0 +1,197 @@
+#include <numeric>
+
+#include "kernels/tree/buckets.h"
+#include "kernels/tree/buckets_kernels.cuh"
+#include "tests/kernels/cuda/emulated_testing.h"
+#include "tests/kernels/tree/tree_testing.h"
+
+namespace {
+
+using namespace dense_testing;
+using namespace emulated_testing;
+using namespace tree_testing;
+
+using Integers = std::vector<int32_t>;
+
+struct Case {
+  int64_t B, H, n;
+  int leaves, documents;
+  bool padding;
+};
+
+struct Rows {
+  Integers leaf, document;
+};
+
+// Leaves of a few rows are missing though their document is there.
+Rows MakeRows(const Case& c, unsigned seed) {
+  Rows rows{RandomLeaves(c.B * c.H * c.n, c.leaves, seed),
+            Documents(c.B, c.n, c.documents, c.padding)};
+  MaskLeaves(rows.leaf, rows.document, c.H, c.n);
+  if (c.padding) {
+    for (size_t i = 5; i < rows.leaf.size(); i += 13) rows.leaf[i] = -1;
+  }
+  return rows;
+}
+
+bool IsPadding(int32_t leaf, int32_t document) { return leaf < 0 || document < 0; }
+
+// (document, leaf, position), padding last: the order wanted.
+Integers StableOrder(const Case& c, const Rows& rows) {
+  Integers order;
+  for (int64_t list = 0; list < c.B * c.H; ++list) {
+    const int32_t* leaf = &rows.leaf[list * c.n];
+    const int32_t* document = &rows.document[list / c.H * c.n];
+    Integers own(c.n);
+    std::iota(own.begin(), own.end(), 0);
+    std::stable_sort(own.begin(), own.end(), [&](int32_t i, int32_t j) {
+      const bool pad_i = IsPadding(leaf[i], document[i]), pad_j = IsPadding(leaf[j], document[j]);
+      if (pad_i || pad_j) return !pad_i && pad_j;
+      return std::pair(document[i], leaf[i]) < std::pair(document[j], leaf[j]);
+    });
+    order.insert(order.end(), own.begin(), own.end());
+  }
+  return order;
+}
+
+cuda::SortInput Input(const Case& c, const Rows& rows) {
+  return {rows.leaf.data(), rows.document.data(), c.n, c.H, c.leaves};
+}
+
+template <int kThreads>
+Integers SortLists(const Case& c, const cuda::SortInput& input, const emulation::Options& options) {
+  Integers order(c.B * c.H * c.n, -7), buffer = order;
+  emulation::Launch({static_cast<int>(c.B * c.H)}, kThreads, cuda::SortSharedBytes(kThreads),
+                    options, cuda::SortListKernel<kThreads>, order.data(), buffer.data(), input);
+  return order;
+}
+
+Integers SortLongLists(const Case& c, const cuda::SortInput& input,
+                       const emulation::Options& options) {
+  const int lists = static_cast<int>(c.B * c.H);
+  const int64_t chunks = (c.n + cuda::kChunk - 1) / cuda::kChunk;
+  Integers order(lists * c.n, -7), buffer = order;
+  Integers table(lists * cuda::kMaxDigits * chunks, -7);
+  std::vector<cuda::DocumentRange> range(c.B);
+  if (input.document != nullptr) {
+    emulation::Launch({static_cast<int>(c.B)}, cuda::kChunkThreads, cuda::kReduceSharedBytes,
+                      options, cuda::DocumentRangeKernel, range.data(), input.document, c.n);
+  }
+  cuda::SortPass pass{input,
+                      input.document == nullptr ? nullptr : range.data(),
+                      order.data(),
+                      buffer.data(),
+                      table.data(),
+                      chunks,
+                      0,
+                      input.MaxDigitCount()};
+  const emulation::Grid blocks{static_cast<int>(lists * chunks)};
+  for (; pass.launch < pass.launches; ++pass.launch) {
+    emulation::Launch(blocks, cuda::kChunkThreads, cuda::kMaxDigits * 4, options,
+                      cuda::CountChunksKernel, pass);
+    emulation::Launch({lists}, cuda::kScanThreads, cuda::kReduceSharedBytes, options,
+                      cuda::ScanChunksKernel, pass);
+    emulation::Launch(blocks, cuda::kChunkThreads, cuda::SortSharedBytes(cuda::kChunkThreads),
+                      options, cuda::ScatterChunksKernel, pass);
+  }
+  return order;
+}
+
+// One digit, exactly full and just not; two and three; many documents, one row each; only padding.
+std::vector<Case> Cases() {
+  return {{1, 1, 1, 1, 1, false},       {2, 3, 17, 4, 1, true},      {1, 2, 64, 1, 5, true},
+          {2, 1, 257, 8, 3, false},     {1, 2, 100, 1000, 10, true}, {1, 1, 33, 100000, 7, true},
+          {1, 1, 131, 2047, 1, true},   {1, 1, 131, 2048, 1, true},  {1, 2, 1025, 64, 1, true},
+          {1, 1, 70, 9000000, 60, true}};
+}
+
+TEST(SortKernels, AreStableByDocumentAndLeafWithPaddingLast) {
+  for (const Case& c : Cases()) {
+    SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+    for (const bool shuffled : {false, true}) {
+      Rows rows = MakeRows(c, 3);
+      if (shuffled) {  // documents neither ascending nor dense
+        for (int32_t& d : rows.document) d = d < 0 ? d : (d * 7) % 11 + 1000;
+      }
+      const Integers expected = StableOrder(c, rows);
+      for (const unsigned seed : {1, 2}) {
+        EXPECT_EQ(SortLists<cuda::kShortSortThreads>(c, Input(c, rows), {seed}), expected);
+      }
+      EXPECT_EQ(SortLists<cuda::kLongSortThreads>(c, Input(c, rows), {}), expected);
+      EXPECT_EQ(SortLongLists(c, Input(c, rows), {}), expected);
+    }
+  }
+}
+
+// Several chunks, and a document over their border; one digit and two.
+TEST(SortKernels, ShareALongListAmongBlocks) {
+  for (const Case& c : {Case{1, 2, 8192, 1024, 1, true}, Case{1, 1, 9001, 300, 13, true},
+                        Case{2, 1, 4097, 1, 1, false}}) {
+    const Rows rows = MakeRows(c, 4);
+    const Integers expected = StableOrder(c, rows);
+    for (const unsigned seed : {1, 2}) {
+      EXPECT_TRUE(SortLongLists(c, Input(c, rows), {seed}) == expected) << c.n;
+    }
+    EXPECT_TRUE(SortLists<cuda::kLongSortThreads>(c, Input(c, rows), {}) == expected) << c.n;
+  }
+}
+
+TEST(SortKernels, TakeOnlyPadding) {
+  const Case c{1, 1, 40, 5, 1, false};
+  Rows rows = MakeRows(c, 1);
+  rows.document.assign(c.n, -1);
+  Integers expected(c.n);
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(SortLists<cuda::kShortSortThreads>(c, Input(c, rows), {}), expected);
+  EXPECT_EQ(SortLongLists(c, Input(c, rows), {}), expected);
+}
+
+TEST(SortKernels, TakeRowsWithoutDocuments) {
+  const Case c{2, 2, 150, 3000, 1, true};
+  Rows rows = MakeRows(c, 6);
+  rows.document.assign(c.B * c.n, 0);
+  cuda::SortInput input = Input(c, rows);
+  input.document = nullptr;
+  const Integers expected = StableOrder(c, rows);
+  EXPECT_EQ(SortLists<cuda::kShortSortThreads>(c, input, {}), expected);
+  EXPECT_EQ(SortLongLists(c, input, {}), expected);
+}
+
+TEST(MatchRangesKernel, GivesExactlyTheSlotsOfTheSameDocumentAndLeaf) {
+  for (const Case& c : Cases()) {
+    SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+    Rows own = MakeRows(c, 1), other = MakeRows(c, 2);
+    Integers order = StableOrder(c, own), other_order = StableOrder(c, other);
+    const int64_t count = c.B * c.H * c.n;
+    Integers expected(2 * count, -7), range = expected;
+    Context cpu = Context::Cpu();
+    const Shape rows{c.B, c.H, c.n};
+    MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), On(order, rows), On(own.leaf, rows),
+                On(other_order, rows), On(other.leaf, rows), On(own.document, {c.B, c.n}),
+                c.leaves);
+    const int blocks = static_cast<int>((count + cuda::kMatchThreads - 1) / cuda::kMatchThreads);
+    emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {},
+                      cuda::MatchRangesKernel, range.data(), order.data(), own.leaf.data(),
+                      other_order.data(), other.leaf.data(), own.document.data(), c.n, c.H, count);
+    EXPECT_EQ(range, expected);
+  }
+}
+
+// In shared memory and, the last, in global memory.
+TEST(CountLeavesKernel, CountsTheRowsOfEveryLeafWithoutPadding) {
+  for (const Case& c : {Case{2, 3, 17, 4, 1, true}, Case{1, 2, 4097, 64, 1, true},
+                        Case{1, 1, 300, 4096, 1, true}, Case{2, 1, 4500, 4097, 1, true}}) {
+    const Rows rows = MakeRows(c, 5);
+    Integers expected(c.B * c.H * c.leaves), count = expected;
+    for (size_t i = 0; i < rows.leaf.size(); ++i) {
+      if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
+    }
+    const int64_t chunks = (c.n + cuda::kCountRows - 1) / cuda::kCountRows;
+    emulation::Launch({static_cast<int>(c.B * c.H * chunks)}, cuda::kCountThreads,
+                      cuda::kCountSharedBytes, {}, cuda::CountLeavesKernel, count.data(),
+                      rows.leaf.data(), c.n, int64_t{c.leaves}, chunks);
+    EXPECT_EQ(count, expected) << c.leaves;
+  }
+}
+
+}  // namespace
