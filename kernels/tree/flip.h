@@ -21,6 +21,12 @@ HOST_DEVICE T FlipSlope(T f, T tau) {
   return 2 / tau * decay / ((1 + decay) * (1 + decay));
 }
 
+// dL / d(own plane's score) of a row; the other plane of a k-ary decision gets the negative.
+HOST_DEVICE inline float OwnSlope(float margin, float gain, bool binary, float tau) {
+  const float df = FlipSlope(margin, tau) * gain;
+  return binary && !(margin > 0) ? df : -df;
+}
+
 template <typename T>
 void StorePath(const Routing& routing, int64_t row, const Path<T>& path) {
   routing.leaf[row] = path.leaf;

@@ -16,12 +16,6 @@ int64_t SliceSize(int64_t E, int64_t H, int64_t threads) {
   return (E + slices * kLanes - 1) / (slices * kLanes) * kLanes;
 }
 
-// dL / d(own plane's score) of a row; the other plane of a k-ary decision gets the negative.
-float OwnSlope(float margin, float gain, const TreeShape& shape, float tau) {
-  const float df = FlipSlope(margin, tau) * gain;
-  return shape.binary && !(margin > 0) ? df : -df;
-}
-
 }  // namespace
 
 void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_any, In x_any,
@@ -41,7 +35,7 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
   const auto planes_of = [&](int64_t row, const auto& visit) {
     const int32_t own = decisions.own_plane[row];
     if (own < 0) return;
-    const float slope = OwnSlope(margin[row], gain[row], shape, tau);
+    const float slope = OwnSlope(margin[row], gain[row], shape.binary, tau);
     visit(own, slope);
     if (!shape.binary) visit(decisions.other_plane[row], -slope);
   };

@@ -1,0 +1,48 @@
+#include "kernels/cuda/launch.h"
+#include "kernels/tree/flip_kernels.cuh"
+#include "kernels/tree/sort.h"
+
+namespace cuda {
+namespace {
+
+// dweight, dbias: the slopes of one of the planes of every decision.
+void AddPlaneGradients(Context& ctx, Acc dweight, Acc dbias, In x, Ids plane,
+                       const FlipSlopes& slopes, const FlipSizes& sizes, float sign) {
+  Scratch::Scope scope(ctx.scratch());
+  const View<int32_t> order = scope.Take<int32_t>(plane.shape());
+  const View<float> partial =
+      scope.Take<float>({sizes.B, sizes.heads, sizes.runs(), sizes.columns + 1});
+  SortRows(ctx, order, plane, /*document=*/{}, sizes.planes);
+  FlipPartialsKernel<<<BlockCount(sizes.warps(), kFlipWarps), kFlipThreads, 0, ctx.stream()>>>(
+      partial.data(), order.data(), plane.data(), slopes, x.as<BFloat16>().data(), sizes, sign);
+  KERNEL_CHECK(ctx.stream());
+  FlipReduceKernel<<<BlockCount(sizes.heads * sizes.planes, 1), kFlipReduceThreads,
+                     kFlipReduceThreads * sizeof(SlotRange), ctx.stream()>>>(
+      dweight.as<float>().data(), dbias.as<float>().data(), partial.data(), order.data(),
+      plane.data(), sizes);
+  KERNEL_CHECK(ctx.stream());
+}
+
+}  // namespace
+
+void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
+                  const FlipDecisions& decisions, const TreeShape& shape, float tau) {
+  const FlipSizes sizes{x.shape()[0], x.shape()[1],   weight.shape()[0],
+                        x.shape()[2], shape.planes(), x.shape()[3]};
+  for (In view : {In(dx), x, weight}) CheckAligned(view);
+  const FlipSlopes slopes{decisions.margin.as<float>().data(), gain.as<float>().data(),
+                          shape.binary, tau};
+  AddPlaneGradients(ctx, dweight, dbias, x, decisions.own_plane, slopes, sizes, /*sign=*/1);
+  if (!shape.binary) {
+    AddPlaneGradients(ctx, dweight, dbias, x, decisions.other_plane, slopes, sizes, /*sign=*/-1);
+  }
+  const int64_t rows = sizes.B * sizes.n * sizes.x_heads;
+  CHECK_LT(rows, std::numeric_limits<int32_t>::max() - kFlipInputRows);
+  const FlipPlanes planes{decisions.own_plane.data(), decisions.other_plane.data(),
+                          weight.as<float>().data()};
+  FlipInputKernel<<<BlockCount(rows, kFlipInputRows), kFlipInputThreads, 0, ctx.stream()>>>(
+      dx.as<BFloat16>().data(), planes, slopes, sizes, static_cast<int>(rows));
+  KERNEL_CHECK(ctx.stream());
+}
+
+}  // namespace cuda
