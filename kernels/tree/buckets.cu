@@ -1,6 +1,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/tree/buckets_kernels.cuh"
 #include "kernels/tree/sort.h"
+#include "kernels/tree/sort_long_kernels.cuh"
 
 namespace cuda {
 namespace {
@@ -33,9 +34,9 @@ void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
   constexpr int kBytes = SortSharedBytes(kChunkThreads);
   AllowSharedBytes(ScatterChunksKernel, kBytes);
   SortPass pass{input, range, order.data(), buffer.data(), table.data(), chunks, 0, 0};
-  pass.launches = input.MaxDigitCount();
+  pass.count = input.MaxDigitCount();
   const int blocks = BlockCount(lists * chunks, 1);
-  for (; pass.launch < pass.launches; ++pass.launch) {
+  for (; pass.index < pass.count; ++pass.index) {
     CountChunksKernel<<<blocks, kChunkThreads, kMaxDigits * sizeof(int32_t), ctx.stream()>>>(pass);
     KERNEL_CHECK(ctx.stream());
     ScanChunksKernel<<<BlockCount(lists, 1), kScanThreads, kReduceSharedBytes, ctx.stream()>>>(

@@ -6,14 +6,14 @@
 // The key of a row is (document - first) leaves + leaf, `first` the least document of the sequence,
 // and one number above all others for padding; it is sorted digit by digit of kDigitBits, the
 // lowest first.  How many digits there are only the device knows: with one document and fewer than
-// 2^kDigitBits leaves it is one.  A digit is one pass over chunks of a list:
+// 2^kDigitBits leaves it is one.  A digit is one pass over a list:
 //
-//   count    every warp of a chunk counts the digits of its own rows, in shared memory
-//   scan     the first slot of each (digit, chunk, warp), in this order
+//   count    every warp counts its own rows of each value of the digit, in shared memory
+//   scan     the first slot of each (value, warp), in this order
 //   scatter  every warp again, 32 rows at a time: rows of equal digits find each other by Ballot
 //
-// SortListKernel does all of it with one block a list.  For long lists CountChunksKernel,
-// ScanChunksKernel and ScatterChunksKernel share each pass among blocks.
+// SortListKernel does all of it with one block a list; sort_long_kernels.cuh shares each pass of a
+// long list among blocks.
 
 #include <algorithm>
 #include <bit>
@@ -31,8 +31,6 @@ constexpr int kLongSortThreads = 512;  // of SortListKernel, from kShortSort row
 constexpr int kShortSortThreads = 128;
 constexpr int64_t kShortSort = 1024;
 constexpr int64_t kLongestList = 16384;  // of SortListKernel
-constexpr int kChunkThreads = 256;
-constexpr int64_t kChunk = 4096;  // rows
 
 constexpr int SortSharedBytes(int threads) {
   const int warps = threads / device::kWarpThreads;
@@ -237,116 +235,6 @@ SortListKernel(int32_t* order, int32_t* buffer, SortInput input) {
     device::BlockBarrier();
     from = to;
   }
-}
-
-// --- long lists ---------------------------------------------------------------------------------
-// Launch `launch` of `launches` = MaxDigitCount() sorts by digit launch - (launches - digits), so
-// that the first ones have nothing to do and the last one writes `order`.
-
-// range [B]
-KERNEL(kChunkThreads)
-DocumentRangeKernel(DocumentRange* range, const int32_t* document, int64_t n) {
-  int32_t* shared = reinterpret_cast<int32_t*>(device::SharedMemory());
-  const int b = device::BlockX();
-  const DocumentRange found = FindDocuments<kChunkThreads>(document + b * n, n, shared);
-  if (device::Thread() == 0) range[b] = found;
-}
-
-struct SortPass {
-  SortInput input;
-  const DocumentRange* range;  // [B], or null
-  int32_t* order;              // [B, H, n]
-  int32_t* buffer;
-  int32_t* table;  // [B, H, kMaxDigits, chunks], packed to the digit's values: rows, then slots
-  int64_t chunks;
-  int launch, launches;
-};
-
-// What a block of a pass needs.
-struct ListPass {
-  SortKeys keys;
-  int digit;  // negative: nothing to do
-  const int32_t* from;
-  int32_t* to;
-  int32_t* table;
-
-  DEVICE ListPass(const SortPass& pass, int64_t list)
-      : keys(pass.input, list,
-             pass.range == nullptr ? DocumentRange{} : pass.range[list / pass.input.heads]),
-        digit(pass.launch - pass.launches + DigitCount(keys.padding)),
-        table(pass.table + list * kMaxDigits * pass.chunks) {
-    const bool last = (pass.launches - pass.launch) % 2 == 1;  // or two before it, ...
-    const int64_t offset = list * pass.input.n;
-    from = digit == 0 ? nullptr : (last ? pass.buffer : pass.order) + offset;
-    to = (last ? pass.order : pass.buffer) + offset;
-  }
-};
-
-// Grid: chunks x lists, in one axis.
-KERNEL(kChunkThreads) CountChunksKernel(SortPass pass) {
-  int32_t* counts = reinterpret_cast<int32_t*>(device::SharedMemory());
-  const int64_t list = device::BlockX() / pass.chunks, chunk = device::BlockX() % pass.chunks;
-  const ListPass own(pass, list);
-  if (own.digit < 0) return;
-  const SortDigit digit(own.keys, own.digit);
-  const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, pass.input.n);
-  const WarpRows rows{own.from, begin, end};
-  for (int v = device::Thread(); v < digit.values; v += kChunkThreads) counts[v] = 0;
-  device::BlockBarrier();
-  for (int64_t i = begin + device::Thread(); i < end; i += kChunkThreads) {
-    device::AtomicAdd(&counts[digit(rows.Position(i))], 1);
-  }
-  device::BlockBarrier();
-  for (int v = device::Thread(); v < digit.values; v += kChunkThreads) {
-    own.table[v * pass.chunks + chunk] = counts[v];
-  }
-}
-
-constexpr int kScanThreads = 1024;
-constexpr int kScanPerThread = 4;
-
-// One block a list.
-KERNEL(kScanThreads) ScanChunksKernel(SortPass pass) {
-  int32_t* shared = reinterpret_cast<int32_t*>(device::SharedMemory());
-  const ListPass own(pass, device::BlockX());
-  if (own.digit < 0) return;
-  const int64_t count = SortDigit(own.keys, own.digit).values * pass.chunks;
-  int32_t before = 0;
-  for (int64_t tile = 0; tile < count; tile += kScanThreads * kScanPerThread) {
-    const int64_t begin = tile + device::Thread() * kScanPerThread;
-    int32_t value[kScanPerThread], sum = 0, total;
-#pragma unroll
-    for (int i = 0; i < kScanPerThread; ++i) {
-      value[i] = begin + i < count ? own.table[begin + i] : 0;
-      sum += value[i];
-    }
-    int32_t slot = before + BlockExclusiveSum<kScanThreads>(sum, shared, total);
-#pragma unroll
-    for (int i = 0; i < kScanPerThread; ++i) {
-      if (begin + i < count) own.table[begin + i] = slot;
-      slot += value[i];
-    }
-    before += total;
-  }
-}
-
-KERNEL(kChunkThreads) ScatterChunksKernel(SortPass pass) {
-  int32_t* counts = reinterpret_cast<int32_t*>(device::SharedMemory());
-  const int64_t list = device::BlockX() / pass.chunks, chunk = device::BlockX() % pass.chunks;
-  const ListPass own(pass, list);
-  if (own.digit < 0) return;
-  const SortDigit digit(own.keys, own.digit);
-  const int64_t begin = chunk * kChunk;
-  const WarpRows rows =
-      WarpRows::OfWarp<kChunkThreads>(own.from, begin, std::min(begin + kChunk, pass.input.n));
-  int32_t* own_counts = counts + device::Warp() * kMaxDigits;
-  CountDigits(own_counts, digit, rows);
-  device::BlockBarrier();
-  for (int v = device::Thread(); v < digit.values; v += kChunkThreads) {
-    CountsToSlots<kChunkThreads>(counts, v, own.table[v * pass.chunks + chunk]);
-  }
-  device::BlockBarrier();
-  ScatterRows(own.to, own_counts, digit, rows);
 }
 
 }  // namespace cuda

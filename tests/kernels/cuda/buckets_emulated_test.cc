@@ -2,6 +2,7 @@
 
 #include "kernels/tree/buckets.h"
 #include "kernels/tree/buckets_kernels.cuh"
+#include "kernels/tree/sort_long_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/tree_testing.h"
 
@@ -86,7 +87,7 @@ Integers SortLongLists(const Case& c, const cuda::SortInput& input,
                       0,
                       input.MaxDigitCount()};
   const emulation::Grid blocks{static_cast<int>(lists * chunks)};
-  for (; pass.launch < pass.launches; ++pass.launch) {
+  for (; pass.index < pass.count; ++pass.index) {
     emulation::Launch(blocks, cuda::kChunkThreads, cuda::kMaxDigits * 4, options,
                       cuda::CountChunksKernel, pass);
     emulation::Launch({lists}, cuda::kScanThreads, cuda::kReduceSharedBytes, options,
@@ -123,10 +124,10 @@ TEST(SortKernels, AreStableByDocumentAndLeafWithPaddingLast) {
   }
 }
 
-// Several chunks, and a document over their border; one digit and two.
+// Several chunks, and a document over their border; one digit and two; two tiles of the scan.
 TEST(SortKernels, ShareALongListAmongBlocks) {
   for (const Case& c : {Case{1, 2, 8192, 1024, 1, true}, Case{1, 1, 9001, 300, 13, true},
-                        Case{2, 1, 4097, 1, 1, false}}) {
+                        Case{2, 1, 4097, 1, 1, false}, Case{1, 1, 9001, 2000, 1, true}}) {
     const Rows rows = MakeRows(c, 4);
     const Integers expected = StableOrder(c, rows);
     for (const unsigned seed : {1, 2}) {
