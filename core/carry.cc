@@ -62,4 +62,5 @@ void CarryParameters(Context& ctx, Parameters& to, const Parameters& from) {
       }
     }
   }
+  to.RoundValues(ctx);
 }

@@ -209,6 +209,7 @@ void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& 
     Load(ctx, model, model_path, parameter.name,
          Parameters::Window(parameters.values(), parameter));
   }
+  parameters.RoundValues(ctx);
   if (model.tensors().size() != parameters.list().size()) {
     throw UserError(Sentence(model_path, " holds ", model.tensors().size(),
                              " tensors where the model has ", parameters.list().size(),
@@ -236,6 +237,7 @@ void LoadWeights(Context& ctx, const std::string& path, Parameters& parameters) 
     if (tree && !file.tensors().contains(parameter.name)) continue;
     Load(ctx, file, file_path, parameter.name, Parameters::Window(parameters.values(), parameter));
   }
+  parameters.RoundValues(ctx);
   for (const auto& [name, tensor] : file.tensors()) {
     if (parameters.Find(name) == nullptr) LOG(INFO) << file_path << ": " << name << " is left out";
   }

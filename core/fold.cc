@@ -48,4 +48,5 @@ void FoldProjections(Context& ctx, Parameters& to, const Parameters& from) {
           << "no parameter to fold into " << parameter.name;
     }
   }
+  to.RoundValues(ctx);
 }

@@ -40,6 +40,11 @@ class Activations {
 
   DType dtype() const { return dtype_; }
   Out Make(const Shape& shape) { return Keep(Buffer(device_, dtype_, shape)); }
+  // Of what is kept per row (a mean, a loss): never narrower than float32.
+  Out MakeStatistics(const Shape& shape) {
+    const bool narrow = dtype_ == DType::kBFloat16;
+    return Keep(Buffer(device_, narrow ? DType::kFloat32 : dtype_, shape));
+  }
   View<int32_t> MakeInts(const Shape& shape) { return Keep(Buffer(device_, DType::kInt32, shape)); }
   int64_t bytes() const { return bytes_; }
 

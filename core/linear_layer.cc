@@ -32,8 +32,8 @@ LayerNormLayer::LayerNormLayer(const LayerBuilder& builder, const std::string& n
       beta_(parameters_->Declare(name + ".bias", {builder.config.width}, Initializer::Zeros(),
                                  /*decay=*/false)),
       epsilon_(builder.config.layer_norm_epsilon),
-      mean_(builder.activations.Make({rows})),
-      rstd_(builder.activations.Make({rows})) {}
+      mean_(builder.activations.MakeStatistics({rows})),
+      rstd_(builder.activations.MakeStatistics({rows})) {}
 
 void LayerNormLayer::Forward(Context& ctx, Out y, In x) const {
   LayerNormForward(ctx, y, mean_, rstd_, x, parameters_->value(gamma_), parameters_->value(beta_),

@@ -17,7 +17,7 @@ MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_tab
     *activation = builder.activations.Make(rows);
   }
   logits_ = builder.activations.Make({builder.shape.targets, builder.config.vocabulary});
-  loss_ = builder.activations.Make({builder.shape.targets});
+  loss_ = builder.activations.MakeStatistics({builder.shape.targets});
   correct_ = builder.activations.MakeInts({builder.shape.targets});
 }
 

@@ -24,12 +24,13 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
                        .beta2 = config_.beta2,
                        .epsilon = config_.epsilon,
                        .t = t};
+  const Out rounded = parameters.rounded_values();
   auto update = [&](int64_t begin, int64_t end, bool decay) {
     if (begin >= end) return;
     options.weight_decay = decay ? config_.weight_decay : 0;
     AdamW(ctx, parameters.values().Rows(begin, end), parameters.first_moments().Rows(begin, end),
           parameters.second_moments().Rows(begin, end), parameters.gradients().Rows(begin, end),
-          scale, options, /*copy=*/Out());
+          scale, options, rounded ? rounded.Rows(begin, end) : Out());
   };
 
   // Neighbours with the same decay are updated in one go; gaps between them are zero.

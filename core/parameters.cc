@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/adamw.h"
 #include "kernels/random.h"
 
 namespace {
@@ -67,9 +68,11 @@ Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
 }
 
 void Parameters::Allocate(Context& ctx, DType dtype) {
+  const bool rounds = dtype == DType::kBFloat16;
   for (Buffer* buffer : {&values_, &gradients_, &first_moments_, &second_moments_}) {
-    *buffer = Buffer(ctx.device(), dtype, {end_});
+    *buffer = Buffer(ctx.device(), rounds ? DType::kFloat32 : dtype, {end_});
   }
+  if (rounds) rounded_values_ = Buffer(ctx.device(), dtype, {end_});
 }
 
 void Parameters::Initialize(Context& ctx, uint64_t seed) {
@@ -85,9 +88,12 @@ void Parameters::Initialize(Context& ctx, uint64_t seed) {
     Copy(ctx, Window(values_, parameter).Reshaped({parameter.range.count()}), host);
     ctx.Synchronize();  // before `host` goes
   }
+  RoundValues(ctx);
 }
 
-In Parameters::value(Id id) const { return Window(values_, list_.at(id)); }
+In Parameters::value(Id id) const {
+  return Window(rounded_values() ? rounded_values() : values(), list_.at(id));
+}
 Acc Parameters::gradient(Id id) const { return Window(gradients_, list_.at(id)); }
 
 const Parameter* Parameters::Find(const std::string& name) const {
@@ -111,6 +117,12 @@ int64_t Parameters::CountScalars() const {
 }
 
 void Parameters::ZeroGradients(Context& ctx) { Zero(ctx, gradients_); }
+
+void Parameters::RoundValues(Context& ctx, Range range) const {
+  if (!rounded_values()) return;
+  RoundToBFloat16(ctx, rounded_values().Rows(range.begin, range.end),
+                  values().Rows(range.begin, range.end));
+}
 
 Out Parameters::Window(Out buffer, const Parameter& parameter) {
   return buffer.Rows(parameter.range.begin, parameter.range.end).Reshaped(parameter.shape);

@@ -5,6 +5,10 @@
 //
 // Declare all parameters (in the order of the forward pass), then Allocate once.  Every parameter
 // begins at a multiple of kAlignment elements; the gaps are zero in all buffers, always.
+//
+// In a model of bfloat16 these buffers are float32, and a fifth holds the values rounded, for the
+// operations to read.  The optimiser writes it with the values; who else changes values(), calls
+// RoundValues.
 // Names are those of Hugging Face BERT where it has the parameter.
 
 #include <cstdint>
@@ -53,7 +57,7 @@ class Parameters {
   // model in which a parameter of that name and shape occurs.
   void Initialize(Context& ctx, uint64_t seed);
 
-  In value(Id id) const;  // what the matrix products read
+  In value(Id id) const;  // what the operations read
   Acc gradient(Id id) const;
 
   const std::vector<Parameter>& list() const { return list_; }
@@ -68,13 +72,17 @@ class Parameters {
   Out gradients() const { return gradients_.view(); }
   Out first_moments() const { return first_moments_.view(); }
   Out second_moments() const { return second_moments_.view(); }
+  Out rounded_values() const { return rounded_values_.view(); }  // null unless bfloat16
   void ZeroGradients(Context& ctx);
+  // Brings the rounded values up to date, if there are any; `range`: of what has changed.
+  void RoundValues(Context& ctx, Range range) const;
+  void RoundValues(Context& ctx) const { RoundValues(ctx, {0, count()}); }
 
-  // One parameter's window on one of the four buffers above.
+  // One parameter's window on one of the buffers above.
   static Out Window(Out buffer, const Parameter& parameter);
 
  private:
   std::vector<Parameter> list_;
   int64_t end_ = 0;
-  Buffer values_, gradients_, first_moments_, second_moments_;
+  Buffer values_, gradients_, first_moments_, second_moments_, rounded_values_;
 };

@@ -84,20 +84,22 @@ void Tree::CountRows(Context& ctx, Ids leaf) {
 void Tree::NudgeBalance(Context& ctx, float step) {
   if (shape_.height() == 0) return;
   const int64_t planes = shape_.planes(), leaves = shape_.leaves();
-  const Out bias = Parameters::Window(parameters_->values(), parameters_->list()[bias_]);
-  const Buffer host(Device::kCpu, dtype_, bias.shape());
+  const Parameter& parameter = parameters_->list()[bias_];
+  const Out bias = Parameters::Window(parameters_->values(), parameter);
+  const Buffer host(Device::kCpu, bias.dtype(), bias.shape());
   Copy(ctx, host, bias);
   ctx.Synchronize();
   const View<float> sums = counts_;
   for (int64_t h = 0; h < heads_; ++h) {
     const float* rows = sums.data() + h * leaves;
-    if (dtype_ == DType::kFloat64) {
+    if (host.dtype() == DType::kFloat64) {
       NudgeHead(host.as<double>().data() + h * planes, shape_, rows, step);
     } else {
       NudgeHead(host.as<float>().data() + h * planes, shape_, rows, step);
     }
   }
   Copy(ctx, bias, host);
+  parameters_->RoundValues(ctx, parameter.range);
   ctx.Synchronize();  // before `host` goes
   std::fill_n(sums.data(), sums.count(), 0.0f);
 }

@@ -9,8 +9,8 @@
 namespace reference {
 namespace {
 
-// To nearest, ties to even; a NaN stays one.
-BFloat16 RoundToBFloat16(float value) {
+// A NaN stays one.
+BFloat16 Rounded(float value) {
   if (std::isnan(value)) return {0x7fc0};
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
@@ -30,8 +30,13 @@ void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T
     v[i] = beta2 * v[i] + (1 - beta2) * g * g;
     const double step = m[i] / m_correction / (std::sqrt(v[i] / v_correction) + options.epsilon);
     w[i] -= options.learning_rate * (step + options.weight_decay * w[i]);
-    if (copy) copy[i] = RoundToBFloat16(w[i]);
+    if (copy) copy[i] = Rounded(w[i]);
   }
+}
+
+template <typename T>
+void RoundToBFloat16(View<BFloat16> copy, View<const T> w) {
+  for (int64_t i = 0; i < w.count(); ++i) copy[i] = Rounded(w[i]);
 }
 
 template <typename T>
@@ -50,6 +55,7 @@ void ClipScale(View<T> scale, View<const double> squared_norm, double count, dou
 #define INSTANTIATE(T)                                                            \
   template void AdamW<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
                          const AdamWOptions&, View<BFloat16>);                    \
+  template void RoundToBFloat16<T>(View<BFloat16>, View<const T>);                \
   template void SquaredNorm<T>(View<double>, View<const T>);                      \
   template void ClipScale<T>(View<T>, View<const double>, double, double);
 INSTANTIATE(float)
@@ -61,6 +67,7 @@ INSTANTIATE(double)
 namespace cpu {  // adamw_cpu.cc
 void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
            View<const float> scale, const AdamWOptions& options, View<BFloat16> copy);
+void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);
 void SquaredNorm(Context& ctx, View<double> sum, View<const float> x);
 void ClipScale(Context& ctx, View<float> scale, View<const double> squared_norm, double count,
                double max_norm);
@@ -69,6 +76,7 @@ void ClipScale(Context& ctx, View<float> scale, View<const double> squared_norm,
 namespace cuda {  // adamw.cu
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy);
+void RoundToBFloat16(Context& ctx, Out copy, In w);
 void SquaredNorm(Context& ctx, View<double> sum, In x);
 void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
                double max_norm);
@@ -84,6 +92,12 @@ void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamW
   if (copy) CHECK_EQ(copy.shape(), w.shape());
   if (w.count() == 0) return;
   DISPATCH(ctx, w.dtype(), AdamW, w, m, v, gradient, scale, options, copy);
+}
+
+void RoundToBFloat16(Context& ctx, Out copy, In w) {
+  CHECK_EQ(copy.shape(), w.shape());
+  if (w.count() == 0) return;
+  DISPATCH(ctx, w.dtype(), RoundToBFloat16, copy, w);
 }
 
 void SquaredNorm(Context& ctx, View<double> sum, In x) {

@@ -22,6 +22,9 @@ struct AdamWOptions {
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy);
 
+// copy [N] bfloat16 = w, rounded to nearest, ties to even.
+void RoundToBFloat16(Context& ctx, Out copy, In w);
+
 // sum [1] float64 = sum_i x_i^2, in an order that does not depend on the number of threads.
 void SquaredNorm(Context& ctx, View<double> sum, In x);
 
@@ -34,6 +37,8 @@ namespace reference {
 template <typename T>
 void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
            const AdamWOptions& options, View<BFloat16> copy);
+template <typename T>
+void RoundToBFloat16(View<BFloat16> copy, View<const T> w);
 template <typename T>
 void SquaredNorm(View<double> sum, View<const T> x);
 template <typename T>

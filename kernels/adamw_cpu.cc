@@ -64,14 +64,20 @@ HWY_EXPORT(AdamWRange);
 
 constexpr int64_t kChunk = 1 << 14;  // elements
 
-void AdamW(Context&, View<float> w, View<float> m, View<float> v, View<const float> gradient,
+void RoundToBFloat16(Context&, View<BFloat16> copy, View<const float> w) {
+  ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
+    reference::RoundToBFloat16<float>(copy.Rows(begin, end), w.Rows(begin, end));
+  });
+}
+
+void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
            View<const float> scale, const AdamWOptions& options, View<BFloat16> copy) {
-  CHECK(!copy) << "a bfloat16 copy of the parameters is for the GPU";
   ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
     (w.data() + begin, m.data() + begin, v.data() + begin, gradient.data() + begin, scale[0],
      options, end - begin);
   });
+  if (copy) cpu::RoundToBFloat16(ctx, copy, w);
 }
 
 // The square of a float is exact in double.  Sixteen lanes on every machine.

@@ -7,6 +7,7 @@
 //   logits  [M, V]  read; with `gradient`, overwritten by the gradient of sum_m loss_m
 //   target  [M]     class, or negative: the row is unused, loss 0 and gradient 0
 //   loss    [M]     nats
+//                   On a GPU float32, of bfloat16 logits; NaN for a class that does not exist
 //   correct [M]     1 where the target is the arg max (the lowest index wins a tie), else 0
 
 #include "kernels/embedding.h"

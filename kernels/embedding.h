@@ -1,9 +1,12 @@
 #pragma once
 
-// Table look-ups, and their gradients: sums in a fixed order (ascending row), no atomics.
+// Table look-ups, and their gradients: sums in a fixed order (on the CPU: of ascending row), no
+// atomics.
 //
 //   N rows, C channels; tokens, positions, types, rows: int32, each inside its table
-//   (the caller has checked its data; an index outside is fatal on the CPU)
+//   (the caller has checked its data; an index outside is fatal on the CPU; on a GPU it gives NaN,
+//   and no gradient)
+//   On a GPU the gradients of tables are float32, all else bfloat16, d of ScatterAddRows included.
 
 #include "kernels/runtime/context.h"
 

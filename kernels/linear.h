@@ -2,7 +2,7 @@
 
 // Matrix products.  CPU: oneDNN, float32 operands in the context's MatmulPrecision; under kBFloat16
 // each is rounded once, whole, into scratch.  Biases and their gradients are never rounded.  GPU:
-// cuBLAS and cuBLASLt.
+// cuBLASLt, sums in float32; activations and w bfloat16, dw and dbias float32.
 
 #include "kernels/runtime/context.h"
 

@@ -9,6 +9,7 @@
 //   x, y, dx, dy         [N, C]
 //   gamma, beta and d..  [C]
 //   mean, rstd           [N]     written by Forward, read by Backward
+//   On a GPU mean, rstd, dgamma and dbeta are float32, all else bfloat16.
 
 #include "kernels/runtime/context.h"
 

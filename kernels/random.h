@@ -31,8 +31,9 @@ HOST_DEVICE inline uint32_t RandomBits(const RandomKey& key, uint64_t index) {
 }
 
 // In [0, 1), 24 bits.
+HOST_DEVICE inline float UniformOfBits(uint32_t bits) { return (bits >> 8) * 0x1p-24f; }
 HOST_DEVICE inline float RandomUniform(const RandomKey& key, uint64_t index) {
-  return (RandomBits(key, index) >> 8) * 0x1p-24f;
+  return UniformOfBits(RandomBits(key, index));
 }
 
 // Dropout keeps element i when RandomUniform(key, offset + i) >= rate, and scales it by

@@ -4,7 +4,9 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 
 #include "kernels/check.h"
@@ -23,6 +25,13 @@ inline int BlockCount(int64_t items, int64_t per_block) {
 // whose offset is odd is the caller's error.
 inline void CheckAligned(In view) {
   CHECK_EQ(reinterpret_cast<uintptr_t>(view.data()) % 16, 0u) << "16-byte access";
+}
+
+// Rows of `columns` elements may be read and written eight at a time, by 16-byte accesses.
+inline bool AllowsVectors(int64_t columns, std::initializer_list<In> views) {
+  return columns % 8 == 0 && std::all_of(views.begin(), views.end(), [](In view) {
+           return reinterpret_cast<uintptr_t>(view.data()) % 16 == 0;
+         });
 }
 
 // Before a launch with more than 48 KiB of dynamic shared memory.

@@ -40,8 +40,9 @@ class Buffer {
 // The allocator behind Buffer and Scratch; null for 0 bytes.  CUDA: cuda.cc.
 void* Allocate(Device device, int64_t bytes);
 void Free(Device device, void* data) noexcept;
-void* AllocateCuda(int64_t bytes);
-void FreeCuda(void* data) noexcept;
+void* AllocateCuda(int64_t bytes);         // not initialised; UserError where the GPU is full
+void ZeroCuda(void* data, int64_t bytes);  // done on return
+void FreeCuda(void* data) noexcept;        // once the GPU has done all that it was given
 
 }  // namespace runtime
 

@@ -11,6 +11,7 @@
 
 // The CUDA types by their incomplete names, so that no header needs CUDA.
 typedef struct CUstream_st* cudaStream_t;
+typedef struct CUevent_st* cudaEvent_t;
 typedef struct cublasContext* cublasHandle_t;
 
 namespace runtime {
@@ -22,9 +23,13 @@ enum class MatmulPrecision { kFloat32, kBFloat16 };
 
 // Defined in cuda.cc, or in no_cuda.cc when we build without CUDA.
 void DestroyStream(cudaStream_t stream) noexcept;
+void DestroyEvent(cudaEvent_t event) noexcept;
+void DestroyPinned(char* memory) noexcept;
 void DestroyCublas(cublasHandle_t cublas) noexcept;
 
 using Stream = Handle<cudaStream_t, DestroyStream>;
+using Event = Handle<cudaEvent_t, DestroyEvent>;
+using Pinned = Handle<char*, DestroyPinned>;  // host memory that the GPU copies from by itself
 using Cublas = Handle<cublasHandle_t, DestroyCublas>;
 
 class Context {
@@ -32,8 +37,10 @@ class Context {
   static Context Cpu(MatmulPrecision precision = MatmulPrecision::kFloat32) {
     return Context(Device::kCpu, precision);
   }
-  static Context Cuda(int index);  // fatal when CUDA or the device is missing
-  static int CudaDeviceCount();    // 0 when we build without CUDA
+  // The device of this host thread from now on.  UserError without CUDA, driver, or a GPU `index`
+  // that the kernels were compiled for.
+  static Context Cuda(int index);
+  static int CudaDeviceCount();  // 0 when we build without CUDA
 
   Device device() const { return device_; }
   MatmulPrecision matmul_precision() const { return matmul_precision_; }
@@ -45,6 +52,20 @@ class Context {
   void Synchronize();
 
  private:
+  // Pageable host memory goes through two pinned buffers by turns, so that a copy to the GPU does
+  // not wait for the work before it; `src` may be overwritten on return.
+  struct Staging {
+    static constexpr int64_t kBytes = 1 << 22;
+    struct Half {
+      Pinned memory;
+      Event copied;
+    };
+    Half halves[2];
+    int next = 0;
+  };
+  void CopyToCuda(void* dst, const void* src, int64_t bytes);
+  friend void Copy(Context& ctx, Out dst, In src);
+
   explicit Context(Device device, MatmulPrecision precision = MatmulPrecision::kFloat32)
       : device_(device), matmul_precision_(precision), scratch_(device) {}
 
@@ -52,6 +73,7 @@ class Context {
   MatmulPrecision matmul_precision_;
   Stream stream_;  // declared before its users: destroyed after them
   Cublas cublas_;
+  Staging staging_;
   Scratch scratch_;
 };
 

@@ -1,30 +1,76 @@
 // The CUDA half of the runtime.
+//
+// Memory comes from cudaMalloc: Buffers are made when a model is, and Scratch keeps its blocks, so
+// that training steps allocate nothing.
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/check.h"
 #include "kernels/runtime/context.h"
+#include "kernels/runtime/probe.h"
+#include "kernels/user_error.h"
 
 namespace runtime {
 namespace {
 
 bool OnHost(Device device) { return device == Device::kCpu; }
 
+Event MakeEvent() {
+  cudaEvent_t event;
+  CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return Event(event);
+}
+
+// Makes the device current, or says in one sentence why it cannot be used.
+void UseDevice(int index) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();  // a failure is told below, not by the next check
+  if (status == cudaErrorInsufficientDriver) {
+    throw UserError(Sentence("no NVIDIA driver, or one too old for CUDA ", CUDART_VERSION / 1000,
+                             ".", CUDART_VERSION % 1000 / 10, ", is on this machine"));
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
+    throw UserError("this machine has no NVIDIA GPU, or CUDA_VISIBLE_DEVICES hides it");
+  }
+  if (status != cudaSuccess) {
+    throw UserError(
+        Sentence("the GPUs of this machine cannot be used: ", cudaGetErrorString(status)));
+  }
+  if (index < 0 || index >= count) {
+    throw UserError(
+        Sentence("there is no GPU ", index, ": this machine shows ", count, ", numbered from 0"));
+  }
+  CUDA_CHECK(cudaSetDevice(index));
+  if (HasKernelsForDevice()) return;
+  cudaDeviceProp properties;
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+  throw UserError(Sentence("GPU ", index, ", ", properties.name, ", has compute capability ",
+                           properties.major, ".", properties.minor,
+                           ", for which this program was not compiled; see "
+                           "CMAKE_CUDA_ARCHITECTURES"));
+}
+
 }  // namespace
 
 void DestroyStream(cudaStream_t stream) noexcept { CUDA_CHECK(cudaStreamDestroy(stream)); }
+void DestroyEvent(cudaEvent_t event) noexcept { CUDA_CHECK(cudaEventDestroy(event)); }
+void DestroyPinned(char* memory) noexcept { CUDA_CHECK(cudaFreeHost(memory)); }
 void DestroyCublas(cublasHandle_t cublas) noexcept { CUBLAS_CHECK(cublasDestroy(cublas)); }
 
 int Context::CudaDeviceCount() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  const bool found = cudaGetDeviceCount(&count) == cudaSuccess;
+  cudaGetLastError();
+  return found ? count : 0;
 }
 
 Context Context::Cuda(int index) {
-  CUDA_CHECK(cudaSetDevice(index));
+  UseDevice(index);
   Context context(Device::kCuda);
   cudaStream_t stream;
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -33,6 +79,12 @@ Context Context::Cuda(int index) {
   CUBLAS_CHECK(cublasCreate(&cublas));
   context.cublas_ = Cublas(cublas);
   CUBLAS_CHECK(cublasSetStream(cublas, stream));
+  for (Staging::Half& half : context.staging_.halves) {
+    void* memory;
+    CUDA_CHECK(cudaMallocHost(&memory, Staging::kBytes));
+    half.memory = Pinned(static_cast<char*>(memory));
+    half.copied = MakeEvent();
+  }
   return context;
 }
 
@@ -42,23 +94,51 @@ void Context::Synchronize() {
 
 void* AllocateCuda(int64_t bytes) {
   void* data = nullptr;
-  CUDA_CHECK(cudaMalloc(&data, bytes));
+  const cudaError_t status = cudaMalloc(&data, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    throw UserError(Sentence("the GPU's memory is full: ", bytes >> 20, " MiB are needed and ",
+                             free >> 20, " of ", total >> 20,
+                             " MiB are free; a smaller micro-batch or model needs less"));
+  }
+  CUDA_CHECK(status);
   return data;
 }
 
+void ZeroCuda(void* data, int64_t bytes) {
+  CUDA_CHECK(cudaMemset(data, 0, bytes));
+  CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));
+}
+
 void FreeCuda(void* data) noexcept { CUDA_CHECK(cudaFree(data)); }
+
+void Context::CopyToCuda(void* dst, const void* src, int64_t bytes) {
+  for (int64_t begin = 0; begin < bytes; begin += Staging::kBytes) {
+    const int64_t count = std::min(Staging::kBytes, bytes - begin);
+    Staging::Half& half = staging_.halves[staging_.next];
+    staging_.next ^= 1;
+    CUDA_CHECK(cudaEventSynchronize(half.copied.get()));  // at once before the first record
+    std::memcpy(half.memory.get(), static_cast<const char*>(src) + begin, count);
+    CUDA_CHECK(cudaMemcpyAsync(static_cast<char*>(dst) + begin, half.memory.get(), count,
+                               cudaMemcpyHostToDevice, stream()));
+    CUDA_CHECK(cudaEventRecord(half.copied.get(), stream()));
+  }
+}
 
 void Copy(Context& ctx, Out dst, In src) {
   CHECK_EQ(dst.count(), src.count());
   CHECK(dst.dtype() == src.dtype());
   if (dst.count() == 0) return;
-  if (OnHost(ctx.device()) && OnHost(dst.device()) && OnHost(src.device())) {
+  if (OnHost(dst.device()) && OnHost(src.device())) {
+    ctx.Synchronize();  // what has been given to the stream may write src
     std::memcpy(dst.data(), src.data(), dst.bytes());
     return;
   }
+  CHECK(!OnHost(ctx.device())) << "a copy from or to a GPU takes its context";
+  if (OnHost(src.device())) return ctx.CopyToCuda(dst.data(), src.data(), dst.bytes());
   CUDA_CHECK(cudaMemcpyAsync(dst.data(), src.data(), dst.bytes(), cudaMemcpyDefault, ctx.stream()));
-  // A CPU context has no stream of its own: the default one, waited for.
-  if (OnHost(ctx.device())) CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
 }
 
 void Zero(Context& ctx, Out dst) {
@@ -67,8 +147,8 @@ void Zero(Context& ctx, Out dst) {
     std::memset(dst.data(), 0, dst.bytes());
     return;
   }
+  CHECK(!OnHost(ctx.device())) << "memory of a GPU takes its context";
   CUDA_CHECK(cudaMemsetAsync(dst.data(), 0, dst.bytes(), ctx.stream()));
-  if (OnHost(ctx.device())) CUDA_CHECK(cudaStreamSynchronize(ctx.stream()));
 }
 
 }  // namespace runtime

@@ -3,15 +3,19 @@
 #include <cstring>
 
 #include "kernels/runtime/context.h"
+#include "kernels/user_error.h"
 
 namespace runtime {
 
 void DestroyStream(cudaStream_t) noexcept {}
+void DestroyEvent(cudaEvent_t) noexcept {}
+void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
 int Context::CudaDeviceCount() { return 0; }
-Context Context::Cuda(int) { LOG(FATAL) << "built without CUDA"; }
+Context Context::Cuda(int) { throw UserError("a GPU is asked for, of a build without CUDA"); }
 void Context::Synchronize() {}
 void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }
+void ZeroCuda(void*, int64_t) { LOG(FATAL) << "built without CUDA"; }
 void FreeCuda(void*) noexcept {}
 
 void Copy(Context&, Out dst, In src) {

@@ -38,9 +38,7 @@ Buffer::Buffer(Device device, DType dtype, Shape shape)
   if (device == Device::kCpu) {
     std::memset(data_, 0, bytes());
   } else {
-    Context ctx = Context::Cuda(/*index=*/0);
-    Zero(ctx, view());
-    ctx.Synchronize();
+    ZeroCuda(data_, bytes());
   }
 }
 

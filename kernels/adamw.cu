@@ -1,0 +1,61 @@
+#include <cmath>
+
+#include "kernels/adamw.h"
+#include "kernels/adamw_kernels.cuh"
+#include "kernels/cuda/launch.h"
+
+namespace cuda {
+namespace {
+
+AdamWFactors MakeFactors(const AdamWOptions& options) {
+  const auto single = [](double value) { return static_cast<float>(value); };
+  return {.beta1 = single(options.beta1),
+          .rest1 = single(1 - options.beta1),
+          .beta2 = single(options.beta2),
+          .rest2 = single(1 - options.beta2),
+          .rate = single(options.learning_rate / (1 - std::pow(options.beta1, options.t))),
+          .root_correction = single(1 / std::sqrt(1 - std::pow(options.beta2, options.t))),
+          .epsilon = single(options.epsilon),
+          .decay = single(options.learning_rate * options.weight_decay)};
+}
+
+}  // namespace
+
+void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
+           Out copy) {
+  for (In view : {In(w), In(m), In(v), gradient, In(copy)}) CheckAligned(view);
+  AdamWKernel<<<BlockCount(w.count(), kAdamWPerBlock), kAdamWThreads, 0, ctx.stream()>>>(
+      w.as<float>().data(), m.as<float>().data(), v.as<float>().data(), copy.as<BFloat16>().data(),
+      gradient.as<float>().data(), scale.as<float>().data(), MakeFactors(options), w.count());
+  KERNEL_CHECK(ctx.stream());
+}
+
+void RoundToBFloat16(Context& ctx, Out copy, In w) {
+  for (In view : {In(copy), w}) CheckAligned(view);
+  RoundToBFloat16Kernel<<<BlockCount(w.count(), kAdamWPerBlock), kAdamWThreads, 0, ctx.stream()>>>(
+      copy.as<BFloat16>().data(), w.as<float>().data(), w.count());
+  KERNEL_CHECK(ctx.stream());
+}
+
+void SquaredNorm(Context& ctx, View<double> sum, In x) {
+  Scratch::Scope scope(ctx.scratch());
+  const int blocks = BlockCount(x.count(), kNormPerBlock);
+  const View<double> partial = scope.Take<double>({blocks});
+  if (blocks > 0) {
+    SquaredNormPartialsKernel<<<blocks, kAdamWThreads, kSumSharedBytes, ctx.stream()>>>(
+        partial.data(), x.as<float>().data(), x.count());
+    KERNEL_CHECK(ctx.stream());
+  }
+  AddSquaredNormsKernel<<<1, kAdamWThreads, kSumSharedBytes, ctx.stream()>>>(
+      sum.data(), partial.data(), blocks);
+  KERNEL_CHECK(ctx.stream());
+}
+
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+               double max_norm) {
+  ClipScaleKernel<<<1, device::kWarpThreads, 0, ctx.stream()>>>(
+      scale.as<float>().data(), squared_norm.data(), count, max_norm);
+  KERNEL_CHECK(ctx.stream());
+}
+
+}  // namespace cuda

@@ -1,0 +1,89 @@
+#include "kernels/cuda/launch.h"
+#include "kernels/embedding.h"
+#include "kernels/embedding_kernels.cuh"
+
+namespace cuda {
+namespace {
+
+Table MakeTable(In values, Indices index) {
+  return {values.as<BFloat16>().data(), values.shape()[0], index.data()};
+}
+
+// keys [KeyCount(N)], sorted by index and then by row
+void SortKeys(Context& ctx, View<uint64_t> keys, Indices index) {
+  const int64_t count = keys.count();
+  const int tiles = BlockCount(count, kSortTile);
+  const auto sort_tiles = [&](int64_t first_size, int64_t last_size) {
+    SortTilesKernel<<<tiles, kSortThreads, kSortSharedBytes, ctx.stream()>>>(keys.data(),
+                                                                             first_size, last_size);
+    KERNEL_CHECK(ctx.stream());
+  };
+  MakeKeysKernel<<<BlockCount(count, kSortThreads), kSortThreads, 0, ctx.stream()>>>(
+      keys.data(), index.data(), index.count(), count);
+  KERNEL_CHECK(ctx.stream());
+  sort_tiles(2, kSortTile);
+  for (int64_t size = 2 * kSortTile; size <= count; size *= 2) {
+    for (int64_t stride = size / 2; stride >= kSortTile; stride /= 2) {
+      SortStepKernel<<<BlockCount(count / 2, kSortThreads), kSortThreads, 0, ctx.stream()>>>(
+          keys.data(), stride, size, count);
+      KERNEL_CHECK(ctx.stream());
+    }
+    sort_tiles(size, size);
+  }
+}
+
+template <typename T>
+void ScatterAdd(Context& ctx, View<T> dx, In dy, Indices rows) {
+  const int64_t N = dy.shape()[0], C = dy.shape()[1];
+  CHECK_LE(N, std::numeric_limits<int32_t>::max());
+  Scratch::Scope scope(ctx.scratch());
+  const View<uint64_t> keys = scope.Take<uint64_t>({KeyCount(N)});
+  const View<float> partial = scope.Take<float>({RunTiles(N), 2, C});
+  SortKeys(ctx, keys, rows);
+  const bool vectors = AllowsVectors(C, {In(dx), dy});
+  const int64_t columns = device::kWarpThreads * (vectors ? 8 : 1);
+  const dim3 tiles(BlockCount(RunTiles(N), 1), BlockCount(C, columns));
+  const auto sum_runs = vectors ? SumRunsKernel<8, T> : SumRunsKernel<1, T>;
+  sum_runs<<<tiles, device::kWarpThreads, 0, ctx.stream()>>>(
+      dx.data(), partial.data(), dy.as<BFloat16>().data(), keys.data(), dx.shape()[0], N, C);
+  KERNEL_CHECK(ctx.stream());
+  const auto add_runs = vectors ? AddRunsKernel<8, T> : AddRunsKernel<1, T>;
+  add_runs<<<tiles, device::kWarpThreads, 0, ctx.stream()>>>(dx.data(), partial.data(), keys.data(),
+                                                             dx.shape()[0], N, C);
+  KERNEL_CHECK(ctx.stream());
+}
+
+}  // namespace
+
+void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
+                      In token_table, In position_table, In type_table) {
+  const int64_t N = y.shape()[0], C = y.shape()[1];
+  const auto kernel = AllowsVectors(C, {y, token_table, position_table, type_table})
+                          ? EmbeddingForwardKernel<8>
+                          : EmbeddingForwardKernel<1>;
+  kernel<<<BlockCount(N, kEmbeddingWarps), kEmbeddingThreads, 0, ctx.stream()>>>(
+      y.as<BFloat16>().data(), MakeTable(token_table, tokens), MakeTable(position_table, positions),
+      MakeTable(type_table, types), N, C);
+  KERNEL_CHECK(ctx.stream());
+}
+
+void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Acc d_type_table,
+                       In dy, Indices tokens, Indices positions, Indices types) {
+  ScatterAdd<float>(ctx, d_token_table, dy, tokens);
+  ScatterAdd<float>(ctx, d_position_table, dy, positions);
+  ScatterAdd<float>(ctx, d_type_table, dy, types);
+}
+
+void GatherRows(Context& ctx, Out y, In x, Indices rows) {
+  const int64_t N = y.shape()[0], C = y.shape()[1];
+  const auto kernel = AllowsVectors(C, {y, x}) ? GatherRowsKernel<8> : GatherRowsKernel<1>;
+  kernel<<<BlockCount(N, kEmbeddingWarps), kEmbeddingThreads, 0, ctx.stream()>>>(
+      y.as<BFloat16>().data(), MakeTable(x, rows), N, C);
+  KERNEL_CHECK(ctx.stream());
+}
+
+void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {
+  ScatterAdd<BFloat16>(ctx, dx, dy, rows);
+}
+
+}  // namespace cuda

@@ -1,0 +1,9 @@
+#pragma once
+
+// Whether the kernels of this program run on the current device: probe.cu.
+
+namespace runtime {
+
+bool HasKernelsForDevice();
+
+}  // namespace runtime
