@@ -1,5 +1,7 @@
 #include "core/parameters.h"
 
+#include "core/carry.h"
+#include "core/optimizer.h"
 #include "tests/testing.h"
 
 namespace {
@@ -93,6 +95,65 @@ TEST(Parameters, GradientsAreWindowsOnOneBufferAndZeroAgain) {
   EXPECT_EQ(parameters.gradients().as<float>()[22], 3);
   parameters.ZeroGradients(ctx);
   EXPECT_EQ(gradient[6], 0);
+}
+
+// Every value that the operations read is its float32 master, rounded.
+void ExpectRounded(const Parameters& parameters) {
+  const View<float> values = parameters.values();
+  std::vector<BFloat16> expected(values.count());
+  reference::RoundToBFloat16<float>({expected.data(), values.shape()}, values);
+  const View<BFloat16> rounded = parameters.rounded_values();
+  for (int64_t i = 0; i < values.count(); ++i) EXPECT_EQ(rounded[i].bits, expected[i].bits) << i;
+}
+
+TEST(Parameters, OfABFloat16ModelAreFloat32WithARoundedCopyForTheOperations) {
+  Context ctx = Context::Cpu();
+  Parameters parameters = Declared(), single = Declared();
+  parameters.Allocate(ctx, DType::kBFloat16);
+  single.Allocate(ctx, DType::kFloat32);
+  EXPECT_FALSE(single.rounded_values());
+  parameters.Initialize(ctx, /*seed=*/1);
+  single.Initialize(ctx, /*seed=*/1);
+  for (Out buffer : {parameters.values(), parameters.gradients(), parameters.first_moments(),
+                     parameters.second_moments()}) {
+    EXPECT_EQ(buffer.dtype(), DType::kFloat32);
+  }
+  EXPECT_EQ(parameters.value(2).dtype(), DType::kBFloat16);
+  EXPECT_EQ(parameters.value(2).shape(), Shape({16, 4}));
+  for (int64_t i = 0; i < 96; ++i) {
+    EXPECT_EQ(parameters.values().as<float>()[i], single.values().as<float>()[i]);
+  }
+  ExpectRounded(parameters);
+}
+
+TEST(Parameters, TheRoundedCopyFollowsTheOptimizerInItsRange) {
+  Context ctx = Context::Cpu();
+  Parameters parameters = Declared(), before = Declared();
+  for (Parameters* p : {&parameters, &before}) {
+    p->Allocate(ctx, DType::kBFloat16);
+    p->Initialize(ctx, /*seed=*/1);
+  }
+  for (int64_t i = 0; i < 96; ++i) parameters.gradients().as<float>()[i] = 1;
+  double squared_norm = 96;
+  Optimizer optimizer({.learning_rate = 0.125});
+  optimizer.Step(ctx, parameters, {16, 64}, {&squared_norm, {1}}, /*targets=*/1,
+                 /*learning_rate=*/0.125, /*t=*/1);
+  ExpectRounded(parameters);
+  for (int64_t i = 0; i < 96; ++i) {
+    const bool moved = parameters.rounded_values().as<BFloat16>()[i].bits !=
+                       before.rounded_values().as<BFloat16>()[i].bits;
+    EXPECT_EQ(moved, 16 <= i && i < 64) << i;
+  }
+}
+
+TEST(Parameters, TheRoundedCopyFollowsWhatIsCarriedOver) {
+  Context ctx = Context::Cpu();
+  Parameters from = Declared(), to = Declared();
+  for (Parameters* p : {&from, &to}) p->Allocate(ctx, DType::kBFloat16);
+  from.Initialize(ctx, /*seed=*/1);
+  CarryParameters(ctx, to, from);
+  EXPECT_EQ(to.values().as<float>()[40], from.values().as<float>()[40]);
+  ExpectRounded(to);
 }
 
 TEST(ParametersDeathTest, ANameDeclaredTwiceDies) {

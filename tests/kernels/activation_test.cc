@@ -7,7 +7,7 @@ namespace {
 using namespace dense_testing;
 using testing_util::ExpectDerivative;
 
-class Gelu : public BackendTest {};
+class Gelu : public Float32Test {};
 
 // From far below to far above, with both signs of zero.
 std::vector<float> Inputs(int64_t count) {

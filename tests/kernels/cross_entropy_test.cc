@@ -7,7 +7,7 @@ namespace {
 using namespace dense_testing;
 using testing_util::ExpectDerivative;
 
-class CrossEntropy : public BackendTest {};
+class CrossEntropy : public Float32Test {};
 
 // Every fifth row is unused.
 std::vector<int32_t> Targets(int64_t M, int64_t V) {

@@ -26,6 +26,16 @@ class BackendTest : public testing::TestWithParam<Device> {
   Context ctx_ = GetParam() == Device::kCpu ? Context::Cpu() : Context::Cuda(/*index=*/0);
 };
 
+// For activations of float32, which are the CPU's.
+class Float32Test : public BackendTest {
+ protected:
+  void SetUp() override {
+    if (GetParam() == Device::kCuda) {
+      GTEST_SKIP() << "on a GPU activations are bfloat16: tests/kernels/cuda/dense_device_test.cc";
+    }
+  }
+};
+
 // Values on the device of a context; NaN (integers: -1) where none are given, so that an output
 // that is not written shows.
 template <typename T>

@@ -7,7 +7,7 @@ namespace {
 using namespace dense_testing;
 using testing_util::ExpectDerivative;
 
-class Embedding : public BackendTest {};
+class Embedding : public Float32Test {};
 
 constexpr int64_t kTokens = 23, kPositions = 11, kTypes = 2;  // rows of the tables
 

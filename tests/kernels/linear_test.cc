@@ -7,7 +7,7 @@ namespace {
 using namespace dense_testing;
 using testing_util::ExpectDerivative;
 
-class Linear : public BackendTest {};
+class Linear : public Float32Test {};
 
 struct Size {
   int64_t N, I, O;

@@ -9,7 +9,7 @@ using testing_util::AwkwardMatrices;
 using testing_util::ExpectDerivative;
 using testing_util::SumTolerance;
 
-class LayerNorm : public BackendTest {};
+class LayerNorm : public Float32Test {};
 
 constexpr float kEpsilon = 1e-2f;
 

@@ -6,7 +6,7 @@ namespace {
 
 using namespace dense_testing;
 
-class Residual : public BackendTest {};
+class Residual : public Float32Test {};
 
 // Random123's kat_vectors, philox4x32 10: counter, key, result.
 TEST(Random, PhiloxGivesThePublishedVectors) {

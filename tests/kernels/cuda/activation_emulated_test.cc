@@ -22,7 +22,7 @@ std::vector<BFloat16> Inputs(int64_t count) {
 // times), a few operations follow.
 double PhiError(double x) { return (3 * x * x / 2 + 12) * kRounding; }
 
-emulation::Grid Blocks(int64_t count) {
+emulation::Grid GeluGrid(int64_t count) {
   return {static_cast<int>((count + cuda::kGeluPerBlock - 1) / cuda::kGeluPerBlock)};
 }
 
@@ -33,7 +33,7 @@ TEST(GeluKernels, ForwardIsTheReferenceRoundedToBFloat16) {
     reference::GeluForward<double>(On(expected, {count}), On(x64, {count}));
     for (const emulation::Options& options : AllOptions()) {
       std::vector<BFloat16> y = Unwritten(count);
-      emulation::Launch(Blocks(count), cuda::kGeluThreads, /*shared_bytes=*/0, options,
+      emulation::Launch(GeluGrid(count), cuda::kGeluThreads, /*shared_bytes=*/0, options,
                         cuda::GeluForwardKernel, y.data(), x.data(), count);
       const auto tolerance = [&](int64_t i) {
         return (PhiError(x64[i]) + kBFloat16Rounding) * std::abs(expected[i]) + kBFloat16Tiny;
@@ -58,10 +58,10 @@ TEST(GeluKernels, BackwardIsTheReferenceRoundedToBFloat16AndMayBeInPlace) {
              2 * PhiError(x64[i]) * std::abs(dy64[i]) * (cdf + x_density);
     };
     std::vector<BFloat16> dx = Unwritten(count);
-    emulation::Launch(Blocks(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
+    emulation::Launch(GeluGrid(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
                       cuda::GeluBackwardKernel, dx.data(), dy.data(), x.data(), count);
     ExpectNear(ToFloat(dx), expected, tolerance, "dx");
-    emulation::Launch(Blocks(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
+    emulation::Launch(GeluGrid(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
                       cuda::GeluBackwardKernel, dy.data(), dy.data(), x.data(), count);
     EXPECT_EQ(ToFloat(dy), ToFloat(dx));
   }
@@ -71,7 +71,7 @@ TEST(GeluKernels, WriteNothingPastTheEnd) {
   const int64_t count = 2043;
   const std::vector<BFloat16> x = Inputs(count + 16);
   std::vector<BFloat16> y = Unwritten(count + 16);
-  emulation::Launch(Blocks(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
+  emulation::Launch(GeluGrid(count), cuda::kGeluThreads, /*shared_bytes=*/0, {},
                     cuda::GeluForwardKernel, y.data(), x.data(), count);
   for (int64_t i = count; i < count + 16; ++i) EXPECT_EQ(y[i].bits, 0x7fff) << i;
 }

@@ -36,6 +36,23 @@ inline std::vector<double> ToDouble(const std::vector<BFloat16>& values) {
   return dense_testing::Wide(ToFloat(values));
 }
 
+// |error| of a float result, rounded to bfloat16 in the end.
+inline std::function<double(int64_t)> Rounded(const std::vector<double>& expected,
+                                              double float_error) {
+  return [&expected, float_error](int64_t i) {
+    return float_error + kBFloat16Rounding * (std::abs(expected[i]) + float_error) + kBFloat16Tiny;
+  };
+}
+
+// Values of Random() that are bfloat16.
+inline std::vector<BFloat16> RandomBFloat16(int64_t count, unsigned seed) {
+  return ToBFloat16(dense_testing::Random<float>(count, seed));
+}
+
+inline int Blocks(int64_t items, int64_t per_block) {
+  return static_cast<int>((items + per_block - 1) / per_block);
+}
+
 // An output of bfloat16: NaN where it is not written.  Aligned to 16 bytes, as all vectors are.
 inline std::vector<BFloat16> Unwritten(int64_t count) {
   return std::vector<BFloat16>(count, BFloat16{0x7fff});
