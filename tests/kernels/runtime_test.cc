@@ -1,3 +1,4 @@
+#include "kernels/user_error.h"
 #include "tests/kernels/dense_testing.h"
 
 namespace {
@@ -78,6 +79,11 @@ TEST_P(Memory, ScratchGrowsOnceAndKeepsWhatIsInUse) {
 }
 
 INSTANTIATE_BACKENDS(Memory);
+
+TEST(CudaContext, WithoutSuchAGpuIsAUsersError) {
+  EXPECT_THROW(Context::Cuda(Context::CudaDeviceCount()), UserError);
+  EXPECT_THROW(Context::Cuda(-1), UserError);
+}
 
 TEST(View, RowsAndReshapedLookAtTheSameMemory) {
   std::vector<float> values{0, 1, 2, 3, 4, 5};

@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include "kernels/embedding.h"
 #include "kernels/embedding_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
@@ -172,6 +174,51 @@ TEST(EmbeddingKernels, RunsMayBeginAndEndAnywhereInATile) {
       index.insert(index.end(), 3, 2);
       ExpectScatter<8, float>(index, 3, 8);
     }
+  }
+}
+
+// Zeros whose pages come into being when they are touched.
+template <typename T>
+class SparseZeros {
+ public:
+  explicit SparseZeros(int64_t count) : bytes_(count * sizeof(T)) {
+    void* data = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(data != MAP_FAILED);
+    data_ = static_cast<T*>(data);
+  }
+  SparseZeros(const SparseZeros&) = delete;
+  ~SparseZeros() { munmap(data_, bytes_); }
+  T* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  T* data_;
+};
+
+TEST(EmbeddingKernels, ReachRowsPast32BitsOfElements) {
+  constexpr int64_t kRows = (int64_t{1} << 29) + 3, kC = 8, kLast = (kRows - 1) * kC;
+  const std::vector<int32_t> index{kRows - 1, 0, kRows - 1};
+  const std::vector<BFloat16> dy = RandomBFloat16(3 * kC, 1);
+  const std::vector<float> dy32 = ToFloat(dy);
+  {
+    const SparseZeros<BFloat16> table(kRows * kC);
+    std::copy_n(dy.data(), kC, table.data() + kLast);
+    std::vector<BFloat16> y = Unwritten(3 * kC);
+    emulation::Launch({}, cuda::kEmbeddingThreads, /*shared_bytes=*/0, {},
+                      cuda::GatherRowsKernel<8>, y.data(),
+                      cuda::Table{table.data(), kRows, index.data()}, int64_t{3}, kC);
+    for (int64_t c = 0; c < kC; ++c) EXPECT_EQ(y[c].bits, dy[c].bits);
+    for (int64_t c = 0; c < kC; ++c) EXPECT_EQ(y[kC + c].bits, 0);
+  }
+  const SparseZeros<float> dx(kRows * kC);
+  const std::vector<uint64_t> keys = SortedKeys(index, {});
+  std::vector<float> partial(2 * kC, NAN);
+  emulation::Launch({}, device::kWarpThreads, /*shared_bytes=*/0, {}, cuda::SumRunsKernel<8, float>,
+                    dx.data(), partial.data(), dy.data(), keys.data(), kRows, int64_t{3}, kC);
+  for (int64_t c = 0; c < kC; ++c) {
+    EXPECT_EQ(dx.data()[c], dy32[kC + c]);
+    EXPECT_EQ(dx.data()[kLast + c], dy32[c] + dy32[2 * kC + c]);
   }
 }
 
