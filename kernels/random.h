@@ -27,7 +27,10 @@ HOST_DEVICE inline r123::Philox4x32::ctr_type RandomBlock(const RandomKey& key, 
 }
 
 HOST_DEVICE inline uint32_t RandomBits(const RandomKey& key, uint64_t index) {
-  return RandomBlock(key, index / 4)[index % 4];
+  const r123::Philox4x32::ctr_type block = RandomBlock(key, index / 4);
+  // Not block[index % 4]: a GPU's registers have no index.
+  const uint32_t even = index & 2 ? block[2] : block[0], odd = index & 2 ? block[3] : block[1];
+  return index & 1 ? odd : even;
 }
 
 // In [0, 1), 24 bits.

@@ -79,6 +79,12 @@ DEVICE void CopyAsync16(void* shared, const void* global, bool copies) {
                "l"(global), "r"(copies ? 16 : 0)
                : "memory");
 }
+// The same with 4 bytes.
+DEVICE void CopyAsync4(void* shared, const void* global, bool copies) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(SharedAddress(shared)),
+               "l"(global), "r"(copies ? 4 : 0)
+               : "memory");
+}
 // Closes a group: this thread's copies since the last one.
 DEVICE void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most kPending of this thread's groups are under way.  Other threads see the bytes
@@ -216,6 +222,12 @@ struct Sum {
   template <typename T>
   DEVICE T operator()(T a, T b) const {
     return a + b;
+  }
+};
+struct Min {
+  template <typename T>
+  DEVICE T operator()(T a, T b) const {
+    return b < a ? b : a;
   }
 };
 struct Max {

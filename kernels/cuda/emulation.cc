@@ -62,6 +62,15 @@ struct Block::Fibre {
   struct Copy {
     void* shared;
     const void* global;  // null: zeros
+    int bytes;
+
+    void Arrive() const {
+      if (global != nullptr) {
+        std::memcpy(shared, global, bytes);
+      } else {
+        std::memset(shared, 0, bytes);
+      }
+    }
   };
 
   void* stack_pointer = nullptr;
@@ -260,16 +269,15 @@ void Block::CheckShared(const void* address, int64_t bytes, const char* what) co
   CHECK_EQ((begin - shared_) % bytes, 0) << what << " is not aligned";
 }
 
-void Block::CopyAsync16(void* shared, const void* global, bool copies) {
-  CheckShared(shared, 16, "CopyAsync16");
-  CHECK_EQ(reinterpret_cast<uintptr_t>(global) % 16, 0u) << "CopyAsync16 is not aligned";
+void Block::CopyAsync(void* shared, const void* global, int bytes, bool copies) {
+  CheckShared(shared, bytes, "CopyAsync");
+  CHECK_EQ(reinterpret_cast<uintptr_t>(global) % bytes, 0u) << "CopyAsync is not aligned";
+  const Fibre::Copy copy{shared, copies ? global : nullptr, bytes};
   if (options_.copies == Copies::kLazy) {
-    std::memset(shared, kPoison, 16);
-    fibres_[running_].groups.back().push_back({shared, copies ? global : nullptr});
-  } else if (copies) {
-    std::memcpy(shared, global, 16);
+    std::memset(shared, kPoison, bytes);
+    fibres_[running_].groups.back().push_back(copy);
   } else {
-    std::memset(shared, 0, 16);
+    copy.Arrive();
   }
 }
 
@@ -278,14 +286,17 @@ void Block::CommitCopies() { fibres_[running_].groups.emplace_back(); }
 void Block::WaitCopies(int pending) {
   auto& groups = fibres_[running_].groups;
   while (static_cast<int>(groups.size()) - 1 > pending) {
-    for (const Fibre::Copy& copy : groups.front()) {
-      if (copy.global != nullptr) {
-        std::memcpy(copy.shared, copy.global, 16);
-      } else {
-        std::memset(copy.shared, 0, 16);
-      }
-    }
+    for (const Fibre::Copy& copy : groups.front()) copy.Arrive();
     groups.erase(groups.begin());
+  }
+}
+
+// 32 banks of 4 bytes: eight rows of 16 bytes are read at once when they fill all of them.
+void Block::CountBankConflicts(const char* const* row) {
+  for (int tile = 0; tile < 4; ++tile) {
+    unsigned banks = 0;
+    for (int r = 0; r < 8; ++r) banks |= 1u << (row[8 * tile + r] - shared_) / 16 % 8;
+    bank_conflicts_ += banks != 0xff;
   }
 }
 

@@ -4,7 +4,7 @@
 //
 // Every thread of a block is a fibre; it runs until a barrier or a collective, where another one,
 // chosen at random, goes on.  Blocks run one after the other, in random order.  Shared memory is
-// filled with 0xff (NaN, -1) at the start of a block.  The bytes of CopyAsync16
+// filled with 0xff (NaN, -1) at the start of a block.  The bytes of CopyAsync
 //   kEager   arrive at once: overwriting what is still being read shows;
 //   kLazy    arrive in WaitCopies, 0xff until then: reading too early shows.
 // Fatal: lanes of one warp at different collectives; threads that wait for others that never come
@@ -59,9 +59,11 @@ class Block {
   char* shared_memory() const { return shared_; }
 
   void Barrier();
-  void CopyAsync16(void* shared, const void* global, bool copies);
+  void CopyAsync(void* shared, const void* global, int bytes, bool copies);
   void CommitCopies();
   void WaitCopies(int pending);
+  void CountBankConflicts(const char* const* row);
+  int64_t bank_conflicts() const { return bank_conflicts_; }
   void CheckShared(const void* address, int64_t bytes, const char* what) const;
 
   // Every lane gives `in` and returns once finish(all in, all out) has run, with its own `out`.
@@ -121,6 +123,7 @@ class Block {
   int running_ = 0;
   int at_barrier_ = 0;
   int returned_ = 0;
+  int64_t bank_conflicts_ = 0;
   const std::function<void()>* kernel_ = nullptr;
 };
 
@@ -129,12 +132,17 @@ Block& Current();  // of this host thread; fatal outside of a launch
 // Blocks of the grid, in random order.
 std::vector<Grid> ShuffledBlocks(Grid grid, unsigned seed);
 
+struct Report {
+  int64_t bank_conflicts = 0;  // tiles of LoadMatrix with two rows in the same four banks
+};
+
 template <typename... Parameters, typename... Arguments>
-void Launch(Grid grid, int threads, int64_t shared_bytes, const Options& options,
-            void (*kernel)(Parameters...), const Arguments&... arguments) {
+Report Launch(Grid grid, int threads, int64_t shared_bytes, const Options& options,
+              void (*kernel)(Parameters...), const Arguments&... arguments) {
   Block block(grid, threads, shared_bytes, options);
   const std::function<void()> run = [&] { kernel(arguments...); };
   for (const Grid& index : ShuffledBlocks(grid, options.seed)) block.Run(index, run);
+  return {block.bank_conflicts()};
 }
 
 // Of matrix fragments, as device.cuh says.
@@ -187,7 +195,10 @@ inline int AtomicAdd(int* address, int value) {
 }
 
 inline void CopyAsync16(void* shared, const void* global, bool copies) {
-  emulation::Current().CopyAsync16(shared, global, copies);
+  emulation::Current().CopyAsync(shared, global, 16, copies);
+}
+inline void CopyAsync4(void* shared, const void* global, bool copies) {
+  emulation::Current().CopyAsync(shared, global, 4, copies);
 }
 inline void CommitCopies() { emulation::Current().CommitCopies(); }
 template <int kPending>
@@ -197,7 +208,8 @@ void WaitCopies() {
 
 inline void BlockBarrier() { emulation::Current().Barrier(); }
 inline void WarpBarrier() {
-  emulation::Current().Collective<char>("WarpBarrier", char{}, [](const char*, char*) {});
+  emulation::Current().Collective<char>(
+      "WarpBarrier", char{}, [](const char* in, char* out) { std::memcpy(out, in, 32); });
 }
 
 template <typename T>
@@ -246,6 +258,7 @@ inline void LoadTiles(const char* kind, uint32_t (&r)[4], const void* row, bool 
   using emulation::FourWords;
   emulation::Current().CheckShared(row, 16, kind);
   const auto load = [transposed](const char* const* rows, FourWords* out) {
+    emulation::Current().CountBankConflicts(rows);
     emulation::LoadTiles(rows, transposed, reinterpret_cast<uint32_t(*)[4]>(out));
   };
   const FourWords words =

@@ -1,0 +1,400 @@
+#pragma once
+
+// What the kernels of TF attention (tf_attention.h) share.
+//
+// Rows of q, k, v, ... are bfloat16 [B, n, H, e].  A block owns 64 neighbouring slots of one list
+// (b, h) in the order of the leaves, a warp 16 of them.  The rows of the other side that they meet
+// lie in ONE range of slots, the hull of their own ranges: it streams through shared memory in
+// tiles of 64, gathered by position.  So small leaves share a tile, and the mask is two comparisons
+// with a row's own range.  A warp skips slices of 16 columns that none of its rows meets.
+// Causal attention is the same with smaller ranges: positions ascend inside a leaf (causal_range).
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/cuda/device.cuh"
+#include "kernels/random.h"
+
+namespace cuda {
+
+constexpr int kTfThreads = 128;
+constexpr int kTfRows = 64;      // of a tile
+constexpr int kTfWarpRows = 16;  // of a tile, that a warp owns
+constexpr float kLog2E = 1.44269504f;
+
+// What every kernel reads.
+struct TfProblem {
+  const BFloat16 *q, *k, *v;               // [B, n, H, e]
+  const int32_t *query_order, *key_order;  // [B, H, n]
+  const int32_t *key_range, *query_range;  // [B, H, n, 2] by slot of queries, of keys
+  int n, H;
+  int tiles;    // ceil(n / 64): blocks of one list; B H of them in a grid
+  float scale;  // 1 / sqrt(e)
+  Dropout dropout;
+};
+
+// Slots [begin, end); of no slots begin is huge and end 0, so that hulls are minima and maxima.
+struct TfRange {
+  int begin, end;
+
+  DEVICE bool Holds(int slot) const { return begin <= slot && slot < end; }
+  DEVICE bool Meets(int first, int count) const { return begin < first + count && first < end; }
+};
+
+// 64 rows of e bfloat16 in shared memory, in chunks of 16 bytes.
+template <int e>
+struct TfTile {
+  static constexpr int kChunks = e / 8;
+  static constexpr int kRowBytes = e * 2;
+  static constexpr int kBytes = kTfRows * kRowBytes;
+  static constexpr int kTurns = e % 64 == 0 ? 8 : 4;
+
+  // Byte of a chunk.  LoadMatrix reads the same chunk of eight neighbouring rows at once: the
+  // exclusive or puts them into different banks.
+  DEVICE static int Offset(int row, int chunk) {
+    const int turn = row / (8 / kTurns) % kTurns;
+    return row * kRowBytes + (chunk ^ turn) * 16;
+  }
+  // Offset(row + 16 t, chunk + 2 k) for chunk 0 and 1, whose differences to Offset(row, chunk) are
+  // constants when t and k are: one register serves a whole tile.
+  DEVICE static int Offset(int row, int chunk, int t, int k) {
+    const int pairs = kTurns / 2;
+    return (Offset(row, chunk) ^ k % pairs * 32) + k / pairs * pairs * 32 + t * 16 * kRowBytes;
+  }
+};
+
+// All of a block's shared memory.
+template <int e, int kOwnTiles>
+struct TfShared {
+  char own[kOwnTiles][TfTile<e>::kBytes];
+  char x[2][TfTile<e>::kBytes], y[2][TfTile<e>::kBytes];  // streamed, two stages
+  int position[4][kTfRows];                               // of streamed rows, tile t in t % 4
+  float lse[2][kTfRows], delta[2][kTfRows];               // of streamed queries
+  int own_position[kTfRows], own_begin[kTfRows], own_end[kTfRows];
+
+  DEVICE static TfShared& OfBlock() { return *reinterpret_cast<TfShared*>(device::SharedMemory()); }
+};
+
+// Where row `position` of the list lies in x [B, n, H, e].
+template <int e>
+struct TfHead {
+  int64_t begin, stride;
+
+  DEVICE TfHead(const TfProblem& p, int list)
+      : begin((int64_t{list / p.H} * p.n * p.H + list % p.H) * e), stride(int64_t{p.H} * e) {}
+  template <typename T>
+  DEVICE T* Row(T* x, int position) const {
+    return x + begin + position * stride;
+  }
+};
+
+// tile[r] = x[position[r]] for r < count, zeros behind.  Asynchronous; position is in shared
+// memory.
+template <int e>
+DEVICE void GatherTile(char* tile, const BFloat16* x, const TfHead<e>& head, const int* position,
+                       int count) {
+  using Tile = TfTile<e>;
+#pragma unroll 2
+  for (int i = 0; i < kTfRows * Tile::kChunks / kTfThreads; ++i) {
+    const int item = device::Thread() + i * kTfThreads;
+    const int row = item / Tile::kChunks, chunk = item % Tile::kChunks;
+    device::CopyAsync16(tile + Tile::Offset(row, chunk), head.Row(x, position[row]) + chunk * 8,
+                        row < count);
+  }
+}
+
+// The slots that a block owns.
+class TfOwnRows {
+ public:
+  // Ends with a barrier.
+  template <typename Shared>
+  DEVICE TfOwnRows(Shared& shared, const TfProblem& p, const int32_t* order, const int32_t* range)
+      : list(device::BlockX() / p.tiles),
+        position_(shared.own_position),
+        begin_(shared.own_begin),
+        end_(shared.own_end) {
+    const int first = device::BlockX() % p.tiles * kTfRows, thread = device::Thread();
+    count = p.n - first < kTfRows ? p.n - first : kTfRows;
+    if (thread < kTfRows) {
+      const int64_t row = int64_t{list} * p.n + first + thread;
+      const bool exists = thread < count;
+      position_[thread] = exists ? order[row] : 0;
+      const int begin = exists ? range[2 * row] : 0, end = exists ? range[2 * row + 1] : 0;
+      begin_[thread] = begin < end ? begin : std::numeric_limits<int>::max();
+      end_[thread] = begin < end ? end : 0;
+    }
+    device::BlockBarrier();
+  }
+
+  const int list;  // b H + h
+  int count;       // of rows, at most 64
+
+  DEVICE const int* position() const { return position_; }
+  DEVICE TfRange range(int row) const { return {begin_[row], end_[row]}; }
+  // Collective: the hulls of all rows' ranges, of the warp's rows' ranges.
+  DEVICE TfRange BlockHull() const {
+    const int lane = device::Lane();
+    const TfRange a = range(lane), b = range(lane + device::kWarpThreads);
+    return Hull({device::Min()(a.begin, b.begin), device::Max()(a.end, b.end)});
+  }
+  DEVICE TfRange WarpHull() const {
+    return Hull(range(device::Warp() * kTfWarpRows + device::Lane() % kTfWarpRows));
+  }
+
+ private:
+  DEVICE static TfRange Hull(TfRange range) {
+    return {device::WarpReduce(range.begin, device::Min()),
+            device::WarpReduce(range.end, device::Max())};
+  }
+
+  int *position_, *begin_, *end_;
+};
+
+// A lane's two rows: those of its elements c / 2 = 0 and 1 of fragments C.
+struct TfRowPair {
+  TfRange range[2];
+  int position[2];
+  bool exists[2];
+
+  DEVICE explicit TfRowPair(const TfOwnRows& own) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = device::Warp() * kTfWarpRows + device::Lane() / 4 + 8 * half;
+      range[half] = own.range(row);
+      position[half] = own.position()[row];
+      exists[half] = row < own.count;
+    }
+  }
+};
+
+// The column of element c of fragment C number i.
+DEVICE int TfColumn(int i, int c) { return i * 8 + device::Lane() % 4 * 2 + c % 2; }
+
+// Collective, over the four lanes that share two rows.
+template <typename Combine>
+DEVICE float RowReduce(float value, const Combine& combine) {
+  value = combine(value, device::ShuffleXor(value, 1));
+  return combine(value, device::ShuffleXor(value, 2));
+}
+
+// The other side: tiles of rows of x and y, and their positions, through shared memory.  While a
+// tile is worked on, the next one and the positions of the one after it are under way.
+template <int e, int kOwnTiles>
+class TfStream {
+ public:
+  // statistics: lse and delta [B, H, n] by position, copied along; null: not.
+  DEVICE TfStream(TfShared<e, kOwnTiles>& shared, const TfProblem& p, int list, TfRange slots,
+                  const int32_t* order, const BFloat16* x, const BFloat16* y,
+                  const float* lse = nullptr, const float* delta = nullptr)
+      : shared_(shared),
+        head_(p, list),
+        slots_(slots),
+        order_(order + int64_t{list} * p.n),
+        x_(x),
+        y_(y),
+        lse_(lse == nullptr ? nullptr : lse + int64_t{list} * p.n),
+        delta_(delta == nullptr ? nullptr : delta + int64_t{list} * p.n) {}
+
+  DEVICE int tiles() const {
+    return slots_.begin < slots_.end ? (slots_.end - slots_.begin + kTfRows - 1) / kTfRows : 0;
+  }
+  DEVICE int first_slot(int tile) const { return slots_.begin + tile * kTfRows; }
+  DEVICE const char* x(int tile) const { return shared_.x[tile % 2]; }
+  DEVICE const char* y(int tile) const { return shared_.y[tile % 2]; }
+  DEVICE int position(int tile, int column) const { return shared_.position[tile % 4][column]; }
+  DEVICE float lse(int tile, int column) const { return shared_.lse[tile % 2][column]; }
+  DEVICE float delta(int tile, int column) const { return shared_.delta[tile % 2][column]; }
+
+  // Called once when there are tiles, by all threads: contains a barrier.
+  DEVICE void Start() {
+    const int thread = device::Thread();
+    if (thread < kTfRows) {
+      const int slot = slots_.begin + thread;
+      shared_.position[0][thread] = slot < slots_.end ? order_[slot] : 0;
+    }
+    device::BlockBarrier();
+    CopyTile(0);
+  }
+
+  // All threads: begins with a barrier, after which `tile` and all that was copied before Start can
+  // be read, and what was read of the tile before it is done with.
+  DEVICE void Await(int tile) {
+    device::WaitCopies<0>();
+    device::BlockBarrier();
+    if (tile + 1 < tiles()) CopyTile(tile + 1);
+  }
+
+ private:
+  // Its positions have arrived; those of the tile behind it are copied along.
+  DEVICE void CopyTile(int tile) {
+    const int first = first_slot(tile), thread = device::Thread();
+    const int* position = shared_.position[tile % 4];
+    GatherTile<e>(shared_.x[tile % 2], x_, head_, position, slots_.end - first);
+    GatherTile<e>(shared_.y[tile % 2], y_, head_, position, slots_.end - first);
+    if (thread < kTfRows) {
+      const int slot = first + kTfRows + thread;
+      const bool exists = slot < slots_.end;
+      device::CopyAsync4(&shared_.position[(tile + 1) % 4][thread],
+                         order_ + (exists ? slot : slots_.begin), exists);
+      if (lse_ != nullptr) {
+        const int row = position[thread];
+        device::CopyAsync4(&shared_.lse[tile % 2][thread], lse_ + row, true);
+        device::CopyAsync4(&shared_.delta[tile % 2][thread], delta_ + row, true);
+      }
+    }
+    device::CommitCopies();
+  }
+
+  TfShared<e, kOwnTiles>& shared_;
+  TfHead<e> head_;
+  TfRange slots_;
+  const int32_t* order_;
+  const BFloat16 *x_, *y_;
+  const float *lse_, *delta_;
+};
+
+// Bit 4 i + c: dropout keeps the pair of element c of fragment C number i, whose streamed row is
+// first_column + TfColumn(i, c) of the tile; count bits.  A loop, as Philox takes many registers.
+template <bool kOwnQueries, typename Stream>
+DEVICE uint32_t KeepMask(const TfProblem& p, int list, const TfRowPair& rows, const Stream& stream,
+                         int tile, int first_column, int count) {
+  uint32_t mask = 0;
+#pragma unroll 2
+  for (int bit = 0; bit < count; ++bit) {
+    const int streamed = stream.position(tile, first_column + TfColumn(bit / 4, bit % 4));
+    const int own = bit % 4 < 2 ? rows.position[0] : rows.position[1];
+    const int i = kOwnQueries ? own : streamed, j = kOwnQueries ? streamed : own;
+    const bool keeps = p.dropout.Keeps((static_cast<uint64_t>(list) * p.n + i) * p.n + j);
+    mask |= uint32_t{keeps} << bit;
+  }
+  return mask;
+}
+
+// --- fragments ----------------------------------------------------------------------------------
+// A [16, 16] = rows [16 t, 16 t + 16), columns [16 k, 16 k + 16) of the tile.
+template <int e>
+DEVICE void LoadA(uint32_t (&a)[4], const char* tile, int t, int k) {
+  const int lane = device::Lane();
+  device::LoadMatrix(a, tile + TfTile<e>::Offset(lane % 16, lane / 16, t, k));
+}
+// Two B [16, 8] side by side = the transpose of the same.
+template <int e>
+DEVICE void LoadTransposedB(uint32_t (&b)[4], const char* tile, int t, int k) {
+  const int lane = device::Lane();
+  device::LoadMatrix(b, tile + TfTile<e>::Offset(lane % 8 + lane / 16 * 8, lane / 8 % 2, t, k));
+}
+// Two B [16, 8] side by side = the same.
+template <int e>
+DEVICE void LoadB(uint32_t (&b)[4], const char* tile, int t, int k) {
+  const int lane = device::Lane();
+  device::LoadMatrixTransposed(b, tile + TfTile<e>::Offset(lane % 16, lane / 16, t, k));
+}
+// Two C [16, 8] side by side, rounded, as A [16, 16].
+DEVICE void PackA(uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+  a[0] = device::PackBFloat16(left[0], left[1]);
+  a[1] = device::PackBFloat16(left[2], left[3]);
+  a[2] = device::PackBFloat16(right[0], right[1]);
+  a[3] = device::PackBFloat16(right[2], right[3]);
+}
+
+// C [16, e] += A [16, 16] times rows [16 t, 16 t + 16) of the tile.
+template <int e>
+DEVICE void AddProduct(float (&c)[e / 8][4], const uint32_t (&a)[4], const char* tile, int t) {
+#pragma unroll
+  for (int k = 0; k < e / 16; ++k) {
+    uint32_t b[4];
+    LoadB<e>(b, tile, t, k);
+    device::MultiplyAdd(c[2 * k], a, b[0], b[1]);
+    device::MultiplyAdd(c[2 * k + 1], a, b[2], b[3]);
+  }
+}
+
+// A warp's 16 own rows as fragments A: kept in registers, or read again at every use.
+template <int e, bool kInRegisters>
+class TfOwnFragments {
+ public:
+  DEVICE void Read(const char* tile) {
+    tile_ = tile;
+    if constexpr (kInRegisters) {
+#pragma unroll
+      for (int k = 0; k < e / 16; ++k) LoadA<e>(a_[k], tile, device::Warp(), k);
+    }
+  }
+  // Two C [16, 8] side by side += own rows times the transpose of rows
+  // [16 t, 16 t + 16) of `tile`.
+  DEVICE void AddProducts(float (&left)[4], float (&right)[4], const char* tile, int t) const {
+#pragma unroll
+    for (int k = 0; k < e / 16; ++k) {
+      uint32_t b[4];
+      LoadTransposedB<e>(b, tile, t, k);
+      if constexpr (kInRegisters) {
+        device::MultiplyAdd(left, a_[k], b[0], b[1]);
+        device::MultiplyAdd(right, a_[k], b[2], b[3]);
+      } else {
+        uint32_t a[4];
+        LoadA<e>(a, tile_, device::Warp(), k);
+        device::MultiplyAdd(left, a, b[0], b[1]);
+        device::MultiplyAdd(right, a, b[2], b[3]);
+      }
+    }
+  }
+
+ private:
+  const char* tile_ = nullptr;
+  uint32_t a_[kInRegisters ? e / 16 : 1][4];
+};
+
+// x[position of own row] = factor C, rounded; factor [2] of rows l/4 and l/4 + 8.  Collective; goes
+// through the warp's own rows of `tile`, which nobody needs any more.
+template <int e>
+DEVICE void StoreOwnRows(BFloat16* x, const float (&c)[e / 8][4], const float (&factor)[2],
+                         char* tile, const TfHead<e>& head, const TfOwnRows& own) {
+  using Tile = TfTile<e>;
+  const int lane = device::Lane(), first = device::Warp() * kTfWarpRows;
+#pragma unroll
+  for (int i = 0; i < Tile::kChunks; ++i) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      device::Store(
+          tile + Tile::Offset(first + lane / 4 + 8 * half, i) + lane % 4 * 4,
+          device::PackBFloat16(c[i][2 * half] * factor[half], c[i][2 * half + 1] * factor[half]));
+    }
+  }
+  device::WarpBarrier();
+#pragma unroll
+  for (int i = 0; i < kTfWarpRows * Tile::kChunks / device::kWarpThreads; ++i) {
+    const int item = lane + i * device::kWarpThreads;
+    const int row = first + item / Tile::kChunks, chunk = item % Tile::kChunks;
+    if (row < own.count) {
+      device::Store(head.Row(x, own.position()[row]) + chunk * 8,
+                    device::Load<device::Vector16>(tile + Tile::Offset(row, chunk)));
+    }
+  }
+}
+
+// --- causal ranges ------------------------------------------------------------------------------
+constexpr int kCausalThreads = 256;
+
+// causal [count, 2]: of slot s's range the other positions <= its own (queries) or >= its own
+// (keys); they ascend inside the range, so what is left is a range.  count = B H n.
+KERNEL(kCausalThreads)
+CausalRangeKernel(int32_t* causal, const int32_t* range, const int32_t* order,
+                  const int32_t* other_order, bool queries, int n, int64_t count) {
+  const int64_t s = int64_t{device::BlockX()} * kCausalThreads + device::Thread();
+  if (s >= count) return;
+  const int32_t* other = other_order + s / n * n;
+  const int limit = order[s] + (queries ? 1 : 0), begin = range[2 * s], end = range[2 * s + 1];
+  int low = begin, high = end;
+  while (low < high) {
+    const int middle = low + (high - low) / 2;
+    if (other[middle] < limit) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  causal[2 * s] = queries ? begin : low;
+  causal[2 * s + 1] = queries ? low : end;
+}
+
+}  // namespace cuda
