@@ -34,9 +34,9 @@ void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
   constexpr int kBytes = SortSharedBytes(kChunkThreads);
   AllowSharedBytes(ScatterChunksKernel, kBytes);
   SortPass pass{input, range, order.data(), buffer.data(), table.data(), chunks, 0, 0};
-  pass.count = input.MaxDigitCount();
+  pass.passes = input.MaxDigitCount();
   const int blocks = BlockCount(lists * chunks, 1);
-  for (; pass.index < pass.count; ++pass.index) {
+  for (; pass.number < pass.passes; ++pass.number) {
     CountChunksKernel<<<blocks, kChunkThreads, kMaxDigits * sizeof(int32_t), ctx.stream()>>>(pass);
     KERNEL_CHECK(ctx.stream());
     ScanChunksKernel<<<BlockCount(lists, 1), kScanThreads, kReduceSharedBytes, ctx.stream()>>>(

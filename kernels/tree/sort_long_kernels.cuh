@@ -33,7 +33,7 @@ struct SortPass {
   int32_t* buffer;
   int32_t* table;  // [B, H, kMaxDigits, chunks], packed to the digit's values: rows, then slots
   int64_t chunks;
-  int index, count;  // this pass, of so many
+  int number, passes;  // this pass, of so many
 };
 
 // What a block of a pass needs.
@@ -47,9 +47,9 @@ struct ListPass {
   DEVICE ListPass(const SortPass& pass, int64_t list)
       : keys(pass.input, list,
              pass.range == nullptr ? DocumentRange{} : pass.range[list / pass.input.heads]),
-        digit(pass.index - pass.count + DigitCount(keys.padding)),
+        digit(pass.number - pass.passes + DigitCount(keys.padding)),
         table(pass.table + list * kMaxDigits * pass.chunks) {
-    const bool last = (pass.count - pass.index) % 2 == 1;  // or two before it, ...
+    const bool last = (pass.passes - pass.number) % 2 == 1;  // or two before it, ...
     const int64_t offset = list * pass.input.n;
     from = digit == 0 ? nullptr : (last ? pass.buffer : pass.order) + offset;
     to = (last ? pass.order : pass.buffer) + offset;

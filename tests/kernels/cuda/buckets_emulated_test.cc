@@ -87,7 +87,7 @@ Integers SortLongLists(const Case& c, const cuda::SortInput& input,
                       0,
                       input.MaxDigitCount()};
   const emulation::Grid blocks{static_cast<int>(lists * chunks)};
-  for (; pass.index < pass.count; ++pass.index) {
+  for (; pass.number < pass.passes; ++pass.number) {
     emulation::Launch(blocks, cuda::kChunkThreads, cuda::kMaxDigits * 4, options,
                       cuda::CountChunksKernel, pass);
     emulation::Launch({lists}, cuda::kScanThreads, cuda::kReduceSharedBytes, options,
