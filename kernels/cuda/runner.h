@@ -1,0 +1,45 @@
+#pragma once
+
+// Runner: the memory and the launches of an operation of several kernels.  The operation is a
+// template over it, so that the test that emulates its kernels runs the same sequence:
+//
+//   template <typename Runner>
+//   void RunX(Runner& runner, ...) {
+//     float* partial = runner.template Take<float>(count);           // not initialised
+//     runner.Launch(XKernel, Blocks{x, y}, kXThreads, bytes, ...);   // arguments of XKernel
+//   }
+//
+// The other runner: tests/kernels/cuda/emulated_runner.h.  Only nvcc reads this one.
+
+#include "kernels/cuda/blocks.h"
+#include "kernels/cuda/launch.h"
+
+namespace cuda {
+
+class Runner {
+ public:
+  explicit Runner(Context& ctx) : ctx_(ctx), scope_(ctx.scratch()) {}
+
+  template <typename T>
+  T* Take(int64_t count) {
+    return scope_.Take<T>({count}).data();
+  }
+
+  template <typename... Parameters, typename... Arguments>
+  void Launch(void (*kernel)(Parameters...), Blocks blocks, int threads, int64_t shared_bytes,
+              const Arguments&... arguments) {
+    CHECK_LE(blocks.y, 65535);
+    if (shared_bytes > kSharedBytesAlwaysAllowed) AllowSharedBytes(kernel, shared_bytes);
+    const dim3 grid(BlockCount(blocks.x, 1), static_cast<unsigned>(blocks.y));
+    kernel<<<grid, threads, shared_bytes, ctx_.stream()>>>(static_cast<Parameters>(arguments)...);
+    KERNEL_CHECK(ctx_.stream());
+  }
+
+ private:
+  static constexpr int64_t kSharedBytesAlwaysAllowed = 48 << 10;
+
+  Context& ctx_;
+  Scratch::Scope scope_;
+};
+
+}  // namespace cuda
