@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/adamw.h"
+#include "kernels/bfloat16.h"
 #include "kernels/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -66,7 +67,7 @@ constexpr int64_t kChunk = 1 << 14;  // elements
 
 void RoundToBFloat16(Context&, View<BFloat16> copy, View<const float> w) {
   ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
-    reference::RoundToBFloat16<float>(copy.Rows(begin, end), w.Rows(begin, end));
+    RoundToBFloat16(copy.data() + begin, w.data() + begin, end - begin);
   });
 }
 

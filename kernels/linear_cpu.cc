@@ -2,13 +2,13 @@
 // one thread makes each.
 
 #include "kernels/activation.h"
-#include "kernels/bfloat16.h"
 #include "kernels/linear.h"
 #include "kernels/matrix_product.h"
 #include "kernels/parallel.h"
 
 namespace cpu {
-void GeluForward(Context& ctx, View<float> y, View<const float> x);  // activation_cpu.cc
+void GeluForward(Context& ctx, View<float> y, View<const float> x);            // activation_cpu.cc
+void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);  // adamw_cpu.cc
 
 namespace {
 
@@ -34,11 +34,8 @@ void ScaleBy(View<float> c, float beta) {
 Matrix Operand(Context& ctx, Scratch::Scope& scope, View<const float> x) {
   const int64_t columns = x.shape()[1];
   if (ctx.matmul_precision() == MatmulPrecision::kFloat32) return {x.data(), columns};
-  constexpr int64_t kChunk = 1 << 14;  // elements
   const View<BFloat16> rounded = scope.Take<BFloat16>(x.shape());
-  ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
-    RoundToBFloat16(rounded.data() + begin, x.data() + begin, end - begin);
-  });
+  RoundToBFloat16(ctx, rounded, x);
   return {rounded.data(), columns, DType::kBFloat16};
 }
 
@@ -87,20 +84,20 @@ constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 
 // c = alpha a^T op(b) + beta c       a [K, M]
 // Slab by slab of k, a is transposed first: oneDNN's product of a transposed left side reaches less
-// than half the rate of the others in tiles of our size.
+// than half the rate of the others in tiles of our size.  Of a transposed b there are no slabs.
 void TransposedGemm(Context& ctx, View<float> c, View<const float> a, View<const float> b,
                     Transpose transpose_b, float alpha, float beta) {
-  constexpr int64_t kSlab = 4096;  // rows of a, so that the copy is small beside a
+  constexpr int64_t kSlab = 4096;  // rows, which bounds the copy
   const int64_t K = a.shape()[0], M = a.shape()[1];
-  const bool slabs = transpose_b == Transpose::kNo;  // of b too, by its rows
-  for (int64_t k = 0; k == 0 || k < K; k += slabs ? kSlab : K) {
-    const int64_t k_end = slabs ? std::min(K, k + kSlab) : K;
+  const bool whole = transpose_b == Transpose::kYes || K <= kSlab;
+  const int64_t slab = whole ? std::max<int64_t>(K, 1) : kSlab;  // once, too, if K = 0
+  for (int64_t k = 0; k < std::max<int64_t>(K, 1); k += slab) {
+    const int64_t k_end = std::min(K, k + slab);
     Scratch::Scope scope(ctx.scratch());
     const View<float> a_slab = scope.Take<float>({M, k_end - k});
     WriteTransposed(a_slab, a.Rows(k, k_end));
-    TiledGemm(ctx, c, a_slab, slabs ? b.Rows(k, k_end) : b, transpose_b, alpha, k == 0 ? beta : 1,
+    TiledGemm(ctx, c, a_slab, whole ? b : b.Rows(k, k_end), transpose_b, alpha, k == 0 ? beta : 1,
               kNothing);
-    if (K == 0) return;
   }
 }
 

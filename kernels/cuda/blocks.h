@@ -1,6 +1,7 @@
 #pragma once
 
-// The extents of a grid of blocks, for the runners (runner.h) of both sides.
+// Counting blocks, for launchers and for the tests that emulate them; the extents of a grid, for
+// the runners (runner.h) of both sides.
 
 #include <cstdint>
 

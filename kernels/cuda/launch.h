@@ -10,13 +10,14 @@
 #include <limits>
 
 #include "kernels/check.h"
+#include "kernels/cuda/blocks.h"
 #include "kernels/runtime/context.h"
 
 namespace cuda {
 
 // Blocks of `per_block` items each, for the x extent of a grid.
 inline int BlockCount(int64_t items, int64_t per_block) {
-  const int64_t blocks = (items + per_block - 1) / per_block;
+  const int64_t blocks = DivideUp(items, per_block);
   CHECK_LE(blocks, std::numeric_limits<int32_t>::max());
   return static_cast<int>(blocks);
 }

@@ -20,7 +20,7 @@ void SortLists(Context& ctx, View<int32_t> order, const SortInput& input) {
 
 void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
   const int64_t lists = order.count() / input.n, B = lists / input.heads;
-  const int64_t chunks = (input.n + kChunk - 1) / kChunk;
+  const int64_t chunks = DivideUp(input.n, kChunk);
   Scratch::Scope scope(ctx.scratch());
   const View<int32_t> buffer = scope.Take<int32_t>(order.shape());
   const View<int32_t> table = scope.Take<int32_t>({lists, kMaxDigits, chunks});
@@ -80,7 +80,7 @@ void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
   const int64_t lists = leaf.shape()[0] * leaf.shape()[1], n = leaf.shape()[2];
   Zero(ctx, count);
   if (n == 0) return;
-  const int64_t chunks = (n + kCountRows - 1) / kCountRows;
+  const int64_t chunks = DivideUp(n, kCountRows);
   CountLeavesKernel<<<BlockCount(lists * chunks, 1), kCountThreads, kCountSharedBytes,
                       ctx.stream()>>>(count.data(), leaf.data(), n, count.shape()[2], chunks);
   KERNEL_CHECK(ctx.stream());

@@ -20,7 +20,7 @@ struct TimingOptions {
   bool trained = false;  // attention suite: a row of the run of --run_dir or --checkpoint
 };
 
-// "float32, 4 threads", or "bfloat16 products, ...", with a word where the CPU imitates them.
+// "float32, 4 threads", or "products of bfloat16, ...", with a word where the CPU imitates them.
 std::string DescribeRun(const TimingOptions& options);
 
 class JsonLines {

@@ -22,9 +22,7 @@ std::vector<BFloat16> Inputs(int64_t count) {
 // times), a few operations follow.
 double PhiError(double x) { return (3 * x * x / 2 + 12) * kRounding; }
 
-emulation::Grid GeluGrid(int64_t count) {
-  return {static_cast<int>((count + cuda::kGeluPerBlock - 1) / cuda::kGeluPerBlock)};
-}
+emulation::Grid GeluGrid(int64_t count) { return {Blocks(count, cuda::kGeluPerBlock)}; }
 
 TEST(GeluKernels, ForwardIsTheReferenceRoundedToBFloat16) {
   for (const int64_t count : kCounts) {

@@ -70,7 +70,7 @@ Integers SortLists(const Case& c, const cuda::SortInput& input, const emulation:
 Integers SortLongLists(const Case& c, const cuda::SortInput& input,
                        const emulation::Options& options) {
   const int lists = static_cast<int>(c.B * c.H);
-  const int64_t chunks = (c.n + cuda::kChunk - 1) / cuda::kChunk;
+  const int64_t chunks = cuda::DivideUp(c.n, cuda::kChunk);
   Integers order(lists * c.n, -7), buffer = order;
   Integers table(lists * cuda::kMaxDigits * chunks, -7);
   std::vector<cuda::DocumentRange> range(c.B);
@@ -170,7 +170,7 @@ TEST(MatchRangesKernel, GivesExactlyTheSlotsOfTheSameDocumentAndLeaf) {
     MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), On(order, rows), On(own.leaf, rows),
                 On(other_order, rows), On(other.leaf, rows), On(own.document, {c.B, c.n}),
                 c.leaves);
-    const int blocks = static_cast<int>((count + cuda::kMatchThreads - 1) / cuda::kMatchThreads);
+    const int blocks = Blocks(count, cuda::kMatchThreads);
     emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {},
                       cuda::MatchRangesKernel, range.data(), order.data(), own.leaf.data(),
                       other_order.data(), other.leaf.data(), own.document.data(), c.n, c.H, count);
@@ -187,7 +187,7 @@ TEST(CountLeavesKernel, CountsTheRowsOfEveryLeafWithoutPadding) {
     for (size_t i = 0; i < rows.leaf.size(); ++i) {
       if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
     }
-    const int64_t chunks = (c.n + cuda::kCountRows - 1) / cuda::kCountRows;
+    const int64_t chunks = cuda::DivideUp(c.n, cuda::kCountRows);
     emulation::Launch({static_cast<int>(c.B * c.H * chunks)}, cuda::kCountThreads,
                       cuda::kCountSharedBytes, {}, cuda::CountLeavesKernel, count.data(),
                       rows.leaf.data(), c.n, int64_t{c.leaves}, chunks);

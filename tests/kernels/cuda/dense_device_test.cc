@@ -7,10 +7,10 @@
 #include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
-#include "kernels/linear.h"
 #include "kernels/norm.h"
 #include "kernels/residual.h"
 #include "tests/kernels/cuda/emulated_testing.h"
+#include "tests/kernels/linear_testing.h"
 
 namespace {
 
@@ -80,22 +80,7 @@ TEST_F(DenseDevice, LinearLayersAreTheReferenceRoundedToBFloat16) {
   }
 }
 
-TEST_F(DenseDevice, GemmDoesEveryTranspositionInFloat32) {
-  constexpr int64_t M = 19, N = 37, K = 23;
-  const auto a = Random<float>(M * K, 1), b = Random<float>(K * N, 2), c = Random<float>(M * N, 3);
-  for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
-    for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
-      const Shape a_shape = ta == Transpose::kNo ? Shape{M, K} : Shape{K, M};
-      const Shape b_shape = tb == Transpose::kNo ? Shape{K, N} : Shape{N, K};
-      auto a64 = Wide(a), b64 = Wide(b), expected = Wide(c);
-      reference::Gemm<double>(On(expected, {M, N}), On(a64, a_shape), ta, On(b64, b_shape), tb, 0.5,
-                              2);
-      const Tensor<float> c_on = Put(c, {M, N});
-      Gemm(*ctx_, c_on, Put(a, a_shape), ta, Put(b, b_shape), tb, /*alpha=*/0.5f, /*beta=*/2);
-      ExpectNear(c_on.values(), expected, DotTolerance(K + 4), "c");
-    }
-  }
-}
+TEST_F(DenseDevice, GemmDoesEveryTranspositionInFloat32) { ExpectEveryTransposition(*ctx_); }
 
 TEST_F(DenseDevice, LayerNormIsTheReferenceRoundedToBFloat16) {
   for (const Shape& shape : {Shape{17, 31}, Shape{133, 264}}) {

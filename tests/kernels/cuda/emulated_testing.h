@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "kernels/cuda/blocks.h"
 #include "kernels/cuda/device.cuh"
 #include "tests/kernels/dense_testing.h"
 
@@ -50,7 +51,7 @@ inline std::vector<BFloat16> RandomBFloat16(int64_t count, unsigned seed) {
 }
 
 inline int Blocks(int64_t items, int64_t per_block) {
-  return static_cast<int>((items + per_block - 1) / per_block);
+  return static_cast<int>(cuda::DivideUp(items, per_block));
 }
 
 // An output of bfloat16: NaN where it is not written.  Aligned to 16 bytes, as all vectors are.

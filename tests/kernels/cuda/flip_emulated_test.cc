@@ -20,7 +20,7 @@ struct FlipCase {
       : rows(rows_),
         routed(Expected(rows)),
         margin(routed.margin.begin(), routed.margin.end()),
-        gain(Random<float>(rows.rows(), 11)),
+        gain(Random<float>(rows.rows().count(), 11)),
         dweight(Random<float>(rows.weight.size(), 12)),
         dbias(Random<float>(rows.bias.size(), 13)),
         dx(ToBFloat16(Random<float>(rows.x.size(), 14))) {}
@@ -62,7 +62,7 @@ Gradients ExpectedGradients(FlipCase& c) {
   reference::FlipBackward<double>(On(g.dweight.value, weights), On(g.dbias.value, {r.H, P}),
                                   On(g.dx.value, x_shape), On(gain, rows), On(x, x_shape),
                                   On(weight, weights), decisions, r.shape, kTau);
-  for (int64_t row = 0; row < r.rows(); ++row) {
+  for (int64_t row = 0; row < r.rows().count(); ++row) {
     if (c.routed.own_plane[row] < 0) continue;
     const int64_t b = row / r.n / r.H, h = row / r.n % r.H, i = row % r.n;
     const int64_t x_row = ((b * r.n + i) * r.x_heads + (r.x_heads == 1 ? 0 : h)) * r.E;
@@ -94,10 +94,6 @@ std::vector<int32_t> OrderByPlane(const std::vector<int32_t>& plane, int64_t n) 
   return order;
 }
 
-emulation::Grid Blocks(int64_t items, int64_t per_block) {
-  return {static_cast<int>((items + per_block - 1) / per_block)};
-}
-
 void RunKernels(FlipCase& c, const emulation::Options& options) {
   const cuda::FlipSizes sizes = c.sizes();
   const cuda::FlipSlopes slopes{c.margin.data(), c.gain.data(), c.rows.shape.binary, kTau};
@@ -105,10 +101,10 @@ void RunKernels(FlipCase& c, const emulation::Options& options) {
   const auto add_planes = [&](const std::vector<int32_t>& plane, float sign) {
     const std::vector<int32_t> order = OrderByPlane(plane, sizes.n);
     std::vector<float> partial(sizes.B * sizes.heads * sizes.runs() * (sizes.columns + 1), NAN);
-    emulation::Launch(Blocks(sizes.warps(), cuda::kFlipWarps), cuda::kFlipThreads, 0, options,
+    emulation::Launch({Blocks(sizes.warps(), cuda::kFlipWarps)}, cuda::kFlipThreads, 0, options,
                       cuda::FlipPartialsKernel, partial.data(), order.data(), plane.data(), slopes,
                       x.data(), sizes, sign);
-    emulation::Launch(Blocks(sizes.heads * sizes.planes, 1), cuda::kFlipReduceThreads,
+    emulation::Launch({Blocks(sizes.heads * sizes.planes, 1)}, cuda::kFlipReduceThreads,
                       cuda::kFlipReduceThreads * sizeof(cuda::SlotRange), options,
                       cuda::FlipReduceKernel, c.dweight.data(), c.dbias.data(), partial.data(),
                       order.data(), plane.data(), sizes);
@@ -118,7 +114,7 @@ void RunKernels(FlipCase& c, const emulation::Options& options) {
   const int rows = static_cast<int>(sizes.B * sizes.n * sizes.x_heads);
   const cuda::FlipPlanes planes{c.routed.own_plane.data(), c.routed.other_plane.data(),
                                 c.rows.weight.data()};
-  emulation::Launch(Blocks(rows, cuda::kFlipInputRows), cuda::kFlipInputThreads, 0, options,
+  emulation::Launch({Blocks(rows, cuda::kFlipInputRows)}, cuda::kFlipInputThreads, 0, options,
                     cuda::FlipInputKernel, c.dx.data(), planes, slopes, sizes, rows);
 }
 

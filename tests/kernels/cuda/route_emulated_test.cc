@@ -14,18 +14,14 @@ void LaunchRoute(const RouteCase& c, const cuda::RouteOutputs& out,
   const int64_t count = sizes.heads * sizes.rounded_count();
   std::vector<BFloat16> rounded = Unwritten(count);
   const std::vector<BFloat16> x = ToBFloat16(c.x);
-  const auto blocks = [](int64_t items, int64_t per_block) {
-    return emulation::Grid{static_cast<int>((items + per_block - 1) / per_block)};
-  };
-  emulation::Launch(blocks(count, cuda::kRoundThreads * 8), cuda::kRoundThreads,
+  emulation::Launch({Blocks(count, cuda::kRoundThreads * 8)}, cuda::kRoundThreads,
                     /*shared_bytes=*/0, options, cuda::RoundPlanesKernel, rounded.data(),
                     c.weight.data(), sizes);
   const auto launch = [&](auto kernel) {
-    emulation::Grid grid = blocks(sizes.rows, cuda::kRouteRows);
-    grid.x *= sizes.heads;
-    emulation::Launch(grid, cuda::kRouteThreads, cuda::RouteSharedBytes(sizes.product_planes),
-                      options, kernel, out, x.data(), rounded.data(), c.bias.data(),
-                      c.document.data(), TreeWalk(c.shape), sizes, c.rule);
+    emulation::Launch({Blocks(sizes.rows, cuda::kRouteRows) * sizes.heads}, cuda::kRouteThreads,
+                      cuda::RouteSharedBytes(sizes.product_planes), options, kernel, out, x.data(),
+                      rounded.data(), c.bias.data(), c.document.data(), TreeWalk(c.shape), sizes,
+                      c.rule);
   };
   const int tiles = cuda::RouteTiles(sizes.product_planes);
   if (tiles == 1) launch(cuda::RouteKernel<1>);
@@ -35,7 +31,9 @@ void LaunchRoute(const RouteCase& c, const cuda::RouteOutputs& out,
 }
 
 RouteResult<float> RouteRows(const RouteCase& c, const emulation::Options& options) {
-  RouteResult<float> result(c.rows());
+  const std::vector<int32_t> ids(c.rows().count(), -7);
+  const std::vector<float> values(c.rows().count(), -7);
+  RouteResult<float> result{ids, ids, ids, ids, values, values};
   LaunchRoute(c,
               {result.leaf.data(), result.strength.data(), result.alternative.data(),
                result.own_plane.data(), result.other_plane.data(), result.margin.data()},
@@ -90,16 +88,26 @@ TEST(RouteKernels, RoundTheWeightsToBFloat16) {
   }
 }
 
+// Not integers: uniform in [-1, 1], rounded to bfloat16.
+RouteCase UniformCase(const TreeShape& shape) {
+  RouteCase c(shape, 2, 70, 2, 2, 64);
+  unsigned seed = 1;
+  for (auto* values : {&c.x, &c.weight, &c.bias}) {
+    *values = ToFloat(RandomBFloat16(values->size(), seed++));
+  }
+  return c;
+}
+
 // The sum of E products and the bias, each partial sum rounded (on a GPU perhaps towards zero).
 TEST(RouteKernels, DecideRandomRowsAsTheReferenceWhereTheMarginExceedsTheError) {
   for (const auto& shape :
        {TreeShape::Binary(6), TreeShape::Binary(8), TreeShape::Kary({12, 11})}) {
-    RouteCase c(shape, 2, 70, 2, 2, 64, /*scale=*/0);
+    const RouteCase c = UniformCase(shape);
     const double bound = (c.E + 1) * (c.E + 1) * 2 * kRounding;  // |x|, |w|, |b| <= 1
     const auto expected = Expected(c);
     const auto actual = RouteRows(c, {});
     int64_t compared = 0;
-    for (int64_t row = 0; row < c.rows(); ++row) {
+    for (int64_t row = 0; row < c.rows().count(); ++row) {
       if (!(std::abs(expected.margin[row]) > 2 * bound)) continue;
       ++compared;
       EXPECT_EQ(actual.leaf[row], expected.leaf[row]) << row;
@@ -108,13 +116,13 @@ TEST(RouteKernels, DecideRandomRowsAsTheReferenceWhereTheMarginExceedsTheError) 
                   2 * bound + 2 * c.shape.height() * kRounding * expected.strength[row])
           << row;
     }
-    EXPECT_GT(compared, c.rows() / 2);  // the rest is padding or undecided
+    EXPECT_GT(compared, c.rows().count() / 2);  // the rest is padding or undecided
   }
 }
 
 TEST(RouteKernels, LeaveOutWhatIsNotAskedFor) {
   RouteCase c(TreeShape::Binary(3), 1, 40, 2, 2, 8);
-  std::vector<int32_t> leaf(c.rows(), -7);
+  std::vector<int32_t> leaf(c.rows().count(), -7);
   LaunchRoute(c, {leaf.data(), nullptr, nullptr, nullptr, nullptr, nullptr}, {});
   EXPECT_EQ(leaf, Expected(c).leaf);
 }

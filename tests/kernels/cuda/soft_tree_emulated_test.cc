@@ -9,14 +9,10 @@ using namespace emulated_testing;
 using dense_testing::ExpectNear;
 using dense_testing::kRounding;
 using testing_util::Random;
+using tree_testing::Eighths;
 using tree_testing::On;
+using tree_testing::SoftCase;
 using tree_testing::TreeCase;
-
-struct SoftCase {
-  TreeCase tree;
-  int64_t x_heads;
-  bool same_effect;  // for all rows
-};
 
 // One row; one past a tile of rows, of planes, of columns; more rows than a part sums.
 std::vector<SoftCase> Cases() {
@@ -28,15 +24,6 @@ std::vector<SoftCase> Cases() {
           {{2, 515, 1, 5, TreeShape::Binary(2), 1, false}, 1, false}};
 }
 
-// Multiples of 1/8 in [-1, 1], exact in bfloat16: scores are exact in float32, so that their signs,
-// f = 0 and |f| <= 1 are those of the reference.
-std::vector<float> Eighths(int64_t count, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(static_cast<int>(engine() % 17) - 8) / 8;
-  return values;
-}
-
 struct Soft {
   explicit Soft(const SoftCase& s)
       : c(s.tree),
@@ -45,11 +32,11 @@ struct Soft {
         effect_shape{c.B, c.H, s.same_effect ? 1 : c.n, c.shape.leaves()},
         x_shape{c.B, c.n, s.x_heads, c.e},
         leaf(c.Leaves(1)),
-        x(ToBFloat16(Eighths(x_shape.count(), 2))),
+        x(ToBFloat16(Eighths<float>(x_shape.count(), 2))),
         dx(ToBFloat16(Random<float>(x_shape.count(), 3))),
         effect(Random<float>(effect_shape.count(), 4)),
-        weight(Eighths(c.H * P * c.e, 5)),
-        bias(Eighths(c.H * P, 6)),
+        weight(Eighths<float>(c.H * P * c.e, 5)),
+        bias(Eighths<float>(c.H * P, 6)),
         strength(Random<float>(c.rows(), 7)),
         dweight(Random<float>(c.H * P * c.e, 8)),
         dbias(Random<float>(c.H * P, 9)) {

@@ -42,7 +42,7 @@ std::vector<int32_t> CausalRange(const Case& c, Ids range, Ids order, Ids other_
                                  const emulation::Options& options) {
   std::vector<int32_t> causal(range.count(), -1);
   const int64_t count = order.count();
-  const int blocks = static_cast<int>((count + cuda::kCausalThreads - 1) / cuda::kCausalThreads);
+  const int blocks = Blocks(count, cuda::kCausalThreads);
   emulation::Launch({blocks}, cuda::kCausalThreads, 0, options, cuda::CausalRangeKernel,
                     causal.data(), range.data(), order.data(), other_order.data(), queries,
                     static_cast<int>(c.size.n), count);
@@ -64,7 +64,7 @@ Result RunKernels(Case& c, const emulation::Options& options) {
                     buckets.query_range.data(),
                     static_cast<int>(n),
                     static_cast<int>(H),
-                    static_cast<int>((n + cuda::kTfRows - 1) / cuda::kTfRows),
+                    Blocks(n, cuda::kTfRows),
                     static_cast<float>(1 / std::sqrt(double{e})),
                     c.options.dropout};
   std::vector<int32_t> key_range, query_range;

@@ -32,6 +32,22 @@ struct TreeCase {
   }
 };
 
+struct SoftCase {  // of the soft tree
+  TreeCase tree;
+  int64_t x_heads;
+  bool same_effect;  // for all rows
+};
+
+// Multiples of 1/8 in [-1, 1], exact in bfloat16: scores are exact in float32, so that every back
+// end agrees on their signs, on f = 0 and on |f| <= 1.
+template <typename T>
+std::vector<T> Eighths(int64_t count, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::vector<T> values(count);
+  for (T& value : values) value = (static_cast<int>(engine() % 17) - 8) / T{8};
+  return values;
+}
+
 inline std::ostream& operator<<(std::ostream& out, const TreeCase& c) {
   return out << "B " << c.B << " n " << c.n << " H " << c.H << " e " << c.e << " leaves "
              << c.shape.leaves() << " documents " << c.documents << " padding " << c.padding;

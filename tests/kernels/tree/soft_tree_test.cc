@@ -7,27 +7,11 @@ namespace {
 using namespace testing_util;
 using namespace tree_testing;
 
-struct SoftCase {
-  TreeCase tree;
-  int64_t x_heads;
-  bool same_effect;  // for all rows
-};
-
 std::vector<SoftCase> Cases() {
   return {{{1, 1, 1, 1, TreeShape::Binary(1), 1, false}, 1, false},
           {{2, 13, 2, 3, TreeShape::Binary(3), 1, true}, 2, false},
           {{2, 9, 3, 5, TreeShape::Binary(2), 1, true}, 1, false},
           {{1, 16, 2, 4, TreeShape::Binary(4), 1, true}, 2, true}};
-}
-
-// Multiples of 1/8 in [-1, 1]: scores are exact in float32, so that every back end agrees on their
-// signs, on f = 0 and on |f| <= 1.
-template <typename T>
-std::vector<T> Eighths(int64_t count, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::vector<T> values(count);
-  for (T& value : values) value = (static_cast<int>(engine() % 17) - 8) / T{8};
-  return values;
 }
 
 // The leaves are random, not where the scores would lead: on the path they decide.
