@@ -21,9 +21,10 @@ constexpr double kRounding = 0x1p-24;  // of one float operation, relative
 // random sign (standard deviation 1 / sqrt 3), are again within five deviations.
 inline double DotTolerance(int64_t terms) { return 25 / (3 * std::sqrt(3.0)) * terms * kRounding; }
 
-class BackendTest : public testing::TestWithParam<Device> {
+class BackendTest : public testing_util::BackendTest {
  protected:
-  Context ctx_ = GetParam() == Device::kCpu ? Context::Cpu() : Context::Cuda(/*index=*/0);
+  Context ctx_ =
+      GetParam() == Device::kCuda && IsHere() ? Context::Cuda(/*index=*/0) : Context::Cpu();
 };
 
 // For activations of float32, which are the CPU's.
@@ -126,7 +127,3 @@ inline void ExpectSameBits(const std::function<std::vector<float>()>& compute) {
 }
 
 }  // namespace dense_testing
-
-#define INSTANTIATE_BACKENDS(Suite)                                                      \
-  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(testing_util::Backends()), \
-                           testing_util::BackendName)

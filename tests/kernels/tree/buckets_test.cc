@@ -21,8 +21,8 @@ std::vector<Case> Cases() {
           {2, 1, 257, 8, 3, false}, {1, 2, 100, 1000, 10, true}, {1, 1, 33, 100000, 7, true}};
 }
 
-class BucketsOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, BucketsOn, testing::ValuesIn(Backends()), BackendName);
+class BucketsOn : public BackendTest {};
+INSTANTIATE_BACKENDS(BucketsOn);
 
 // (document, leaf, position), padding last: the order wanted.
 std::vector<int32_t> StableOrder(const int32_t* leaf, const int32_t* document, int64_t n) {

@@ -269,7 +269,7 @@ TEST(DenseLeafEffects, BitsDoNotDependOnTheNumberOfThreads) {
   });
 }
 
-class DenseBackendTest : public testing::TestWithParam<Device> {};
+class DenseBackendTest : public BackendTest {};
 
 // X = w (dP - D): the exponent S - L carries the error of a product of e terms of size 3 / sqrt(e)
 // and of L, which w turns into a relative one.  Errors of the up to n pairs of a sum are
@@ -300,6 +300,6 @@ TEST_P(DenseBackendTest, AgreesWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, DenseBackendTest, testing::ValuesIn(Backends()), BackendName);
+INSTANTIATE_BACKENDS(DenseBackendTest);
 
 }  // namespace

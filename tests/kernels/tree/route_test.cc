@@ -112,8 +112,8 @@ std::vector<RouteCase> RouteCases() {
   return cases;
 }
 
-class RouteOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, RouteOn, testing::ValuesIn(Backends()), BackendName);
+class RouteOn : public BackendTest {};
+INSTANTIATE_BACKENDS(RouteOn);
 
 TEST_P(RouteOn, FollowsTheRulesOfTheTreeWithTiesAndNan) {
   Context ctx = ContextOn(GetParam());

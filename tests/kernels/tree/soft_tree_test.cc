@@ -208,17 +208,6 @@ TEST(SoftTreeDeathTest, KaryTreesAreRefused) {
   EXPECT_DEATH(soft.Run(), "binary");
 }
 
-// effect = weight L f / rows: 3 rows in leaf 0, 1 in leaf 2, one of padding.
-TEST(BalanceEffect, IsTheShareOfEveryLeaf) {
-  for (const Device device : Backends()) {
-    Context ctx = ContextOn(device);
-    const Buffer leaf = Upload<int32_t>(ctx, {0, 2, 0, -1, 0, -1, -1, -1, -1, -1}, {2, 1, 5});
-    const Buffer effect = Upload<float>(ctx, std::vector<float>(8, 9), {2, 1, 1, 4});
-    BalanceEffect(ctx, effect, leaf, /*weight=*/0.5f);
-    EXPECT_EQ(Download<float>(ctx, effect), (std::vector<float>{0.375f, 0, 0.125f, 0, 0, 0, 0, 0}));
-  }
-}
-
 // A step against the gradient moves the plane towards the rows' other side.
 TEST(BalanceEffect, PushesRowsFromACrowdedLeafToAnEmptyOne) {
   for (const int32_t crowded : {0, 1}) {
@@ -238,7 +227,16 @@ TEST(BalanceEffect, PushesRowsFromACrowdedLeafToAnEmptyOne) {
   }
 }
 
-class SoftTreeBackendTest : public testing::TestWithParam<Device> {};
+class SoftTreeBackendTest : public BackendTest {};
+
+// effect = weight L f / rows: 3 rows in leaf 0, 1 in leaf 2, one of padding.
+TEST_P(SoftTreeBackendTest, BalanceEffectIsTheShareOfEveryLeaf) {
+  Context ctx = ContextOn(GetParam());
+  const Buffer leaf = Upload<int32_t>(ctx, {0, 2, 0, -1, 0, -1, -1, -1, -1, -1}, {2, 1, 5});
+  const Buffer effect = Upload<float>(ctx, std::vector<float>(8, 9), {2, 1, 1, 4});
+  BalanceEffect(ctx, effect, leaf, /*weight=*/0.5f);
+  EXPECT_EQ(Download<float>(ctx, effect), (std::vector<float>{0.375f, 0, 0.125f, 0, 0, 0, 0, 0}));
+}
 
 // |df| <= 2 s (1 + 1) max |effect| <= 4, after about 3 h roundings of pi and G.
 TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
@@ -264,6 +262,6 @@ TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, SoftTreeBackendTest, testing::ValuesIn(Backends()), BackendName);
+INSTANTIATE_BACKENDS(SoftTreeBackendTest);
 
 }  // namespace

@@ -280,19 +280,17 @@ TEST(TcAttention, BitsDoNotDependOnTheNumberOfThreads) {
   });
 }
 
-TEST(GainFromEffects, IsTheDifferenceOfTwoEffects) {
-  for (const Device device : Backends()) {
-    Context ctx = ContextOn(device);
-    const Buffer effect = Upload<float>(ctx, {1, 2, 5, 4, 8, 16, 7, 7, 7}, {1, 1, 3, 3});
-    const Buffer leaf = Upload<int32_t>(ctx, {0, 2, -1}, {1, 1, 3});
-    const Buffer alternative = Upload<int32_t>(ctx, {2, 1, -1}, {1, 1, 3});
-    const Buffer gain = Upload<float>(ctx, {9, 9, 9}, {1, 1, 3});
-    GainFromEffects(ctx, gain, effect, leaf, alternative);
-    EXPECT_EQ(Download<float>(ctx, gain), (std::vector<float>{4, -8, 0}));
-  }
-}
+class TcBackendTest : public BackendTest {};
 
-class TcBackendTest : public testing::TestWithParam<Device> {};
+TEST_P(TcBackendTest, GainIsTheDifferenceOfTwoEffects) {
+  Context ctx = ContextOn(GetParam());
+  const Buffer effect = Upload<float>(ctx, {1, 2, 5, 4, 8, 16, 7, 7, 7}, {1, 1, 3, 3});
+  const Buffer leaf = Upload<int32_t>(ctx, {0, 2, -1}, {1, 1, 3});
+  const Buffer alternative = Upload<int32_t>(ctx, {2, 1, -1}, {1, 1, 3});
+  const Buffer gain = Upload<float>(ctx, {9, 9, 9}, {1, 1, 3});
+  GainFromEffects(ctx, gain, effect, leaf, alternative);
+  EXPECT_EQ(Download<float>(ctx, gain), (std::vector<float>{4, -8, 0}));
+}
 
 // A sum of up to n random values of [-1, 1] stays near sqrt(n); sums over e and over the levels are
 // bounded by their number of terms.
@@ -318,6 +316,6 @@ TEST_P(TcBackendTest, AgreesWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, TcBackendTest, testing::ValuesIn(Backends()), BackendName);
+INSTANTIATE_BACKENDS(TcBackendTest);
 
 }  // namespace

@@ -145,8 +145,8 @@ TEST(FlipGains, OfAKeyIsTheBoundedEffectOfJoiningMinusItsOwn) {
   }
 }
 
-class TfAttentionOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, TfAttentionOn, testing::ValuesIn(Backends()), BackendName);
+class TfAttentionOn : public BackendTest {};
+INSTANTIATE_BACKENDS(TfAttentionOn);
 
 void ExpectNear(const std::vector<float>& fast, const std::vector<double>& exact, double tolerance,
                 const char* what) {
