@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include "dist/device_communicator.h"
@@ -14,6 +15,11 @@
 
 namespace dist {
 namespace {
+
+// NCCL's words for an error code, and for what it has met last, such as a GPU's full memory.
+std::string NcclErrorString(ncclResult_t code) {
+  return std::string(ncclGetErrorString(code)) + ": " + ncclGetLastError(/*comm=*/nullptr);
+}
 
 // NCCL's orderly end waits for the other ranks, who do not come where this one fails.
 void DestroyNccl(ncclComm_t comm) noexcept {
@@ -71,8 +77,7 @@ runtime::Event RecordEvent(cudaStream_t stream) {
 void CheckNoError(ncclComm_t comm) {
   ncclResult_t error = ncclSuccess;
   NCCL_CHECK(ncclCommGetAsyncError(comm, &error));
-  CHECK(error == ncclSuccess) << "NCCL, during a collective: " << ncclGetErrorString(error) << ": "
-                              << ncclGetLastError(comm);
+  CHECK(error == ncclSuccess) << "NCCL, during a collective: " << NcclErrorString(error);
 }
 
 class NcclRequest : public Request {
