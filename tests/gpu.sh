@@ -18,7 +18,7 @@
 # $SANITIZER_FILTER chooses the small tests, as --gtest_filter does.
 # Exit status: 0; 1 where a test, a check or the benchmark failed; 2 where it cannot be run.
 set -u
-gpu_tests='*/Cuda:*Device.*'
+gpu_tests='*/Cuda:*Device.*:Nccl*'
 small_tests=${SANITIZER_FILTER:-$gpu_tests-*Long*}
 tools='memcheck racecheck initcheck synccheck'
 program_seconds=${PROGRAM_SECONDS:-60}
@@ -80,7 +80,8 @@ run_apart() {
 
 run_tests() {
   local program name log ended p f s n passed=0 failed=0 skipped=0 not_run=0
-  printf '\n| test | passed | failed | skipped | not run |\n|---|---|---|---|---|\n' | say
+  printf '\n| %s | passed | failed | skipped | not run |\n|---|---|---|---|---|\n' \
+    "${gpu:-no GPU: emulated or skipped}" | say
   for program in "$bundle"/tests/*; do
     name=${program##*/} log=$work/$name n=0
     run "$log" "$program_seconds" "$gpu_tests" "$program"
@@ -140,18 +141,14 @@ run_sanitizers() {
   list errors Errors
 }
 
-# The benchmark's scripts print Markdown; they time $TREEFORMER and PyTorch.
 run_bench() {
-  local script ended
   [ -n "$gpu" ] || refuse "no GPU: nvidia-smi shows none, and the benchmark needs one"
-  for script in "$bundle"/peers/gpu_*.py; do
-    echo | say
-    TREEFORMER=$bundle/bin/treeformer timeout -s KILL $(($(seconds_left) + 1)) \
-      python3 "$script" 2>>"$table.log" </dev/null | say
-    ended=${PIPESTATUS[0]}
-    [ "$ended" = 0 ] || note bench "${script##*/} ended with status $ended"
-  done
-  list bench "Benchmark not finished"
+  echo | say
+  TREEFORMER=$bundle/bin/treeformer timeout -s KILL "$(seconds_left)" \
+    python3 "$bundle/peers/gpu.py" --output="$work/bench" \
+    --minutes=$((($(seconds_left) - 30) / 60)) 2>>"$table.log" </dev/null | say
+  [ "${PIPESTATUS[0]}" = 0 ] || note failures "gpu.py did not end: $(tail -n 1 "$table.log")"
+  list failures "The benchmark failed"
 }
 
 not_found() { ldd "$bundle/bin/treeformer" | awk '/not found/ { print $1 }'; }
@@ -200,5 +197,6 @@ for part in $parts; do
   SECONDS=0
   if [ "$part" = test ]; then run_tests; run_sanitizers; else run_bench; fi
 done
-find "$work" -maxdepth 1 -name '*_test*' ! -name '*.xml' -exec tail -v -n +1 {} + >>"$table.log"
+find "$work" -maxdepth 2 -name '*_test*' ! -name '*.xml' ! -path '*/gpu_bundle/*' -o -path '*/bench/*' |
+  sort | xargs -r tail -v -n +1 >>"$table.log"
 exit $status

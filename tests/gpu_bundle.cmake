@@ -1,5 +1,5 @@
 # Packs BUILD/gpu_bundle.tar.gz for a machine with a GPU on which nothing can be installed: the
-# package, all tests that are labelled gpu, tests/gpu.sh, and the scripts of the benchmark.  Prints its
+# package, all tests that are labelled gpu, tests/gpu.sh, and the scripts that time PyTorch.  Prints its
 # size and refuses more than 60 MiB.
 #
 #   cmake --build build-cuda --target gpu_bundle
@@ -18,7 +18,7 @@ foreach(component "--component;gpu_tests" "")
   execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${bundle} --strip ${component}
                   OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
-file(GLOB scripts tests/peers/gpu_*.py tests/peers/ours.py tests/peers/timing.py)
+file(GLOB scripts tests/peers/*.py)
 file(INSTALL ${scripts} DESTINATION ${bundle}/peers)
 file(INSTALL tests/gpu.sh DESTINATION ${bundle} USE_SOURCE_PERMISSIONS)
 
