@@ -22,7 +22,6 @@ gpu_tests='*/Cuda:*Device.*:Nccl*'
 small_tests=${SANITIZER_FILTER:-$gpu_tests-*Long*}
 tools='memcheck racecheck initcheck synccheck'
 program_seconds=${PROGRAM_SECONDS:-60}
-killed=137
 
 refuse() { echo "gpu.sh: $*" >&2; exit 2; }
 seconds_left() { echo $((${GPU_SECONDS:-540} - SECONDS)); }
@@ -38,13 +37,11 @@ list() {
   [ "$1" = skipped ] || status=1
 }
 
-# run LOG SECONDS FILTER PROGRAM [UNDER...]: the tests of a program; their results in LOG.xml.
+# run LOG SECONDS FILTER PROGRAM [UNDER...]: a program's tests, to LOG.xml; 137 when time is up.
 run() {
-  local log=$1 seconds=$2 filter=$3 program=$4 left
-  left=$(($(seconds_left) - 10))
+  local log=$1 seconds=$2 filter=$3 program=$4 left=$(($(seconds_left) - 10))
   shift 4
-  rm -f "$log.xml"
-  [ "$left" -gt 0 ] || return $killed
+  [ $left -gt 0 ] || return 137
   { timeout -s KILL $((seconds < left ? seconds : left)) "$@" "$program" --gtest_filter="$filter" \
     --gtest_output="xml:$log.xml" >"$log" 2>&1 </dev/null; } 2>/dev/null
 }
@@ -106,12 +103,12 @@ sanitize() {
   local tool=$1 program name log ended p f s tests=0 clean=0 errors=0 not_run=0
   for program in "$bundle"/tests/*; do
     name=${program##*/} log=$work/$tool.$name
-    run "$log" $((10 * program_seconds)) "$small_tests" \
-      "$program" "$sanitizer" --tool "$tool" --require-cuda-init no --error-exitcode 86
+    run "$log" $((10 * program_seconds)) "$small_tests" "$program" \
+      "$sanitizer" --tool "$tool" --require-cuda-init no --error-exitcode 86
     ended=$?
     read -r p f s < <(counts "$log") || p=0
     tests=$((tests + p))
-    if [ $ended = $killed ]; then
+    if [ $ended = 137 ]; then
       not_run=$((not_run + 1))
     elif [ $ended != 0 ] || ! grep -q 'SUMMARY: 0 \(errors\|hazards\)' "$log"; then
       errors=$((errors + 1))
@@ -128,16 +125,14 @@ run_sanitizers() {
   sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer) ||
     why="compute-sanitizer is not found"
   [ -n "$gpu" ] || why="no GPU"
-  printf '\n| compute-sanitizer | programs clean | with errors | not run | tests run |\n%s\n' \
-    '|---|---|---|---|---|' | say
+  printf '\n| programs under %s | clean | with errors | not run | tests run |\n%s\n' \
+    compute-sanitizer '|---|---|---|---|---|' | say
   for tool in $tools; do
     if [ -n "$why" ]; then echo "| $tool | not run: $why | | | |" | say; else sanitize "$tool" & fi
   done
   wait
   [ -z "$why" ] || return
-  for tool in $tools; do
-    say <"$work/$tool.row"
-  done
+  for tool in $tools; do say <"$work/$tool.row"; done
   list errors Errors
 }
 
@@ -151,12 +146,12 @@ run_bench() {
   list failures "The benchmark failed"
 }
 
+ask_gpu() { nvidia-smi --query-gpu="$1" --format=csv,noheader 2>/dev/null; }
 not_found() { ldd "$bundle/bin/treeformer" | awk '/not found/ { print $1 }'; }
 
 check_machine() {
   local need have path
-  need=$(of_build glibc) have=$(getconf GNU_LIBC_VERSION 2>/dev/null)
-  have=${have#glibc }
+  need=$(of_build glibc) have=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/.* //')
   printf '%s\n' "$need" "${have:-0}" | sort -V -C ||
     refuse "this machine has glibc ${have:-of no version}; the bundle needs $need or newer"
   if [ -n "$(not_found)" ]; then  # CUDA's libraries, which also come with PyTorch
@@ -169,11 +164,15 @@ print(":".join(path for root in sys.path for path in glob.glob(root + "/nvidia/*
 
 begin_table() {
   : >"$table" || refuse "$table cannot be written"
-  : >"$table.log"
+  rm -f "$table.log"
   printf '# Measured on a GPU\n\n| | |\n|---|---|\n' | say
   printf '| %s | %s |\n' GPU "${gpu:-none}" driver "${driver:-none}" date "$(date -u +%Y-%m-%d)" \
-    commit "$(of_build commit), built on $(of_build date)" \
-    CUDA "$(of_build cuda)" | say
+    commit "$(of_build commit), built on $(of_build date)" CUDA "$(of_build cuda)" | say
+}
+
+keep_logs() {
+  [ ! -s "$table" ] || find "$work" \( -path "$work/*_test*" -o -path "$work/bench/*" \) \
+    ! -path "$work/gpu_bundle/*" ! -name '*.xml' | sort | xargs -r tail -v -n +1 >>"$table.log"
 }
 
 [ "${1:-}" != --help ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit; }
@@ -182,21 +181,20 @@ case ${1:-} in test | bench) parts=$1 && shift ;; esac
 [ $# = 1 ] || [ $# = 2 ] || refuse "usage: gpu.sh [test | bench] BUNDLE [TABLE]; more by --help"
 bundle=$1 table=${2:-${OUT:-.}/MEASURED.md}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'keep_logs; rm -rf "$work"' EXIT
 if [ -f "$bundle" ]; then
   tar xzf "$bundle" -C "$work" || refuse "$bundle is not a bundle"
   bundle=$work/gpu_bundle
 fi
 [ -f "$bundle/build" ] || refuse "$1 is not a bundle: it has no file 'build'"
+bundle=$(cd "$bundle" && pwd)
 check_machine
-gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null) || gpu=
-driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -1)
+if ask_gpu name >"$work/gpu"; then gpu=$(sort -u "$work/gpu" | paste -sd ,); else gpu=; fi
+driver=$(ask_gpu driver_version | head -1)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OPAL_PREFIX=$bundle
 if [ "$parts" != bench ] || [ ! -s "$table" ]; then begin_table; fi
 for part in $parts; do
   SECONDS=0
   if [ "$part" = test ]; then run_tests; run_sanitizers; else run_bench; fi
 done
-find "$work" -maxdepth 2 -name '*_test*' ! -name '*.xml' ! -path '*/gpu_bundle/*' -o -path '*/bench/*' |
-  sort | xargs -r tail -v -n +1 >>"$table.log"
 exit $status
