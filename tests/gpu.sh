@@ -147,7 +147,7 @@ run_bench() {
 }
 
 ask_gpu() { nvidia-smi --query-gpu="$1" --format=csv,noheader 2>/dev/null; }
-not_found() { ldd "$bundle/bin/treeformer" | awk '/not found/ { print $1 }'; }
+not_found() { ldd "$bundle"/{bin/treeformer,tests/*} | awk '/not found/ && !n[$1]++ { print $1 }'; }
 
 check_machine() {
   local need have path

@@ -19,8 +19,8 @@ foreach(component "--component;gpu_tests" "")
                   OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
 file(GLOB scripts tests/peers/*.py)
-file(INSTALL ${scripts} DESTINATION ${bundle}/peers)
-file(INSTALL tests/gpu.sh DESTINATION ${bundle} USE_SOURCE_PERMISSIONS)
+file(COPY ${scripts} DESTINATION ${bundle}/peers)
+file(COPY tests/gpu.sh DESTINATION ${bundle})
 
 # The newest glibc that any file asks for.
 file(GLOB_RECURSE programs ${bundle}/bin/* ${bundle}/lib/*.so* ${bundle}/tests/*)
@@ -38,8 +38,8 @@ endif()
 string(TIMESTAMP date "%Y-%m-%d" UTC)
 file(WRITE ${bundle}/build "commit ${commit}\ndate ${date}\nglibc ${glibc}\ncuda ${CUDA}\n")
 
-file(ARCHIVE_CREATE OUTPUT ${bundle}.tar.gz PATHS gpu_bundle FORMAT gnutar COMPRESSION GZip
-     COMPRESSION_LEVEL 9 WORKING_DIRECTORY ${BUILD})
+execute_process(COMMAND ${CMAKE_COMMAND} -E tar czf ${bundle}.tar.gz gpu_bundle
+                WORKING_DIRECTORY ${BUILD} COMMAND_ERROR_IS_FATAL ANY)
 file(SIZE ${bundle}.tar.gz bytes)
 math(EXPR size "(${bytes} + 1048575) / 1048576")
 if(size GREATER LIMIT)
