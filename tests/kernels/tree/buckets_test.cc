@@ -96,6 +96,8 @@ TEST_P(BucketsOn, CountsTheRowsOfEveryLeafWithoutPadding) {
   const Buffer leaf = Upload<int32_t>(ctx, {0, 3, 3, -1, 2, -1, -1, 2}, {1, 2, 4});
   CountLeaves(ctx, count, leaf.as<int32_t>());
   EXPECT_EQ(Download<int32_t>(ctx, count), (std::vector<int32_t>{1, 0, 0, 2, 0, 0, 2, 0}));
+  CountLeaves(ctx, count, leaf.as<int32_t>());
+  EXPECT_EQ(Download<int32_t>(ctx, count), (std::vector<int32_t>{2, 0, 0, 4, 0, 0, 4, 0}));
 }
 
 }  // namespace
