@@ -21,7 +21,7 @@ TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptio
           buckets.query_range.data(),
           n,
           H,
-          BlockCount(n, kTfRows),
+          static_cast<int>(DivideUp(n, kTfRows)),
           static_cast<float>(1 / std::sqrt(static_cast<double>(shape[3]))),
           options.dropout};
 }
@@ -30,10 +30,9 @@ TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptio
 const int32_t* CausalRange(Context& ctx, runtime::Scratch::Scope& scope, Ids range, Ids order,
                            Ids other_order, bool queries) {
   const View<int32_t> causal = scope.Take<int32_t>(range.shape());
-  CausalRangeKernel<<<BlockCount(order.count(), kCausalThreads), kCausalThreads, 0, ctx.stream()>>>(
-      causal.data(), range.data(), order.data(), other_order.data(), queries,
-      static_cast<int>(order.shape()[2]), order.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, CausalRangeKernel, {DivideUp(order.count(), kCausalThreads)}, kCausalThreads, 0,
+         causal.data(), range.data(), order.data(), other_order.data(), queries,
+         static_cast<int>(order.shape()[2]), order.count());
   return causal.data();
 }
 
@@ -41,9 +40,7 @@ template <int kOwnTiles, int e, typename Kernel, typename... Arguments>
 void Launch(Context& ctx, Kernel* kernel, const TfProblem& p, int64_t lists,
             const Arguments&... arguments) {
   constexpr int64_t kBytes = sizeof(TfShared<e, kOwnTiles>);
-  AllowSharedBytes(kernel, kBytes);
-  kernel<<<BlockCount(lists * p.tiles, 1), kTfThreads, kBytes, ctx.stream()>>>(p, arguments...);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, kernel, {lists * p.tiles}, kTfThreads, kBytes, p, arguments...);
 }
 
 template <int e, bool kDropout>
