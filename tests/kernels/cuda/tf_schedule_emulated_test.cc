@@ -4,7 +4,7 @@
 
 #include "kernels/tree/tf_forward_kernels.cuh"
 #include "kernels/tree/tf_schedule_kernels.cuh"
-#include "tests/kernels/cuda/tf_case.h"
+#include "tests/kernels/cuda/tf_launcher.h"
 
 namespace {
 
