@@ -3,7 +3,7 @@
 #include "kernels/tree/tf_attention.h"
 #include "kernels/tree/tf_backward_kernels.cuh"
 #include "kernels/tree/tf_forward_kernels.cuh"
-#include "tests/kernels/cuda/tf_case.h"
+#include "tests/kernels/cuda/tf_launcher.h"
 
 namespace {
 
