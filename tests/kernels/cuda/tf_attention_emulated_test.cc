@@ -222,6 +222,7 @@ void ExpectAgreement(const CaseSize& size, bool causal, bool dropout,
   c.options.causal = causal;
   if (dropout) c.options.dropout = SomeDropout();
   for (const emulation::Options& options : all_options) {
+    SCOPED_TRACE(options);
     const Result result = RunTf(c, options);
     ExpectRight(c, result, Reference(c, result));
     EXPECT_EQ(result.bank_conflicts, 0);
