@@ -5,6 +5,7 @@
 #include "kernels/user_error.h"
 #include "launcher/bench.h"
 #include "launcher/bench/attention_suite.h"
+#include "launcher/bench/operator_suite.h"
 #include "launcher/bench/router_suite.h"
 #include "launcher/bench/train_suite.h"
 #include "launcher/commands.h"
@@ -15,6 +16,9 @@
 namespace {
 
 int RunRouter(dist::Communicator& communicator) {
+  if (DeviceFromFlag() != Device::kCpu) {
+    throw UserError("--suite=router runs on the CPU; expected --device=cpu");
+  }
   bench::RouterSuiteOptions options;
   if (!FLAGS_text.empty()) options.text = FLAGS_text;
   options.steps = FLAGS_steps;
@@ -40,7 +44,22 @@ std::vector<int64_t> LengthsFromFlag(const std::vector<int64_t>& usual) {
   return lengths;
 }
 
+int RunOperators(dist::Communicator& communicator) {
+  if (!FLAGS_run_dir.empty() || !FLAGS_checkpoint.empty()) {
+    throw UserError("--run_dir and --checkpoint: trees of a run are timed with --device=cpu only");
+  }
+  const std::vector<int64_t> lengths =
+      LengthsFromFlag({512, 2048, 4096, 8192, 16384, 32768, 65536, 131072});
+  const bench::TimingOptions options{
+      .lengths = lengths, .rows = FLAGS_rows, .json = FLAGS_json, .device = Device::kCuda};
+  if (communicator.rank() == 0) {
+    bench::RunOperatorSuite(options, bench::MakeOperatorProblems(lengths), /*sizes=*/{}, std::cout);
+  }
+  return 0;
+}
+
 int RunAttention(dist::Communicator& communicator) {
+  if (DeviceFromFlag() == Device::kCuda) return RunOperators(communicator);
   const bench::TimingOptions options{
       LengthsFromFlag({512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}), FLAGS_rows, FLAGS_json,
       MatmulPrecisionFromFlag(), !FLAGS_run_dir.empty() || !FLAGS_checkpoint.empty()};
@@ -49,14 +68,19 @@ int RunAttention(dist::Communicator& communicator) {
 }
 
 int RunTrainSteps(dist::Communicator& communicator) {
-  const bench::TimingOptions options{LengthsFromFlag({512, 4096}), FLAGS_rows, FLAGS_json,
-                                     MatmulPrecisionFromFlag()};
+  const bench::TimingOptions options{.lengths = LengthsFromFlag({512, 4096}),
+                                     .rows = FLAGS_rows,
+                                     .json = FLAGS_json,
+                                     .precision = MatmulPrecisionFromFlag(),
+                                     .device = DeviceFromFlag()};
   if (communicator.rank() == 0) bench::RunTrainSuite(options, std::cout);
   return 0;
 }
 
 std::vector<BenchSuite> BenchSuites() {
-  return {{"attention", "times one attention module, full and with trees, against its floor",
+  return {{"attention",
+           "times one attention module, full and with trees, against its floor; on a GPU the "
+           "operators too",
            RunAttention},
           {"train", "times whole training steps of BERT-base, full and with trees", RunTrainSteps},
           {"router", "trains small tasks that need routing, with each estimator of its gradient",
@@ -93,8 +117,9 @@ Command BenchCommand() {
           "Runs one suite of measurements and prints its table.  Suites:\n\n" + ListSuites() +
               "\n  treeformer bench --suite=attention --lengths=1024,8192 --threads=1\n"
               "  treeformer bench --suite=attention --run_dir=runs/table4_tf     # also its trees\n"
+              "  treeformer bench --suite=attention --device=cuda --lengths=8192,32768\n"
               "  treeformer bench --suite=router --task=recall --steps=300\n",
           {"suite", "task", "rows", "steps", "text", "lengths", "dtype", "json", "run_dir",
-           "checkpoint", "threads"},
+           "checkpoint", "threads", "device"},
           RunBench};
 }

@@ -30,6 +30,16 @@ int ConfigureThreadsFromFlag(dist::Communicator& communicator) {
   return FLAGS_threads > 0 ? FLAGS_threads : share;
 }
 
+Device DeviceFromFlag() {
+  if (FLAGS_device == "cpu") return Device::kCpu;
+  if (FLAGS_device == "cuda") return Device::kCuda;
+  throw UserError(Sentence("--device is '", FLAGS_device, "'; expected cpu or cuda"));
+}
+
+DType ActivationDType(Device device) {
+  return device == Device::kCpu ? DType::kFloat32 : DType::kBFloat16;
+}
+
 MatmulPrecision MatmulPrecisionFromFlag() {
   if (FLAGS_dtype == "float32") return MatmulPrecision::kFloat32;
   if (FLAGS_dtype == "bfloat16") return MatmulPrecision::kBFloat16;

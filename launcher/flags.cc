@@ -15,16 +15,18 @@ DEFINE_string(data, "", "a token file, made by `treeformer prepare` with the run
 DEFINE_bool(resume, true,
             "go on from the newest checkpoint of --run_dir; --noresume refuses if it has any");
 DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
+DEFINE_string(device, "cpu", "where it runs: cpu, or cuda, a GPU, with activations in bfloat16");
 DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
 DEFINE_string(suite, "", "the suite to run");
 DEFINE_int64(steps, 1500, "training steps of a row of the table");
 DEFINE_string(task, "all", "router suite: recall, characters, matching, or all");
 DEFINE_string(lengths, "",
               "attention and train suites: tokens of a sequence, by comma [attention: 512 to 65536 "
-              "by doubling; train: 512,4096]");
+              "by doubling, on a GPU 512 and 2048 to 131072; train: 512,4096]");
 DEFINE_string(json, "", "attention and train suites: a file for the table as lines of JSON");
 DEFINE_string(dtype, "float32",
-              "attention and train suites: operands of matrix products, float32 or bfloat16");
+              "attention and train suites on a CPU: operands of matrix products, float32 or "
+              "bfloat16");
 DEFINE_string(rows, "", "only the rows of the table whose name has this in it");
 
 DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");

@@ -13,6 +13,7 @@ DECLARE_string(checkpoint);
 DECLARE_string(data);
 DECLARE_bool(resume);
 DECLARE_int32(threads);
+DECLARE_string(device);
 DECLARE_int32(ranks);
 DECLARE_string(suite);
 DECLARE_int64(steps);

@@ -1,55 +1,53 @@
 #include "launcher/bench/attention_module.h"
 
 #include <algorithm>
-#include <random>
+#include <iterator>
 
 #include "kernels/linear.h"
+#include "launcher/bench/random_rows.h"
+#include "launcher/flag_values.h"
 
 namespace bench {
 namespace {
 
 constexpr uint64_t kSeed = 1;
 
-ModelConfig Table4(const AttentionConfig& attention) {
+ModelConfig OneLayer(const AttentionConfig& attention, const ModuleSize& size) {
   ModelConfig config;
   config.layers = 1;
-  config.width = kModuleWidth;
-  config.heads = kModuleHeads;
+  config.width = size.width();
+  config.heads = size.heads;
   config.dropout = config.attention_dropout = 0;
   config.attention = {attention};
   return config;
 }
 
-void FillNormal(Buffer& buffer, uint64_t seed) {
-  std::minstd_rand engine(seed);
-  std::normal_distribution<float> normal;
-  std::generate_n(buffer.as<float>().data(), buffer.view().count(), [&] { return normal(engine); });
-}
-
-bool IsTreeBias(const Parameter& parameter) { return parameter.name.ends_with("tree.bias"); }
-
 }  // namespace
 
-AttentionModule::AttentionModule(const AttentionConfig& attention, int64_t length,
-                                 MatmulPrecision precision)
-    : ctx_(Context::Cpu(precision)),
-      config_(Table4(attention)),
-      shape_{/*sequences=*/1, length, /*targets=*/length} {
+AttentionModule::AttentionModule(Context ctx, const AttentionConfig& attention,
+                                 const ModuleSize& size)
+    : ctx_(std::move(ctx)),
+      config_(OneLayer(attention, size)),
+      shape_{size.sequences, size.length, /*targets=*/size.rows()},
+      heads_{size.sequences, size.length, size.heads, size.head_width},
+      activations_(ctx_, ActivationDType(ctx_.device())) {
   branch_ = std::make_unique<AttentionBranch>(
       LayerBuilder{config_, shape_, parameters_, activations_}, /*layer=*/0, "attention");
-  parameters_.Allocate(ctx_, DType::kFloat32);
+  parameters_.Allocate(ctx_, activations_.dtype());
   parameters_.Initialize(ctx_, kSeed);
   for (Buffer* rows : {&x_, &y_, &dx_, &dy_}) {
-    *rows = Buffer(ctx_.device(), DType::kFloat32, {length, config_.width});
+    *rows = Buffer(ctx_.device(), activations_.dtype(), {size.rows(), config_.width});
   }
-  FillNormal(x_, kSeed + 1);
-  FillNormal(dy_, kSeed + 2);
-  document_ = Buffer(ctx_.device(), DType::kInt32, {1, length});  // all 0: one document
+  FillNormal(ctx_, x_, kSeed + 1);
+  FillNormal(ctx_, dy_, kSeed + 2);
+  // all 0: one document a sequence
+  document_ = Buffer(ctx_.device(), DType::kInt32, {size.sequences, size.length});
   batch_.document = document_;
-  batch_.targets_of = {length};
+  batch_.targets_of.assign(size.sequences, size.length);
 }
 
 void AttentionModule::Take(const TrainedAttention& trained) {
+  CHECK(ctx_.device() == Device::kCpu);
   for (const Parameter& parameter : parameters_.list()) {
     const View<float> value = Parameters::Window(parameters_.values(), parameter);
     const std::vector<float>& weight = trained.weights.at(parameter.name);
@@ -70,10 +68,12 @@ void AttentionModule::Backward() {
 }
 
 Buffer AttentionModule::Project(const std::string& name) {
+  const Out values =
+      parameters_.rounded_values() ? parameters_.rounded_values() : parameters_.values();
   const auto value = [&](const char* part) {
-    return Parameters::Window(parameters_.values(), *parameters_.Find(name + part));
+    return Parameters::Window(values, *parameters_.Find(name + part));
   };
-  Buffer y(ctx_.device(), DType::kFloat32, x_.view().shape());
+  Buffer y = MakeRows();
   LinearForward(ctx_, y, x_, value(".weight"), value(".bias"));
   return y;
 }
@@ -83,41 +83,71 @@ void AttentionModule::ForwardWithoutProjections(bool training) {
     q_ = Project("attention.self.query");
     k_ = Project("attention.self.key");
     v_ = Project("attention.self.value");
-    o_ = Buffer(ctx_.device(), DType::kFloat32, x_.view().shape());
+    o_ = MakeRows();
   }
   batch_.step.training = training;
-  const Shape heads{1, shape_.length, config_.heads, config_.head_width()};
-  const auto of = [&](const Buffer& rows) { return rows.view().Reshaped(heads); };
-  branch_->attention().Forward(ctx_, of(o_), of(q_), of(k_), of(v_), batch_);
+  branch_->attention().Forward(ctx_, OfHeads(o_), OfHeads(q_), OfHeads(k_), OfHeads(v_), batch_);
+}
+
+void AttentionModule::BackwardWithoutProjections() {
+  if (!dq_.view()) {
+    for (Buffer* rows : {&dq_, &dk_, &dv_}) *rows = MakeRows();
+  }
+  branch_->attention().Backward(ctx_, OfHeads(dq_), OfHeads(dk_), OfHeads(dv_), OfHeads(dy_),
+                                OfHeads(q_), OfHeads(k_), OfHeads(v_), OfHeads(o_), batch_);
 }
 
 TreeStatistics AttentionModule::ReadStatistics() {
   return branch_->attention().ReadStatistics(ctx_, batch_);
 }
 
-std::vector<float> AttentionModule::TreeBiases() const {
+std::vector<Parameter> AttentionModule::TreeBiasParameters() const {
+  std::vector<Parameter> biases;
+  std::copy_if(parameters_.list().begin(), parameters_.list().end(), std::back_inserter(biases),
+               [](const Parameter& p) { return p.name.ends_with("tree.bias"); });
+  return biases;
+}
+
+std::vector<float> AttentionModule::TreeBiases() {
   std::vector<float> biases;
-  for (const Parameter& parameter : parameters_.list()) {
-    if (!IsTreeBias(parameter)) continue;
-    const View<float> bias = Parameters::Window(parameters_.values(), parameter);
-    biases.insert(biases.end(), bias.data(), bias.data() + bias.count());
+  for (const Parameter& parameter : TreeBiasParameters()) {
+    const int64_t first = static_cast<int64_t>(biases.size());
+    biases.resize(first + parameter.range.count());
+    Copy(ctx_, View<float>(biases.data() + first, parameter.shape),
+         Parameters::Window(parameters_.values(), parameter));
+    ctx_.Synchronize();  // before `biases` grows
   }
   return biases;
 }
 
 void AttentionModule::SetTreeBiases(const std::vector<float>& biases) {
   const float* next = biases.data();
-  for (const Parameter& parameter : parameters_.list()) {
-    if (!IsTreeBias(parameter)) continue;
-    const View<float> bias = Parameters::Window(parameters_.values(), parameter);
-    std::copy_n(std::exchange(next, next + bias.count()), bias.count(), bias.data());
+  for (const Parameter& parameter : TreeBiasParameters()) {
+    Copy(ctx_, Parameters::Window(parameters_.values(), parameter),
+         View<const float>(next, parameter.shape));
+    parameters_.RoundValues(ctx_, parameter.range);
+    next += parameter.range.count();
   }
   CHECK(next == biases.data() + biases.size()) << "biases of other trees";
 }
 
-std::vector<float> BalancedBiases(AttentionConfig attention, double density, int64_t sample) {
+int64_t AttentionModule::HeldBytes() {
+  int64_t bytes = activations_.bytes() + ctx_.scratch().bytes();
+  for (Out parameters : {parameters_.values(), parameters_.gradients(), parameters_.first_moments(),
+                         parameters_.second_moments(), parameters_.rounded_values()}) {
+    if (parameters) bytes += parameters.bytes();
+  }
+  for (const Buffer* rows :
+       {&x_, &y_, &dx_, &dy_, &document_, &q_, &k_, &v_, &o_, &dq_, &dk_, &dv_}) {
+    bytes += rows->bytes();
+  }
+  return bytes;
+}
+
+std::vector<float> BalancedBiases(Context ctx, AttentionConfig attention, const ModuleSize& sample,
+                                  double density) {
   attention.tree.balance = Balance::kBias;
-  AttentionModule module(attention, sample);
+  AttentionModule module(std::move(ctx), attention, sample);
   const int nudges = attention.shape.binary ? 30 : 100;
   const float first_step = attention.shape.binary ? 0.4f : 2;  // of a k-ary child's small share
   for (int i = 0; i < nudges; ++i) {

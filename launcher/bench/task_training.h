@@ -21,8 +21,8 @@ struct TaskResult {
 // One model of a task, trained in one go or, with new attention, further.
 class TaskTraining {
  public:
-  TaskTraining(const Task& task, ModelConfig config, uint64_t seed,
-               MatmulPrecision precision = MatmulPrecision::kFloat32);
+  // Where `ctx` is: on a CPU in float32, on a GPU in bfloat16.
+  TaskTraining(const Task& task, ModelConfig config, uint64_t seed, Context ctx = Context::Cpu());
 
   // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
   void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
@@ -31,12 +31,17 @@ class TaskTraining {
   TaskResult Evaluate();
   double Density();  // of the last step, mean over the layers; 1 for full attention
 
-  TaskTraining Copy() const;
+  TaskTraining Copy() const;  // on the CPU
+  Context& context() { return ctx_; }
 
  private:
+  std::unique_ptr<MaskedLanguageModel> MakeModel();
+  double ReadSquaredNorm();  // of the gradients; waits for it
+
   const Task& task_;
   const uint64_t seed_;
   Context ctx_;
+  Buffer squared_norm_;  // [1]
   ModelConfig config_;
   std::unique_ptr<MaskedLanguageModel> model_;
   int64_t step_ = 0;  // over all calls of Train

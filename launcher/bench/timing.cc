@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -15,6 +16,11 @@ double SecondsOf(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
 }
 
 }  // namespace
@@ -31,8 +37,25 @@ double MedianSeconds(const std::function<void()>& work) {
     seconds.push_back(SecondsOf(work));
     total += seconds.back();
   }
-  std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2, seconds.end());
-  return seconds[seconds.size() / 2];
+  return Median(seconds);
+}
+
+double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work) {
+  constexpr double kGroupSeconds = 0.01, kLong = 0.3;
+  const auto group = [&](int calls) {
+    return SecondsOf([&] {
+             for (int i = 0; i < calls; ++i) work();
+             ctx.Synchronize();
+           }) /
+           calls;
+  };
+  group(1);  // allocates, loads kernels
+  const double one = group(1);
+  const int calls = static_cast<int>(std::clamp(std::ceil(kGroupSeconds / one), 1.0, 1000.0));
+  if (calls > 1) group(calls);
+  std::vector<double> seconds(one > kLong ? 3 : 7);
+  std::generate(seconds.begin(), seconds.end(), [&] { return group(calls); });
+  return Median(seconds);
 }
 
 void ResetPeakMemory() {

@@ -9,7 +9,13 @@
 
 namespace bench {
 
+Context MakeContext(const TimingOptions& options) {
+  if (options.device == Device::kCuda) return Context::Cuda(/*index=*/0);
+  return Context::Cpu(options.precision);
+}
+
 std::string DescribeRun(const TimingOptions& options) {
+  if (options.device == Device::kCuda) return "bfloat16 on a GPU";
   const bool bfloat16 = options.precision == MatmulPrecision::kBFloat16;
   return Sentence(bfloat16 ? "products of bfloat16" : "float32",
                   bfloat16 && !cpu::MultipliesBFloat16() ? " (imitated: no AVX512-BF16)" : "", ", ",
@@ -17,7 +23,10 @@ std::string DescribeRun(const TimingOptions& options) {
 }
 
 JsonLines::JsonLines(const TimingOptions& options)
-    : dtype_(options.precision == MatmulPrecision::kBFloat16 ? "bfloat16" : "float32") {
+    : device_(options.device == Device::kCuda ? "cuda" : "cpu"),
+      dtype_(options.device == Device::kCuda || options.precision == MatmulPrecision::kBFloat16
+                 ? "bfloat16"
+                 : "float32") {
   if (options.json.empty()) return;
   file_.open(options.json);
   if (!file_) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
@@ -25,6 +34,7 @@ JsonLines::JsonLines(const TimingOptions& options)
 
 void JsonLines::Write(nlohmann::json row) {
   if (!file_.is_open()) return;
+  row["device"] = device_;
   row["dtype"] = dtype_;
   row["threads"] = omp_get_max_threads();
   file_ << row.dump() << std::endl;

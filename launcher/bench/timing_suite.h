@@ -18,19 +18,24 @@ struct TimingOptions {
   std::string json;              // a file for the rows as lines of JSON; empty: none
   MatmulPrecision precision = MatmulPrecision::kFloat32;
   bool trained = false;  // attention suite: a row of the run of --run_dir or --checkpoint
+  Device device = Device::kCpu;
 };
 
-// "float32, 4 threads", or "products of bfloat16, ...", with a word where the CPU imitates them.
+// A new one: on the CPU in options.precision, or on the first GPU.
+Context MakeContext(const TimingOptions& options);
+
+// "bfloat16 on a GPU", "float32, 4 threads", or "products of bfloat16, ...", with a word where the
+// CPU imitates them.
 std::string DescribeRun(const TimingOptions& options);
 
 class JsonLines {
  public:
   explicit JsonLines(const TimingOptions& options);  // UserError when it cannot be written
-  // Every row says its dtype and number of threads too.
+  // Every row says its device, dtype and number of threads too.
   void Write(nlohmann::json row);
 
  private:
-  const char* const dtype_;
+  const char *const device_, *const dtype_;
   std::ofstream file_;  // closed when there is none
 };
 

@@ -12,13 +12,15 @@
 namespace bench {
 namespace {
 
-constexpr int64_t kTokensPerStep = 4096, kLeafTokens = 128;
+constexpr int64_t kTokensPerStep = 4096, kTokensPerGpuStep = 16384;
+constexpr int64_t kLeafTokens = 128;
 constexpr uint64_t kSeed = 1;
 
 // Nothing can be learned of it; every step costs the same.
 class RandomTokens : public Task {
  public:
-  explicit RandomTokens(int64_t length) : length_(length) {}
+  RandomTokens(int64_t length, int64_t tokens)
+      : sequences_(std::max<int64_t>(1, tokens / length)), length_(length) {}
 
   datasets::Batch Training(int64_t step) const override {
     std::minstd_rand engine(static_cast<unsigned>(step) + 1);
@@ -40,14 +42,13 @@ class RandomTokens : public Task {
   }
   datasets::Batch HeldOut(int64_t i) const override { return Training(-1 - i); }
   BatchShape shape() const override {
-    const int64_t sequences = std::max<int64_t>(1, kTokensPerStep / length_);
-    return {sequences, length_, sequences * (length_ * 15 / 100)};
+    return {sequences_, length_, sequences_ * (length_ * 15 / 100)};
   }
   int64_t vocabulary() const override { return 30522; }
   int64_t token_types() const override { return 2; }
 
  private:
-  const int64_t length_;
+  const int64_t sequences_, length_;
 };
 
 ModelConfig BertBase(const AttentionConfig& attention) {
@@ -83,10 +84,13 @@ void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
   for (const int64_t length : options.lengths) {
     for (const Row& row : RowsOf(length)) {
       if (row.name.find(options.rows) == std::string::npos) continue;
-      const RandomTokens task(length);
-      TaskTraining training(task, BertBase(row.attention), kSeed, options.precision);
-      const double seconds = MedianSeconds(
-          [&] { training.Train(/*steps=*/1, /*learning_rate=*/1e-4, [](int64_t) {}); });
+      const RandomTokens task(length,
+                              options.device == Device::kCuda ? kTokensPerGpuStep : kTokensPerStep);
+      TaskTraining training(task, BertBase(row.attention), kSeed, MakeContext(options));
+      const double seconds = MedianSeconds([&] {
+        training.Train(/*steps=*/1, /*learning_rate=*/1e-4, [](int64_t) {});
+        training.context().Synchronize();
+      });
       const double density = training.Density();
       const int64_t sequences = task.shape().sequences;
       const double rate = static_cast<double>(sequences * length) / seconds;
@@ -97,6 +101,8 @@ void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
           << std::flush;
       json.Write({{"length", length},
                   {"attention", row.name},
+                  {"sequences", sequences},
+                  {"targets", task.shape().targets},
                   {"seconds", seconds},
                   {"tokens_per_second", rate},
                   {"density", density}});

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "dist/local_communicator.h"
+#include "kernels/user_error.h"
 #include "launcher/bench/attention_module.h"
 #include "launcher/bench/attention_suite.h"
 #include "launcher/commands.h"
@@ -111,6 +112,29 @@ TEST(BenchCommand, RefusesDtypesThatItDoesNotKnow) {
   for (const char* suite : {"--suite=attention", "--suite=train"}) {
     EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--dtype=float16"}, *communicator, out),
                    "--dtype is 'float16'; expected float32 or bfloat16");
+  }
+}
+
+TEST(BenchCommand, RefusesDevicesThatItDoesNotKnowOrHave) {
+  const gflags::FlagSaver saver;
+  const auto communicator = dist::MakeSingleRank();
+  std::ostringstream out;
+  for (const char* suite : {"--suite=attention", "--suite=train", "--suite=router"}) {
+    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--device=gpu"}, *communicator, out),
+                   "--device is 'gpu'; expected cpu or cuda");
+  }
+  EXPECT_REFUSED(
+      Dispatch(AllCommands(), {"bench", "--suite=router", "--device=cuda"}, *communicator, out),
+      "--suite=router runs on the CPU");
+  EXPECT_REFUSED(Dispatch(AllCommands(),
+                          {"bench", "--suite=attention", "--device=cuda", "--run_dir=runs/mine"},
+                          *communicator, out),
+                 "timed with --device=cpu only");
+  FLAGS_run_dir = "";
+  if (Context::CudaDeviceCount() > 0) GTEST_SKIP() << "a GPU is here";
+  for (const char* suite : {"--suite=attention", "--suite=train"}) {
+    EXPECT_THROW(Dispatch(AllCommands(), {"bench", suite, "--device=cuda"}, *communicator, out),
+                 UserError);
   }
 }
 

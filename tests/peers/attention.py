@@ -15,14 +15,16 @@ PASSES = ["forward", "forward+backward", "attention only"]
 class PeerModule(torch.nn.Module):
     """The three projections as one product, which is the faster way."""
 
-    def __init__(self, backend):
+    def __init__(self, backend, width=WIDTH, heads=HEADS):
         super().__init__()
-        self.qkv = torch.nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = torch.nn.Linear(WIDTH, WIDTH)
+        self.qkv = torch.nn.Linear(width, 3 * width)
+        self.out = torch.nn.Linear(width, width)
         self.backend = backend
+        self.head_count = heads
 
     def heads(self, x):
-        return self.qkv(x).view(x.shape[0], x.shape[1], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        shape = (x.shape[0], x.shape[1], 3, self.head_count, -1)
+        return self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
 
     def attend(self, q, k, v):
         with sdpa_kernel(self.backend):

@@ -7,24 +7,41 @@ import subprocess
 import tempfile
 
 
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+def bench_command(suite, lengths, json_file, flags):
+    return [os.environ["TREEFORMER"], "bench", f"--suite={suite}", f"--json={json_file}",
+            "--lengths=" + ",".join(map(str, lengths)),
+            *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def read_lines(path):
+    """The rows of a file of JSON lines, which may have been cut off."""
+    rows = []
+    if os.path.exists(path):
+        with open(path) as file:
+            for line in file:
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    break
+    return rows
+
+
 def bench_rows(suite, length, threads, arguments):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
-        subprocess.run(
-            [os.environ["TREEFORMER"], "bench", f"--suite={suite}", f"--lengths={length}",
-             f"--threads={threads}", f"--rows={arguments.rows}",
-             f"--run_dir={arguments.run_dir}", f"--json={path}"],
-            check=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        with open(path) as file:
-            return [json.loads(line) for line in file]
+        flags = {"threads": threads, "rows": arguments.rows, "run_dir": arguments.run_dir}
+        subprocess.run(bench_command(suite, [length], path, flags),
+                       check=True, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        return read_lines(path)
 
 
 def compare_all(compare, description, lengths, threads, passes=None):
     """compare(length, threads, arguments) for --lengths and --threads; the rest are defaults."""
-    def numbers(text):
-        return [int(word) for word in text.split(",")]
-
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--lengths", type=numbers, default=lengths)
     parser.add_argument("--threads", type=numbers, default=threads)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from ours import bench_rows, compare_all
-from timing import median_seconds
+from timing import timer_of
 
 LAYERS, WIDTH, HEADS, VOCABULARY, TOKENS_PER_STEP = 12, 768, 12, 30522, 4096
 
@@ -52,26 +52,27 @@ class Bert(torch.nn.Module):
             functional.linear(masked, self.tokens.weight, self.bias), targets)
 
 
-def time_peer(length, compiled, dtype, attention_dropout):
-    model = Bert(length, attention_dropout)
+def time_peer(length, compiled, dtype, attention_dropout, device="cpu",
+              tokens_per_step=TOKENS_PER_STEP):
+    model = Bert(length, attention_dropout).to(device)
     step_model = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    sequences = max(1, TOKENS_PER_STEP // length)
+    sequences = max(1, tokens_per_step // length)
     count = sequences * (length * 15 // 100)
-    tokens = torch.randint(VOCABULARY, (sequences, length))
-    places = torch.randperm(sequences * length)[:count].sort().values
-    targets = torch.randint(VOCABULARY, (count,))
+    tokens = torch.randint(VOCABULARY, (sequences, length), device=device)
+    places = torch.randperm(sequences * length, device=device)[:count].sort().values
+    targets = torch.randint(VOCABULARY, (count,), device=device)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = step_model(tokens, places, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     step()  # compiles
-    return median_seconds(step)
+    return timer_of(device)(step)
 
 
 def peers_of(length):
