@@ -11,8 +11,9 @@
 //   kLazy    arrive in WaitCopies, 0xff until then: reading too early shows.
 // Fatal: lanes of one warp at different collectives; threads that wait for others that never come
 // or have returned; writing past the shared memory; copies and loads that are not aligned.
-// What it does not show: a race between two barriers of which no order gives wrong values, timing,
-// and the rounding of the GPU's own approximations.
+// What it does not show: a race between two barriers of which no order gives wrong values; a
+// WarpBarrier that is missing where another collective stands, as all of them order memory here;
+// timing; and the rounding of the GPU's own approximations.
 
 #if !defined(__x86_64__)
 #error "the emulation of kernels switches stacks in x86-64 assembly"
@@ -138,8 +139,8 @@ struct Report {
   int64_t bank_conflicts = 0;  // tiles of LoadMatrix with two rows in the same four banks
 };
 
-// Where the environment names a file EMULATED_LAUNCHES, adds a line to it: kernel (as the linker
-// calls it), threads, shared bytes.
+// Where the environment names a file EMULATED_LAUNCHES, adds a line to it: kernel (its symbol; not
+// of one in an unnamed namespace), threads, shared bytes.
 void RecordLaunch(const void* kernel, int threads, int64_t shared_bytes);
 
 template <typename... Parameters, typename... Arguments>
