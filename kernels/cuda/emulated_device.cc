@@ -74,7 +74,7 @@ class Gpu {
     memory.Open();
     for (; !stream_.empty(); stream_.pop_front()) {
       ++done_;
-      stream_.front()({done_, done_ % 2 == 0 ? Copies::kEager : Copies::kLazy});
+      stream_.front()({done_, done_ % 4 < 2 ? Copies::kEager : Copies::kLazy});
     }
     memory.Close();
   }

@@ -29,7 +29,6 @@ struct Dense {
         document(c.Document()),
         query_leaf(c.Leaves(1)),
         key_leaf(c.Leaves(2)),
-        lse(Random<float>(c.rows(), 7)),
         delta(Random<float>(c.rows(), 8)) {
     std::vector<float> wide_q = Random<float>(c.elements(), 3);
     for (float& value : wide_q) value *= 3;
@@ -37,6 +36,12 @@ struct Dense {
     k = ToBFloat16(Random<float>(c.elements(), 4));
     v = ToBFloat16(Random<float>(c.elements(), 5));
     d_o = ToBFloat16(Random<float>(c.elements(), 6));
+    SetLse();
+  }
+
+  // After the leaves were changed, too.
+  void SetLse() {
+    lse = Random<float>(c.rows(), 7);
     for (int64_t row = 0; row < c.rows(); ++row) {
       bool empty = true;
       for (int64_t j = 0; j < c.n; ++j) {
@@ -135,6 +140,27 @@ TEST(DenseEffectsKernels, AreTheReferenceOnRoundedOperands) {
     }
   }
   EXPECT_GT(empty, 0);
+}
+
+// All queries in the last leaf, all keys in the first or also in the last.
+TEST(DenseEffectsKernels, TakeCollapsedTrees) {
+  for (const bool apart : {false, true}) {
+    for (const DenseTerms terms :
+         {DenseTerms::kClamped, DenseTerms::kBounded, DenseTerms::kInLeaf}) {
+      Dense dense(Trees()[2], {terms, /*clamp=*/1.5f, /*causal=*/apart});
+      const auto last = static_cast<int32_t>(dense.c.shape.leaves()) - 1;
+      tree_testing::Collapse(dense.query_leaf, last);
+      tree_testing::Collapse(dense.key_leaf, apart ? 0 : last);
+      dense.SetLse();
+      std::vector<double> query(dense.c.effects()), key(dense.c.effects());
+      dense.Reference(query, key);
+      for (const emulation::Options& options : AllOptions()) {
+        dense.Run(options);
+        ExpectNear(dense.query_effect, query, Tolerance(dense), "query effect");
+        ExpectNear(dense.key_effect, key, Tolerance(dense), "key effect");
+      }
+    }
+  }
 }
 
 TEST(DenseEffectsKernels, PaddingGivesAndGetsNothing) {

@@ -63,6 +63,11 @@ inline void MaskLeaves(std::vector<int32_t>& leaf, const std::vector<int32_t>& d
   }
 }
 
+// A collapsed tree: all rows but padding in one leaf.
+inline void Collapse(std::vector<int32_t>& leaf, int32_t to) {
+  for (int32_t& l : leaf) l = l < 0 ? l : to;
+}
+
 // Owns what a Buckets reads.
 class BucketStore {
  public:
