@@ -2,7 +2,7 @@
 # libraries and, where it was built with Open MPI, mpirun with its plug-ins.  Runs at install time.
 #
 #   PROGRAM         the installed program
-#   PREFIX          the root of the package
+#   PREFIX          the root of the package; tests that are installed in PREFIX/tests count too
 #   ORTERUN, ORTED  Open MPI's programs, or empty
 #   PLUGINS         the folder of Open MPI's plug-ins; PLUGINS_BELOW_PREFIX the same in the package
 #   MPI_TEXTS       Open MPI's messages
@@ -15,7 +15,8 @@ if(NOT PATCHELF)
   message(FATAL_ERROR "patchelf is not found; it makes the package's libraries find each other")
 endif()
 
-set(programs ${PROGRAM})
+file(GLOB tests ${PREFIX}/tests/*_test)
+set(programs ${PROGRAM} ${tests})
 if(ORTERUN)
   file(INSTALL ${ORTERUN} ${ORTED} DESTINATION ${PREFIX}/bin USE_SOURCE_PERMISSIONS
        FOLLOW_SYMLINK_CHAIN)
@@ -37,11 +38,11 @@ exec "$OPAL_PREFIX/bin/orterun" "$@"
        GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 endif()
 
-# The C library and the driver of the GPU belong to the machine.
+# The C library, the driver of the GPU, and CUDA's libraries (half a GiB) belong to the machine.
 file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${programs} MODULES ${plugins}
      RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
      PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread|resolv|util|anl|nsl)\\.so"
-       "^libcuda\\.so" "^libnvidia" "^linux-vdso")
+       "^lib(cuda|cudart|cublas|cublasLt|nccl)\\.so" "^libnvidia" "^linux-vdso")
 if(missing)
   message(FATAL_ERROR "libraries that are not found: ${missing}")
 endif()

@@ -12,6 +12,8 @@
 
 namespace dense_testing {
 
+using testing_util::BackendTest;
+using testing_util::Float32Test;
 using testing_util::Random;
 
 constexpr double kRounding = 0x1p-24;  // of one float operation, relative
@@ -20,21 +22,6 @@ constexpr double kRounding = 0x1p-24;  // of one float operation, relative
 // product is 1/3, so a partial sum is within 5/3 sqrt(terms), and so many roundings of it, of
 // random sign (standard deviation 1 / sqrt 3), are again within five deviations.
 inline double DotTolerance(int64_t terms) { return 25 / (3 * std::sqrt(3.0)) * terms * kRounding; }
-
-class BackendTest : public testing::TestWithParam<Device> {
- protected:
-  Context ctx_ = GetParam() == Device::kCpu ? Context::Cpu() : Context::Cuda(/*index=*/0);
-};
-
-// For activations of float32, which are the CPU's.
-class Float32Test : public BackendTest {
- protected:
-  void SetUp() override {
-    if (GetParam() == Device::kCuda) {
-      GTEST_SKIP() << "on a GPU activations are bfloat16: tests/kernels/cuda/dense_device_test.cc";
-    }
-  }
-};
 
 // Values on the device of a context; NaN (integers: -1) where none are given, so that an output
 // that is not written shows.
@@ -126,7 +113,3 @@ inline void ExpectSameBits(const std::function<std::vector<float>()>& compute) {
 }
 
 }  // namespace dense_testing
-
-#define INSTANTIATE_BACKENDS(Suite)                                                      \
-  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(testing_util::Backends()), \
-                           testing_util::BackendName)

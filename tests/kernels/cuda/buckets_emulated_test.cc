@@ -1,10 +1,7 @@
-#include <numeric>
-
-#include "kernels/tree/buckets.h"
 #include "kernels/tree/buckets_kernels.cuh"
 #include "kernels/tree/sort_long_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
-#include "tests/kernels/tree/tree_testing.h"
+#include "tests/kernels/tree/buckets_case.h"
 
 namespace {
 
@@ -13,47 +10,8 @@ using namespace emulated_testing;
 using namespace tree_testing;
 
 using Integers = std::vector<int32_t>;
-
-struct Case {
-  int64_t B, H, n;
-  int leaves, documents;
-  bool padding;
-};
-
-struct Rows {
-  Integers leaf, document;
-};
-
-// Leaves of a few rows are missing though their document is there.
-Rows MakeRows(const Case& c, unsigned seed) {
-  Rows rows{RandomLeaves(c.B * c.H * c.n, c.leaves, seed),
-            Documents(c.B, c.n, c.documents, c.padding)};
-  MaskLeaves(rows.leaf, rows.document, c.H, c.n);
-  if (c.padding) {
-    for (size_t i = 5; i < rows.leaf.size(); i += 13) rows.leaf[i] = -1;
-  }
-  return rows;
-}
-
-bool IsPadding(int32_t leaf, int32_t document) { return leaf < 0 || document < 0; }
-
-// (document, leaf, position), padding last: the order wanted.
-Integers StableOrder(const Case& c, const Rows& rows) {
-  Integers order;
-  for (int64_t list = 0; list < c.B * c.H; ++list) {
-    const int32_t* leaf = &rows.leaf[list * c.n];
-    const int32_t* document = &rows.document[list / c.H * c.n];
-    Integers own(c.n);
-    std::iota(own.begin(), own.end(), 0);
-    std::stable_sort(own.begin(), own.end(), [&](int32_t i, int32_t j) {
-      const bool pad_i = IsPadding(leaf[i], document[i]), pad_j = IsPadding(leaf[j], document[j]);
-      if (pad_i || pad_j) return !pad_i && pad_j;
-      return std::pair(document[i], leaf[i]) < std::pair(document[j], leaf[j]);
-    });
-    order.insert(order.end(), own.begin(), own.end());
-  }
-  return order;
-}
+using Case = BucketCase;
+using Rows = BucketRows;
 
 cuda::SortInput Input(const Case& c, const Rows& rows) {
   return {rows.leaf.data(), rows.document.data(), c.n, c.H, c.leaves};
@@ -98,16 +56,8 @@ Integers SortLongLists(const Case& c, const cuda::SortInput& input,
   return order;
 }
 
-// One digit, exactly full and just not; two and three; many documents, one row each; only padding.
-std::vector<Case> Cases() {
-  return {{1, 1, 1, 1, 1, false},       {2, 3, 17, 4, 1, true},      {1, 2, 64, 1, 5, true},
-          {2, 1, 257, 8, 3, false},     {1, 2, 100, 1000, 10, true}, {1, 1, 33, 100000, 7, true},
-          {1, 1, 131, 2047, 1, true},   {1, 1, 131, 2048, 1, true},  {1, 2, 1025, 64, 1, true},
-          {1, 1, 70, 9000000, 60, true}};
-}
-
 TEST(SortKernels, AreStableByDocumentAndLeafWithPaddingLast) {
-  for (const Case& c : Cases()) {
+  for (const Case& c : BucketCases()) {
     SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
     for (const bool shuffled : {false, true}) {
       Rows rows = MakeRows(c, 3);
@@ -174,7 +124,7 @@ TEST(SortKernels, TakeRowsWithoutDocuments) {
   EXPECT_EQ(SortLongLists(c, input, {}), expected);
 }
 
-void ExpectMatchedRanges(const Case& c, Rows own, Rows other) {
+void ExpectMatchedRanges(const BucketCase& c, BucketRows own, BucketRows other) {
   SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
   Integers order = StableOrder(c, own), other_order = StableOrder(c, other);
   const int64_t count = c.B * c.H * c.n;
@@ -191,11 +141,11 @@ void ExpectMatchedRanges(const Case& c, Rows own, Rows other) {
 }
 
 TEST(MatchRangesKernel, GivesExactlyTheSlotsOfTheSameDocumentAndLeaf) {
-  for (const Case& c : Cases()) ExpectMatchedRanges(c, MakeRows(c, 1), MakeRows(c, 2));
+  for (const BucketCase& c : BucketCases()) ExpectMatchedRanges(c, MakeRows(c, 1), MakeRows(c, 2));
 }
 
 TEST(MatchRangesKernel, TakesCollapsedTreesThatMeetAndThatDoNot) {
-  const Case c{1, 2, 257, 8, 3, true};
+  const BucketCase c{1, 2, 257, 8, 3, true};
   for (const int32_t leaf : {0, 7}) {
     Rows own = MakeRows(c, 1), other = MakeRows(c, 2);
     Collapse(own.leaf, 7);

@@ -2,14 +2,13 @@
 // without one: *_emulated_test.cc.
 
 #include <array>
-#include <optional>
 
 #include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/norm.h"
 #include "kernels/residual.h"
-#include "tests/kernels/cuda/emulated_testing.h"
+#include "tests/kernels/cuda/device_testing.h"
 #include "tests/kernels/linear_testing.h"
 
 namespace {
@@ -17,26 +16,7 @@ namespace {
 using namespace dense_testing;
 using namespace emulated_testing;
 
-class DenseDevice : public testing::Test {
- protected:
-  void SetUp() override {
-    if (Context::CudaDeviceCount() == 0) GTEST_SKIP() << "this machine has no GPU";
-    ctx_.emplace(Context::Cuda(/*index=*/0));
-  }
-
-  Tensor<BFloat16> Put(const std::vector<BFloat16>& values, const Shape& shape) {
-    return {*ctx_, shape, values};
-  }
-  Tensor<float> Put(const std::vector<float>& values, const Shape& shape) {
-    return {*ctx_, shape, values};
-  }
-  Tensor<int32_t> Put(const std::vector<int32_t>& values, const Shape& shape) {
-    return {*ctx_, shape, values};
-  }
-  Tensor<BFloat16> Output(const Shape& shape) { return Put(Unwritten(shape.count()), shape); }
-
-  std::optional<Context> ctx_;
-};
+class DenseDevice : public DeviceTest {};
 
 std::vector<int32_t> Cycle(int64_t count, int64_t rows) {
   std::vector<int32_t> index(count);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Rows to route, for the tests of emulated kernels, and the reference's result.
+// Rows to route, for the tests of kernels, and the reference's result.
 
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/route_case.h"
@@ -16,6 +16,24 @@ using tree_testing::RouteResult;
 inline RouteResult<double> Expected(const RouteCase& c) {
   Context ctx = Context::Cpu();
   return tree_testing::RouteRows<double>(ctx, c);
+}
+
+inline void ExpectSame(const RouteResult<float>& actual, const RouteResult<double>& expected,
+                       int height) {
+  EXPECT_EQ(actual.leaf, expected.leaf);
+  EXPECT_EQ(actual.alternative, expected.alternative);
+  EXPECT_EQ(actual.own_plane, expected.own_plane);
+  EXPECT_EQ(actual.other_plane, expected.other_plane);
+  EXPECT_EQ(Wide(actual.margin), expected.margin);
+  for (size_t row = 0; row < expected.strength.size(); ++row) {
+    if (std::isnan(expected.strength[row])) {
+      EXPECT_TRUE(std::isnan(actual.strength[row])) << row;
+    } else {  // h quotients and sums of positive numbers
+      EXPECT_NEAR(actual.strength[row], expected.strength[row],
+                  2 * height * kRounding * expected.strength[row])
+          << row;
+    }
+  }
 }
 
 // Every kernel; one row, one past a warp, one past a block; columns past a tile and not a multiple

@@ -1,4 +1,3 @@
-#include "kernels/tree/route.h"
 #include "kernels/tree/route_kernels.cuh"
 #include "tests/kernels/cuda/route_case.h"
 
@@ -39,23 +38,6 @@ RouteResult<float> RouteRows(const RouteCase& c, const emulation::Options& optio
                result.own_plane.data(), result.other_plane.data(), result.margin.data()},
               options);
   return result;
-}
-
-void ExpectSame(const RouteResult<float>& actual, const RouteResult<double>& expected, int height) {
-  EXPECT_EQ(actual.leaf, expected.leaf);
-  EXPECT_EQ(actual.alternative, expected.alternative);
-  EXPECT_EQ(actual.own_plane, expected.own_plane);
-  EXPECT_EQ(actual.other_plane, expected.other_plane);
-  EXPECT_EQ(Wide(actual.margin), expected.margin);
-  for (size_t row = 0; row < expected.strength.size(); ++row) {
-    if (std::isnan(expected.strength[row])) {
-      EXPECT_TRUE(std::isnan(actual.strength[row])) << row;
-    } else {  // h quotients and sums of positive numbers
-      EXPECT_NEAR(actual.strength[row], expected.strength[row],
-                  2 * height * kRounding * expected.strength[row])
-          << row;
-    }
-  }
 }
 
 TEST(RouteKernels, FollowTheReferenceOnExactScoresWithTiesAndNan) {

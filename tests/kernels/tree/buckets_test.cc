@@ -1,71 +1,58 @@
 #include "kernels/tree/buckets.h"
 
-#include <numeric>
-
-#include "tests/kernels/tree/tree_testing.h"
+#include "tests/kernels/tree/buckets_case.h"
 
 namespace {
 
 using namespace testing_util;
 using namespace tree_testing;
 
-struct Case {
-  int64_t B, H, n;
-  int leaves, documents;
-  bool padding;
+class BucketsOn : public BackendTest {
+ protected:
+  std::vector<int32_t> Sorted(const BucketCase& c, const BucketRows& rows) {
+    const Shape lists{c.B, c.H, c.n};
+    const Buffer order = Upload(ctx_, std::vector<int32_t>(lists.count(), -7), lists);
+    SortByLeaf(ctx_, order, Upload(ctx_, rows.leaf, lists).as<int32_t>(),
+               Upload(ctx_, rows.document, {c.B, c.n}).as<int32_t>(), c.leaves);
+    return Download<int32_t>(ctx_, order);
+  }
 };
-
-// The last two have far more (document, leaf) pairs than rows.
-std::vector<Case> Cases() {
-  return {{1, 1, 1, 1, 1, false},   {2, 3, 17, 4, 1, true},      {1, 2, 64, 1, 5, true},
-          {2, 1, 257, 8, 3, false}, {1, 2, 100, 1000, 10, true}, {1, 1, 33, 100000, 7, true}};
-}
-
-class BucketsOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, BucketsOn, testing::ValuesIn(Backends()), BackendName);
-
-// (document, leaf, position), padding last: the order wanted.
-std::vector<int32_t> StableOrder(const int32_t* leaf, const int32_t* document, int64_t n) {
-  std::vector<int32_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t i, int32_t j) {
-    const bool pad_i = leaf[i] < 0 || document[i] < 0, pad_j = leaf[j] < 0 || document[j] < 0;
-    if (pad_i || pad_j) return !pad_i && pad_j;
-    return std::pair(document[i], leaf[i]) < std::pair(document[j], leaf[j]);
-  });
-  return order;
-}
+INSTANTIATE_BACKENDS(BucketsOn);
 
 TEST_P(BucketsOn, SortIsStableByDocumentAndLeafWithPaddingLast) {
-  Context ctx = ContextOn(GetParam());
-  for (const auto& [B, H, n, leaves, documents, padding] : Cases()) {
-    auto document = Documents(B, n, documents, padding);
-    for (int32_t& d : document) d = d < 0 ? d : (d * 7) % 11;  // neither ascending nor dense
-    const auto leaf = RandomLeaves(B * H * n, leaves, 3);
-    const Buffer order(ctx.device(), DType::kInt32, {B, H, n});
-    SortByLeaf(ctx, order, Upload(ctx, leaf, {B, H, n}).as<int32_t>(),
-               Upload(ctx, document, {B, n}).as<int32_t>(), leaves);
-    const auto result = Download<int32_t>(ctx, order);
-    for (int64_t list = 0; list < B * H; ++list) {
-      const auto expected = StableOrder(&leaf[list * n], &document[list / H * n], n);
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), result.begin() + list * n));
-    }
+  for (const BucketCase& c : BucketCases()) {
+    SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+    BucketRows rows = MakeRows(c, 3);
+    EXPECT_EQ(Sorted(c, rows), StableOrder(c, rows));
+    // Documents neither ascending nor dense; padding may have a leaf.
+    rows.leaf = RandomLeaves(c.B * c.H * c.n, c.leaves, 4);
+    for (int32_t& d : rows.document) d = d < 0 ? d : (d * 7) % 11 + 1000;
+    EXPECT_EQ(Sorted(c, rows), StableOrder(c, rows));
+    Collapse(rows.leaf, c.leaves - 1);
+    EXPECT_EQ(Sorted(c, rows), StableOrder(c, rows));
+  }
+}
+
+// Longer than one block of a GPU sorts, and just as long; one digit, and two.
+TEST_P(BucketsOn, SortTakesLongLists) {
+  for (const BucketCase& c :
+       {BucketCase{1, 1, 16384, 64, 1, true}, BucketCase{1, 2, 16385, 64, 1, true},
+        BucketCase{2, 1, 20011, 300, 13, true}}) {
+    const BucketRows rows = MakeRows(c, 4);
+    EXPECT_TRUE(Sorted(c, rows) == StableOrder(c, rows)) << c.n;
   }
 }
 
 TEST_P(BucketsOn, RangesHoldExactlyTheRowsOfTheSameDocumentAndLeaf) {
-  Context ctx = ContextOn(GetParam());
-  for (const auto& [B, H, n, leaves, documents, padding] : Cases()) {
-    const auto document = Documents(B, n, documents, padding);
-    auto query_leaf = RandomLeaves(B * H * n, leaves, 1),
-         key_leaf = RandomLeaves(B * H * n, leaves, 2);
-    MaskLeaves(query_leaf, document, H, n);
-    MaskLeaves(key_leaf, document, H, n);
-    const BucketStore store(ctx, query_leaf, key_leaf, document, B, H, n, leaves);
+  for (const BucketCase& c : BucketCases()) {
+    const auto& [B, H, n, leaves, documents, padding] = c;
+    const auto [query_leaf, document] = MakeRows(c, 1);
+    const auto key_leaf = MakeRows(c, 2).leaf;
+    const BucketStore store(ctx_, query_leaf, key_leaf, document, B, H, n, leaves);
     const auto host = [&](Ids ids) {
       std::vector<int32_t> values(ids.count());
-      Copy(ctx, View<int32_t>(values.data(), ids.shape()), ids);
-      ctx.Synchronize();
+      Copy(ctx_, View<int32_t>(values.data(), ids.shape()), ids);
+      ctx_.Synchronize();
       return values;
     };
     const auto queries = host(store.buckets().query_order), keys = host(store.buckets().key_order);
@@ -76,7 +63,7 @@ TEST_P(BucketsOn, RangesHoldExactlyTheRowsOfTheSameDocumentAndLeaf) {
       const int32_t begin = range[2 * row], end = range[2 * row + 1];
       int64_t matches = 0;
       for (int64_t j = 0; j < n; ++j) {
-        matches += leaf >= 0 && key_leaf[list * n + j] == leaf &&
+        matches += !IsPadding(leaf, document[b * n + i]) && key_leaf[list * n + j] == leaf &&
                    document[b * n + j] == document[b * n + i];
       }
       ASSERT_EQ(end - begin, matches);
@@ -90,14 +77,25 @@ TEST_P(BucketsOn, RangesHoldExactlyTheRowsOfTheSameDocumentAndLeaf) {
   }
 }
 
+// More rows and more leaves than a block of a GPU counts in shared memory.
 TEST_P(BucketsOn, CountsTheRowsOfEveryLeafWithoutPadding) {
-  Context ctx = ContextOn(GetParam());
-  const Buffer count(ctx.device(), DType::kInt32, {1, 2, 4});
-  const Buffer leaf = Upload<int32_t>(ctx, {0, 3, 3, -1, 2, -1, -1, 2}, {1, 2, 4});
-  CountLeaves(ctx, count, leaf.as<int32_t>());
-  EXPECT_EQ(Download<int32_t>(ctx, count), (std::vector<int32_t>{1, 0, 0, 2, 0, 0, 2, 0}));
-  CountLeaves(ctx, count, leaf.as<int32_t>());
-  EXPECT_EQ(Download<int32_t>(ctx, count), (std::vector<int32_t>{2, 0, 0, 4, 0, 0, 4, 0}));
+  for (const BucketCase& c : {BucketCase{2, 3, 17, 4, 1, true}, BucketCase{1, 2, 4097, 64, 1, true},
+                              BucketCase{2, 1, 4500, 4097, 1, true}}) {
+    SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+    const BucketRows rows = MakeRows(c, 5);
+    const Shape counts{c.B, c.H, c.leaves};
+    std::vector<int32_t> expected(counts.count());
+    for (size_t i = 0; i < rows.leaf.size(); ++i) {
+      if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
+    }
+    const Buffer count(ctx_.device(), DType::kInt32, counts);
+    const Buffer leaf = Upload(ctx_, rows.leaf, {c.B, c.H, c.n});
+    CountLeaves(ctx_, count, leaf.as<int32_t>());
+    EXPECT_EQ(Download<int32_t>(ctx_, count), expected);
+    CountLeaves(ctx_, count, leaf.as<int32_t>());
+    for (int32_t& rows_of_leaf : expected) rows_of_leaf *= 2;
+    EXPECT_EQ(Download<int32_t>(ctx_, count), expected);
+  }
 }
 
 }  // namespace

@@ -62,8 +62,11 @@ struct Dense {
         lse(Converted<T>(other.lse)),
         delta(Converted<T>(other.delta)) {}
 
-  void Run(Device device = Device::kCpu) {
-    Context ctx = ContextOn(device);
+  void Run() {
+    Context ctx = Context::Cpu();
+    Run(ctx);
+  }
+  void Run(Context& ctx) {
     const Buffer query_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
     const Buffer key_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
     const auto on = [&](const std::vector<T>& values) { return Upload(ctx, values, c.x_shape()); };
@@ -269,7 +272,7 @@ TEST(DenseLeafEffects, BitsDoNotDependOnTheNumberOfThreads) {
   });
 }
 
-class DenseBackendTest : public testing::TestWithParam<Device> {};
+class DenseBackendTest : public Float32Test {};
 
 // X = w (dP - D): the exponent S - L carries the error of a product of e terms of size 3 / sqrt(e)
 // and of L, which w turns into a relative one.  Errors of the up to n pairs of a sum are
@@ -287,7 +290,7 @@ TEST_P(DenseBackendTest, AgreesWithTheReference) {
   for (const DenseCase& d : cases) {
     SCOPED_TRACE(testing::Message() << d.tree);
     Dense<float> fast(d);
-    fast.Run(GetParam());
+    fast.Run(ctx_);
     Dense<double> exact(fast);
     exact.Run();
     const float n = d.tree.n, e = d.tree.e, weight = std::max(1.0f, d.options.clamp);
@@ -300,6 +303,6 @@ TEST_P(DenseBackendTest, AgreesWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, DenseBackendTest, testing::ValuesIn(Backends()), BackendName);
+INSTANTIATE_BACKENDS(DenseBackendTest);
 
 }  // namespace

@@ -112,30 +112,28 @@ std::vector<RouteCase> RouteCases() {
   return cases;
 }
 
-class RouteOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, RouteOn, testing::ValuesIn(Backends()), BackendName);
+class RouteOn : public Float32Test {};
+INSTANTIATE_BACKENDS(RouteOn);
 
 TEST_P(RouteOn, FollowsTheRulesOfTheTreeWithTiesAndNan) {
-  Context ctx = ContextOn(GetParam());
   for (RouteCase& c : RouteCases()) {
     SCOPED_TRACE(testing::Message() << c.shape.leaves() << " leaves, E = " << c.E);
     for (size_t p = 0; p < c.bias.size(); p += 7) c.bias[p] = kNan;
     for (const FlipChoice choice : {FlipChoice::kMinMargin, FlipChoice::kRandom}) {
       c.rule = {choice, {/*seed=*/5, /*step=*/6, /*site=*/7}, /*offset=*/99};
-      ExpectRules(c, RouteRows<float>(ctx, c));
-      if (GetParam() == Device::kCpu) ExpectRules(c, RouteRows<double>(ctx, c));
+      ExpectRules(c, RouteRows<float>(ctx_, c));
+      if (GetParam() == Device::kCpu) ExpectRules(c, RouteRows<double>(ctx_, c));
     }
   }
 }
 
 TEST_P(RouteOn, SendsZeroAndNanLeftAndTiesToTheLowestChild) {
-  Context ctx = ContextOn(GetParam());
   RouteCase binary(TreeShape::Binary(1), 1, 4, 1, 1, 1);
   binary.document = {0, 0, 0, 0};
   binary.weight = {1};
   binary.bias = {0};
   binary.x = {0, kNan, 1, -1};
-  const auto sides = RouteRows<float>(ctx, binary);
+  const auto sides = RouteRows<float>(ctx_, binary);
   EXPECT_EQ(sides.leaf, (std::vector<int32_t>{0, 0, 1, 0}));
   EXPECT_EQ(sides.alternative, (std::vector<int32_t>{1, 0, 0, 1}));  // NaN: nothing to flip
   EXPECT_EQ(sides.own_plane, (std::vector<int32_t>{0, -1, 0, 0}));
@@ -145,7 +143,7 @@ TEST_P(RouteOn, SendsZeroAndNanLeftAndTiesToTheLowestChild) {
   kary.weight = {0, 1, 1};
   kary.bias = {0, 0, 0};
   kary.x = {2, kNan};
-  const auto children = RouteRows<float>(ctx, kary);
+  const auto children = RouteRows<float>(ctx_, kary);
   EXPECT_EQ(children.leaf, (std::vector<int32_t>{1, 0}));
   EXPECT_EQ(children.alternative, (std::vector<int32_t>{2, 0}));
   EXPECT_EQ(children.margin, (std::vector<float>{0, 0}));
@@ -213,10 +211,10 @@ TEST(FlipBackward, IsTheDerivativeOfTheSidesWeightedByTheirEffects) {
 
 // A plane's gradient sums at most the rows of one head, a row's at most two planes a head.
 TEST_P(RouteOn, FlipBackwardAgreesWithTheReferenceWithTheSameBitsForEveryNumberOfThreads) {
-  Context ctx = ContextOn(GetParam()), cpu = Context::Cpu();
+  Context cpu = Context::Cpu();
   const int threads_before = omp_get_max_threads();
   for (const RouteCase& c : RouteCases()) {
-    const auto routed = RouteRows<float>(ctx, c);
+    const auto routed = RouteRows<float>(ctx_, c);
     const auto exact_routed = RouteRows<double>(cpu, c);
     const auto gain = Random<float>(c.rows().count(), 11);
     const float tau = 2;  // u' <= 1 / 2
@@ -224,7 +222,7 @@ TEST_P(RouteOn, FlipBackwardAgreesWithTheReferenceWithTheSameBitsForEveryNumberO
     FlipResult first;
     for (const int threads : {1, 2, 3}) {
       omp_set_num_threads(threads);
-      const auto fast = FlipRows<float>(ctx, c, routed, gain, tau);
+      const auto fast = FlipRows<float>(ctx_, c, routed, gain, tau);
       if (threads == 1) first = fast;
       EXPECT_EQ(fast.dweight, first.dweight);
       EXPECT_EQ(fast.dbias, first.dbias);
@@ -243,7 +241,6 @@ TEST_P(RouteOn, FlipBackwardAgreesWithTheReferenceWithTheSameBitsForEveryNumberO
 
 // A binary node is a k-ary one with the planes (0, w).
 TEST_P(RouteOn, KaryTwoTwoTwoEqualsBinaryHeightThree) {
-  Context ctx = ContextOn(GetParam());
   RouteCase binary(TreeShape::Binary(3), 2, 90, 2, 2, 6);
   RouteCase kary(TreeShape::Kary({2, 2, 2}), 2, 90, 2, 2, 6);
   kary.weight.assign(kary.weight.size(), 0);
@@ -253,7 +250,7 @@ TEST_P(RouteOn, KaryTwoTwoTwoEqualsBinaryHeightThree) {
     kary.bias[2 * plane + 1] = binary.bias[plane];
     std::copy_n(&binary.weight[plane * 6], 6, &kary.weight[(2 * plane + 1) * 6]);
   }
-  const auto one = RouteRows<float>(ctx, binary), two = RouteRows<float>(ctx, kary);
+  const auto one = RouteRows<float>(ctx_, binary), two = RouteRows<float>(ctx_, kary);
   EXPECT_EQ(one.leaf, two.leaf);
   EXPECT_EQ(one.alternative, two.alternative);
   EXPECT_EQ(one.strength, two.strength);
@@ -261,8 +258,8 @@ TEST_P(RouteOn, KaryTwoTwoTwoEqualsBinaryHeightThree) {
     EXPECT_EQ(std::abs(one.margin[row]), two.margin[row]);
   }
   const auto gain = Random<float>(one.margin.size(), 12);
-  const auto flip = FlipRows<float>(ctx, binary, one, gain, /*tau=*/2);
-  const auto kary_flip = FlipRows<float>(ctx, kary, two, gain, /*tau=*/2);
+  const auto flip = FlipRows<float>(ctx_, binary, one, gain, /*tau=*/2);
+  const auto kary_flip = FlipRows<float>(ctx_, kary, two, gain, /*tau=*/2);
   EXPECT_EQ(flip.dx, kary_flip.dx);
   for (int64_t plane = 0; plane < binary.H * P; ++plane) {
     EXPECT_EQ(flip.dbias[plane], kary_flip.dbias[2 * plane + 1]);

@@ -38,8 +38,11 @@ struct Soft {
     strength = Converted<T>(other.strength);
   }
 
-  void Run(Device device = Device::kCpu) {
-    Context ctx = ContextOn(device);
+  void Run() {
+    Context ctx = Context::Cpu();
+    Run(ctx);
+  }
+  void Run(Context& ctx) {
     const Shape weights{c.H, P, c.e}, planes{c.H, P};
     const Buffer dweight_on = Upload(ctx, std::vector<T>(weight.size(), 0), weights);
     const Buffer dbias_on = Upload(ctx, std::vector<T>(bias.size(), 0), planes);
@@ -208,17 +211,6 @@ TEST(SoftTreeDeathTest, KaryTreesAreRefused) {
   EXPECT_DEATH(soft.Run(), "binary");
 }
 
-// effect = weight L f / rows: 3 rows in leaf 0, 1 in leaf 2, one of padding.
-TEST(BalanceEffect, IsTheShareOfEveryLeaf) {
-  for (const Device device : Backends()) {
-    Context ctx = ContextOn(device);
-    const Buffer leaf = Upload<int32_t>(ctx, {0, 2, 0, -1, 0, -1, -1, -1, -1, -1}, {2, 1, 5});
-    const Buffer effect = Upload<float>(ctx, std::vector<float>(8, 9), {2, 1, 1, 4});
-    BalanceEffect(ctx, effect, leaf, /*weight=*/0.5f);
-    EXPECT_EQ(Download<float>(ctx, effect), (std::vector<float>{0.375f, 0, 0.125f, 0, 0, 0, 0, 0}));
-  }
-}
-
 // A step against the gradient moves the plane towards the rows' other side.
 TEST(BalanceEffect, PushesRowsFromACrowdedLeafToAnEmptyOne) {
   for (const int32_t crowded : {0, 1}) {
@@ -238,7 +230,19 @@ TEST(BalanceEffect, PushesRowsFromACrowdedLeafToAnEmptyOne) {
   }
 }
 
-class SoftTreeBackendTest : public testing::TestWithParam<Device> {};
+class BalanceEffectOn : public BackendTest {};
+INSTANTIATE_BACKENDS(BalanceEffectOn);
+
+// effect = weight L f / rows: 3 rows in leaf 0, 1 in leaf 2, one of padding.
+TEST_P(BalanceEffectOn, IsTheShareOfEveryLeaf) {
+  const Buffer leaf = Upload<int32_t>(ctx_, {0, 2, 0, -1, 0, -1, -1, -1, -1, -1}, {2, 1, 5});
+  const Buffer effect = Upload<float>(ctx_, std::vector<float>(8, 9), {2, 1, 1, 4});
+  BalanceEffect(ctx_, effect, leaf, /*weight=*/0.5f);
+  EXPECT_EQ(Download<float>(ctx_, effect), (std::vector<float>{0.375f, 0, 0.125f, 0, 0, 0, 0, 0}));
+}
+
+class SoftTreeBackendTest : public Float32Test {};
+INSTANTIATE_BACKENDS(SoftTreeBackendTest);
 
 // |df| <= 2 s (1 + 1) max |effect| <= 4, after about 3 h roundings of pi and G.
 TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
@@ -249,7 +253,7 @@ TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
   for (const SoftCase& s : cases) {
     SCOPED_TRACE(testing::Message() << s.tree);
     Soft<float> fast(s);
-    fast.Run(GetParam());
+    fast.Run(ctx_);
     Soft<double> exact(fast);
     exact.Run();
     const int64_t rows = s.tree.B * s.tree.n, planes = fast.P * s.tree.H / s.x_heads;
@@ -263,7 +267,5 @@ TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
     ExpectClose(fast.dx, exact.dx, tolerance(planes), "dx");
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(Backends, SoftTreeBackendTest, testing::ValuesIn(Backends()), BackendName);
 
 }  // namespace

@@ -14,7 +14,7 @@ std::vector<TreeCase> Cases() {
           {2, 9, 1, 4, TreeShape::Binary(0), 3, false}};
 }
 
-// All tensors of one call, in T; evaluated on `device`.
+// All tensors of one call, in T; evaluated on the CPU or the device of `ctx`.
 template <typename T>
 struct Tc {
   explicit Tc(const TreeCase& c)
@@ -35,8 +35,11 @@ struct Tc {
         alpha(Converted<T>(other.alpha)),
         d_o(Converted<T>(other.d_o)) {}
 
-  void Run(Device device = Device::kCpu) {
-    Context ctx = ContextOn(device);
+  void Run() {
+    Context ctx = Context::Cpu();
+    Run(ctx);
+  }
+  void Run(Context& ctx) {
     const Buffer queries = Upload(ctx, query_leaf, c.row_shape());
     const Buffer keys = Upload(ctx, key_leaf, c.row_shape());
     const Buffer documents = Upload(ctx, document, {c.B, c.n});
@@ -280,19 +283,20 @@ TEST(TcAttention, BitsDoNotDependOnTheNumberOfThreads) {
   });
 }
 
-TEST(GainFromEffects, IsTheDifferenceOfTwoEffects) {
-  for (const Device device : Backends()) {
-    Context ctx = ContextOn(device);
-    const Buffer effect = Upload<float>(ctx, {1, 2, 5, 4, 8, 16, 7, 7, 7}, {1, 1, 3, 3});
-    const Buffer leaf = Upload<int32_t>(ctx, {0, 2, -1}, {1, 1, 3});
-    const Buffer alternative = Upload<int32_t>(ctx, {2, 1, -1}, {1, 1, 3});
-    const Buffer gain = Upload<float>(ctx, {9, 9, 9}, {1, 1, 3});
-    GainFromEffects(ctx, gain, effect, leaf, alternative);
-    EXPECT_EQ(Download<float>(ctx, gain), (std::vector<float>{4, -8, 0}));
-  }
+class GainFromEffectsOn : public BackendTest {};
+INSTANTIATE_BACKENDS(GainFromEffectsOn);
+
+TEST_P(GainFromEffectsOn, IsTheDifferenceOfTwoEffects) {
+  const Buffer effect = Upload<float>(ctx_, {1, 2, 5, 4, 8, 16, 7, 7, 7}, {1, 1, 3, 3});
+  const Buffer leaf = Upload<int32_t>(ctx_, {0, 2, -1}, {1, 1, 3});
+  const Buffer alternative = Upload<int32_t>(ctx_, {2, 1, -1}, {1, 1, 3});
+  const Buffer gain = Upload<float>(ctx_, {9, 9, 9}, {1, 1, 3});
+  GainFromEffects(ctx_, gain, effect, leaf, alternative);
+  EXPECT_EQ(Download<float>(ctx_, gain), (std::vector<float>{4, -8, 0}));
 }
 
-class TcBackendTest : public testing::TestWithParam<Device> {};
+class TcBackendTest : public Float32Test {};
+INSTANTIATE_BACKENDS(TcBackendTest);
 
 // A sum of up to n random values of [-1, 1] stays near sqrt(n); sums over e and over the levels are
 // bounded by their number of terms.
@@ -304,7 +308,7 @@ TEST_P(TcBackendTest, AgreesWithTheReference) {
   for (const TreeCase& c : cases) {
     SCOPED_TRACE(testing::Message() << c);
     Tc<float> fast(c);
-    fast.Run(GetParam());
+    fast.Run(ctx_);
     Tc<double> exact(fast);
     exact.Run();
     const float levels = c.levels(), e = c.e, sum = std::sqrt(static_cast<float>(c.n));
@@ -317,7 +321,5 @@ TEST_P(TcBackendTest, AgreesWithTheReference) {
                 "key effect");
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(Backends, TcBackendTest, testing::ValuesIn(Backends()), BackendName);
 
 }  // namespace

@@ -145,8 +145,8 @@ TEST(FlipGains, OfAKeyIsTheBoundedEffectOfJoiningMinusItsOwn) {
   }
 }
 
-class TfAttentionOn : public testing::TestWithParam<Device> {};
-INSTANTIATE_TEST_SUITE_P(Backends, TfAttentionOn, testing::ValuesIn(Backends()), BackendName);
+class TfAttentionOn : public Float32Test {};
+INSTANTIATE_BACKENDS(TfAttentionOn);
 
 void ExpectNear(const std::vector<float>& fast, const std::vector<double>& exact, double tolerance,
                 const char* what) {
@@ -166,7 +166,7 @@ void ExpectNear(const std::vector<float>& fast, const std::vector<double>& exact
 // itself and exp's own; dP and D carry 4 sqrt(e) epsilon and are at most about sqrt(e).  Sums over
 // the keys of one query have weights that sum to 1 (or 1 / (1 - rate)); sums over queries do not.
 TEST_P(TfAttentionOn, AgreesWithTheReference) {
-  Context ctx = ContextOn(GetParam()), cpu = Context::Cpu();
+  Context cpu = Context::Cpu();
   for (const CaseSize& size :
        {CaseSize{1, 1, 1, 8, 1}, CaseSize{1, 2, 33, 32, 1}, CaseSize{2, 3, 129, 33, 4, 3, true},
         CaseSize{1, 2, 300, 64, 2, 1, true}, CaseSize{1, 1, 257, 96, 1},
@@ -177,7 +177,7 @@ TEST_P(TfAttentionOn, AgreesWithTheReference) {
     for (const bool causal : {false, true}) {
       c.options.causal = causal;
       c.options.dropout = causal ? SomeDropout() : Dropout{};
-      const auto fast = RunAttention<float>(ctx, c);
+      const auto fast = RunAttention<float>(ctx_, c);
       const auto exact = RunAttention<double>(cpu, c);
       const double unit = 32 * kEpsilon * (causal ? c.options.dropout.scale() : 1);
       const double width = std::sqrt(size.e), length = std::sqrt(size.n);
@@ -251,36 +251,34 @@ TEST(TfAttention, InBFloat16SeesOnlyRoundedRows) {
 }
 
 TEST_P(TfAttentionOn, LaterTokensChangeNoEarlierBitWhenCausal) {
-  Context ctx = ContextOn(GetParam());
   AttentionCase c({1, 2, 700, 16, 2});
   c.options.causal = true;
-  const auto before = RunAttention<float>(ctx, c, /*forward_only=*/true);
+  const auto before = RunAttention<float>(ctx_, c, /*forward_only=*/true);
   const int64_t changed = 401;
   for (int64_t x = c.Offset(0, 0, changed); x < c.Offset(0, 0, c.size.n); ++x) {
     c.q[x] = 3 - c.q[x], c.k[x] = -5 * c.k[x], c.v[x] += 2;
   }
-  const auto after = RunAttention<float>(ctx, c, /*forward_only=*/true);
+  const auto after = RunAttention<float>(ctx_, c, /*forward_only=*/true);
   for (int64_t x = 0; x < c.Offset(0, 0, changed); ++x) EXPECT_EQ(before.o[x], after.o[x]);
   EXPECT_NE(before.o[c.Offset(0, 0, changed)], after.o[c.Offset(0, 0, changed)]);
 }
 
 // Lemma 1 of the paper: with w = 0, b > 0 all rows meet in the right-most leaf.
 TEST_P(TfAttentionOn, WithZeroPlanesAndPositiveBiasesIsFullAttention) {
-  Context ctx = ContextOn(GetParam());
   const TreeShape shape = TreeShape::Binary(4);
   AttentionCase c({2, 3, 77, 16, static_cast<int>(shape.leaves()), 1, true});
-  const Buffer x = Upload(ctx, Converted<float>(c.q), c.rows());
-  const Buffer weight(ctx.device(), DType::kFloat32, {c.size.H, shape.planes(), c.size.e});
-  const Buffer bias =
-      Upload(ctx, std::vector<float>(c.size.H * shape.planes(), 1e-6f), {c.size.H, shape.planes()});
-  const Buffer document = Upload(ctx, c.document, {c.size.B, c.size.n});
-  const Buffer leaf(ctx.device(), DType::kInt32, c.lists());
-  Route(ctx, {leaf.as<int32_t>(), {}, {}, {}, {}, {}}, x, weight, bias, document, shape, {});
-  c.query_leaf = c.key_leaf = Download<int32_t>(ctx, leaf);
+  const Buffer x = Upload(ctx_, Converted<float>(c.q), c.rows());
+  const Buffer weight(ctx_.device(), DType::kFloat32, {c.size.H, shape.planes(), c.size.e});
+  const Buffer bias = Upload(ctx_, std::vector<float>(c.size.H * shape.planes(), 1e-6f),
+                             {c.size.H, shape.planes()});
+  const Buffer document = Upload(ctx_, c.document, {c.size.B, c.size.n});
+  const Buffer leaf(ctx_.device(), DType::kInt32, c.lists());
+  Route(ctx_, {leaf.as<int32_t>(), {}, {}, {}, {}, {}}, x, weight, bias, document, shape, {});
+  c.query_leaf = c.key_leaf = Download<int32_t>(ctx_, leaf);
   ForEachRow(c, [&](int64_t b, int64_t h, int64_t i) {
     EXPECT_EQ(c.query_leaf[c.Row(b, h, i)], c.document[b * c.size.n + i] < 0 ? -1 : 15);
   });
-  const auto result = RunAttention<float>(ctx, c, /*forward_only=*/true);
+  const auto result = RunAttention<float>(ctx_, c, /*forward_only=*/true);
   for (int32_t& l : c.key_leaf) l = std::min(l, 0);  // one leaf: all keys of the document
   ForEachRow(c, [&](int64_t b, int64_t h, int64_t i) {
     const auto full = DirectOutput(c, b, h, i, std::min(c.query_leaf[c.Row(b, h, i)], 0));

@@ -27,10 +27,6 @@ std::vector<T> Download(Context& ctx, const Buffer& buffer) {
   return values;
 }
 
-inline Context ContextOn(Device device) {
-  return device == Device::kCpu ? Context::Cpu() : Context::Cuda(/*index=*/0);
-}
-
 template <typename To, typename From>
 std::vector<To> Converted(const std::vector<From>& values) {
   return std::vector<To>(values.begin(), values.end());
@@ -74,10 +70,10 @@ class BucketStore {
   BucketStore(Context& ctx, const std::vector<int32_t>& query_leaf,
               const std::vector<int32_t>& key_leaf, const std::vector<int32_t>& document, int64_t B,
               int64_t H, int64_t n, int64_t leaves)
-      : query_order_(ctx.device(), DType::kInt32, {B, H, n}),
-        key_order_(ctx.device(), DType::kInt32, {B, H, n}),
-        key_range_(ctx.device(), DType::kInt32, {B, H, n, 2}),
-        query_range_(ctx.device(), DType::kInt32, {B, H, n, 2}) {
+      : query_order_(Unwritten(ctx, {B, H, n})),
+        key_order_(Unwritten(ctx, {B, H, n})),
+        key_range_(Unwritten(ctx, {B, H, n, 2})),
+        query_range_(Unwritten(ctx, {B, H, n, 2})) {
     const Buffer queries = Upload(ctx, query_leaf, {B, H, n});
     const Buffer keys = Upload(ctx, key_leaf, {B, H, n});
     const Buffer documents = Upload(ctx, document, {B, n});
@@ -91,6 +87,10 @@ class BucketStore {
   Buckets buckets() const { return {query_order_, key_order_, key_range_, query_range_}; }
 
  private:
+  static Buffer Unwritten(Context& ctx, const Shape& shape) {
+    return Upload(ctx, std::vector<int32_t>(shape.count(), -7), shape);
+  }
+
   Buffer query_order_, key_order_, key_range_, query_range_;
 };
 
