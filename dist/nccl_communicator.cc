@@ -92,7 +92,10 @@ class NcclRequest : public Request {
     if (ended_) return true;
     CheckNoError(comm_);
     const cudaError_t status = cudaEventQuery(done_.get());
-    if (status == cudaErrorNotReady) return false;
+    if (status == cudaErrorNotReady) {
+      cudaGetLastError();  // it is not left for the next check of a launch
+      return false;
+    }
     CUDA_CHECK(status);
     return ended_ = true;
   }

@@ -98,6 +98,7 @@ void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
 
 int Context::CudaDeviceCount() { return 1; }
+std::vector<std::string> Context::CudaDeviceUuids() { return {"GPU-emulated"}; }
 
 Context Context::Cuda(int index) {
   if (index != 0) throw UserError(Sentence("there is no emulated GPU ", index));

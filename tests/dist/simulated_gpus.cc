@@ -72,6 +72,9 @@ World& TheWorld() {
   return world;
 }
 
+// As CUDA's: of this thread, until somebody asks.
+thread_local cudaError_t t_last_error = cudaSuccess;
+
 bool Always() { return true; }
 
 void Give(cudaStream_t stream, std::function<bool()> may_run, std::function<void()> run) {
@@ -190,7 +193,9 @@ void Reset(Order order, unsigned seed) {
 
 cudaStream_t MakeComputeStream() { return MakeStream(/*for_communication=*/false); }
 
+// With the check that follows every launch.
 void Enqueue(cudaStream_t stream, std::function<void()> work) {
+  CHECK_EQ(t_last_error, cudaSuccess) << "an error is left from an earlier call";
   std::lock_guard lock(TheWorld().mutex);
   Give(stream, Always, std::move(work));
 }
@@ -255,8 +260,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   std::lock_guard lock(TheWorld().mutex);
   simulated::Step(TheWorld());
-  return event->IsOver() ? cudaSuccess : cudaErrorNotReady;
+  if (event->IsOver()) return cudaSuccess;
+  return simulated::t_last_error = cudaErrorNotReady;
 }
+
+cudaError_t cudaGetLastError() { return std::exchange(simulated::t_last_error, cudaSuccess); }
 
 const char* cudaGetErrorString(cudaError_t) { return "a simulated error"; }
 
