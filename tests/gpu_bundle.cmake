@@ -31,7 +31,10 @@ list(POP_BACK versions newest)
 string(REPLACE "GLIBC_" "" glibc "${newest}")
 
 execute_process(COMMAND git describe --always --dirty --abbrev=12 --exclude=*
-                OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+                OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT commit)
+  set(commit unknown)
+endif()
 string(TIMESTAMP date "%Y-%m-%d" UTC)
 file(WRITE ${bundle}/build "commit ${commit}\ndate ${date}\nglibc ${glibc}\ncuda ${CUDA}\n")
 
