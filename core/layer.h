@@ -40,10 +40,9 @@ class Activations {
 
   DType dtype() const { return dtype_; }
   Out Make(const Shape& shape) { return Keep(Buffer(device_, dtype_, shape)); }
-  // Of what is kept per row (a mean, a loss): never narrower than float32.
+  // Of what is kept per row: a mean, a loss, a margin.
   Out MakeStatistics(const Shape& shape) {
-    const bool narrow = dtype_ == DType::kBFloat16;
-    return Keep(Buffer(device_, narrow ? DType::kFloat32 : dtype_, shape));
+    return Keep(Buffer(device_, StatisticsType(dtype_), shape));
   }
   View<int32_t> MakeInts(const Shape& shape) { return Keep(Buffer(device_, DType::kInt32, shape)); }
   int64_t bytes() const { return bytes_; }

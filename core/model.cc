@@ -6,6 +6,7 @@
 #include "core/embeddings.h"
 #include "core/encoder_layer.h"
 #include "core/masked_lm_head.h"
+#include "kernels/bfloat16.h"
 
 namespace {
 
@@ -188,7 +189,10 @@ std::vector<int32_t> MaskedLanguageModel::ReadPredictions(Context& ctx) const {
   Copy(ctx, target, parts_->batch.target_token);
   ctx.Synchronize();
   if (host.dtype() == DType::kFloat64) return ArgMaxRows<double>(host, target, training);
-  return ArgMaxRows<float>(host, target, training);
+  if (host.dtype() == DType::kFloat32) return ArgMaxRows<float>(host, target, training);
+  const Buffer wide(Device::kCpu, DType::kFloat32, logits.shape());
+  cpu::WidenToFloat32(wide.as<float>().data(), host.as<BFloat16>().data(), logits.count());
+  return ArgMaxRows<float>(wide, target, training);
 }
 
 In MaskedLanguageModel::LayerInput(int64_t layer) const {

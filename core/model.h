@@ -34,7 +34,8 @@ struct LossSum {    // over the masked positions of one or several micro-batches
 
 class MaskedLanguageModel {
  public:
-  // dtype: kFloat32, or kFloat64 for tests of the derivative.
+  // dtype, of the activations: kFloat32 on the CPU, kBFloat16 on a GPU, kFloat64 for tests of
+  // the derivative.
   MaskedLanguageModel(Context& ctx, const ModelConfig& config, const BatchShape& shape,
                       DType dtype);
   ~MaskedLanguageModel();

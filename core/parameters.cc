@@ -94,6 +94,7 @@ void Parameters::Initialize(Context& ctx, uint64_t seed) {
 In Parameters::value(Id id) const {
   return Window(rounded_values() ? rounded_values() : values(), list_.at(id));
 }
+In Parameters::exact_value(Id id) const { return Window(values(), list_.at(id)); }
 Acc Parameters::gradient(Id id) const { return Window(gradients_, list_.at(id)); }
 
 const Parameter* Parameters::Find(const std::string& name) const {

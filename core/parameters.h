@@ -57,7 +57,8 @@ class Parameters {
   // model in which a parameter of that name and shape occurs.
   void Initialize(Context& ctx, uint64_t seed);
 
-  In value(Id id) const;  // what the operations read
+  In value(Id id) const;        // what the operations read
+  In exact_value(Id id) const;  // not rounded: trees, which route and learn in float32
   Acc gradient(Id id) const;
 
   const std::vector<Parameter>& list() const { return list_; }

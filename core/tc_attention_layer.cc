@@ -36,8 +36,8 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
 void TcAttention::Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) {
   queries_.Forward(ctx, q, batch);
   keys_.Forward(ctx, k, batch);
-  TcForward(ctx, o, v, parameters_->value(alpha_), queries_.leaf(), keys_.leaf(), batch.document,
-            config_.shape);
+  TcForward(ctx, o, v, parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(),
+            batch.document, config_.shape);
 }
 
 void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In,
@@ -49,10 +49,10 @@ void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, I
   const bool learns =
       config_.shape.height() > 0 && (dense || config_.tree.gradient == TreeGradient::kFlip);
   Scratch::Scope scope(ctx.scratch());
-  const Out query_effect = learns ? scope.Take(v.dtype(), effects) : Out();
-  const Out key_effect = learns ? scope.Take(v.dtype(), effects) : Out();
+  const Out query_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
+  const Out key_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
   TcBackward(ctx, dv, parameters_->gradient(alpha_), query_effect, key_effect, d_o, v,
-             parameters_->value(alpha_), queries_.leaf(), keys_.leaf(), batch.document,
+             parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(), batch.document,
              config_.shape);
   Zero(ctx, dq);  // only the routing reads q and k
   Zero(ctx, dk);

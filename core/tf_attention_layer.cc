@@ -33,7 +33,7 @@ TfAttention::TfAttention(const LayerBuilder& builder, int64_t layer, const std::
   key_order_ = builder.activations.MakeInts({B, H, n});
   key_range_ = builder.activations.MakeInts({B, H, n, 2});
   query_range_ = builder.activations.MakeInts({B, H, n, 2});
-  lse_ = builder.activations.Make({B, H, n});
+  lse_ = builder.activations.MakeStatistics({B, H, n});
 }
 
 AttentionOptions TfAttention::Options(const MicroBatch& batch) const {

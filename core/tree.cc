@@ -50,7 +50,7 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
       shape_(shape),
       heads_(builder.config.heads),
       width_(width),
-      dtype_(builder.activations.dtype()),
+      dtype_(StatisticsType(builder.activations.dtype())),
       counts_(Device::kCpu, DType::kFloat32, {heads_, shape.leaves()}) {
   if (shape.height() == 0) return;
   weight_ = parameters_->Declare(name + ".weight", {heads_, shape.planes(), width},
@@ -61,11 +61,11 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
 }
 
 In Tree::weight() const {
-  return weight_ < 0 ? In(nullptr, dtype_, {heads_, 0, width_}) : parameters_->value(weight_);
+  return weight_ < 0 ? In(nullptr, dtype_, {heads_, 0, width_}) : parameters_->exact_value(weight_);
 }
 
 In Tree::bias() const {
-  return bias_ < 0 ? In(nullptr, dtype_, {heads_, 0}) : parameters_->value(bias_);
+  return bias_ < 0 ? In(nullptr, dtype_, {heads_, 0}) : parameters_->exact_value(bias_);
 }
 
 void Tree::CountRows(Context& ctx, Ids leaf) {
@@ -110,12 +110,12 @@ TreeRouting::TreeRouting(const LayerBuilder& builder, Tree* tree, const TreeConf
   const Shape rows{builder.shape.sequences, tree->heads(), builder.shape.length};
   leaf_ = builder.activations.MakeInts(rows);
   if (tree->shape().height() == 0) return;
-  strength_ = builder.activations.Make(rows);
+  strength_ = builder.activations.MakeStatistics(rows);
   if (config.gradient != TreeGradient::kFlip) return;
   alternative_ = builder.activations.MakeInts(rows);
   own_plane_ = builder.activations.MakeInts(rows);
   other_plane_ = builder.activations.MakeInts(rows);
-  margin_ = builder.activations.Make(rows);
+  margin_ = builder.activations.MakeStatistics(rows);
 }
 
 void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {

@@ -2,7 +2,7 @@
 
 // Communicator: the collectives we need, over a group of ranks.  It knows
 // contiguous buffers and nothing of models.  A call returns when the result is
-// usable by later work on `stream` (on the CPU: when it is done).  Every rank
+// usable by later work on `stream` (in host memory: when it is done).  Every rank
 // makes the same calls in the same order.
 
 #include <algorithm>
@@ -14,11 +14,13 @@
 
 namespace dist {
 
-// An operation under way.  Destroying it waits for its end.
+// An operation under way.  Destroying it waits for its end, as Wait does.
 class Request {
  public:
   virtual ~Request() = default;
   virtual bool Test() = 0;  // makes progress; true when done
+  // The result is usable by later work on the stream that the operation was started with: a GPU
+  // waits, its host does not.  In host memory: the operation is done on return.
   virtual void Wait() = 0;
 };
 
@@ -34,7 +36,8 @@ class Communicator {
   virtual void Barrier() = 0;
   // data = sum over ranks; all ranks hold the same bits afterwards.
   virtual void AllReduceSum(Out data, cudaStream_t stream) = 0;
-  // The same, started: `data` may not be touched before the request is done.
+  // The same, started, after the work given to `stream` so far: `data` may not be touched before
+  // the request is done.
   virtual std::unique_ptr<Request> StartAllReduceSum(Out data, cudaStream_t stream) = 0;
   // data of rank `root` reaches every rank.
   virtual void Broadcast(Out data, int root, cudaStream_t stream) = 0;

@@ -27,6 +27,8 @@ void GradientReducer::Ready(int64_t begin, int64_t end, cudaStream_t stream) {
   CHECK(0 <= begin && begin <= end && end <= gradients_.count())
       << "gradients [" << begin << ", " << end << ") of " << gradients_.count();
   if (begin == end) return;
+  CHECK(finished_.empty() || stream == stream_) << "gradients are reported from two streams";
+  stream_ = stream;
   Report(begin, end);
   for (int64_t rest = end; rest > begin;) {
     const int64_t bucket = BucketOf(rest - 1);
@@ -41,9 +43,10 @@ void GradientReducer::Ready(int64_t begin, int64_t end, cudaStream_t stream) {
   Poll();
 }
 
-void GradientReducer::Wait(cudaStream_t) {
+void GradientReducer::Wait(cudaStream_t stream) {
   CHECK_EQ(started_, bucket_count()) << "gradients not reported before Wait: " << missing_[started_]
                                      << " of bucket " << started_ << " of " << bucket_count();
+  CHECK(finished_.empty() || stream == stream_) << "another stream than the reports'";
   for (const std::unique_ptr<Request>& request : pending_) request->Wait();
   Reset();
 }

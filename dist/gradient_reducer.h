@@ -27,10 +27,10 @@ class GradientReducer {
   // `gradients` and the communicator must outlive this.
   GradientReducer(Communicator& communicator, Out gradients, int64_t bucket_bytes);
 
-  // Elements [begin, end) are finished by the work given to `stream` so far.
+  // Elements [begin, end) are finished by the work given to `stream` so far; one stream for all.
   void Ready(int64_t begin, int64_t end, cudaStream_t stream = nullptr);
-  // Ends all sums, and makes ready for the next step.  Fatal unless every element was reported
-  // exactly once.
+  // Later work on `stream`, that of the reports, finds the sums (on the CPU: done on return); and
+  // makes ready for the next step.  Fatal unless every element was reported exactly once.
   void Wait(cudaStream_t stream);
 
  private:
@@ -47,6 +47,7 @@ class GradientReducer {
   std::map<int64_t, int64_t> finished_;  // begin -> end of the reported ranges, joined
   std::vector<int64_t> missing_;         // [bucket]: elements not yet reported
   int64_t started_ = 0;                  // buckets
+  cudaStream_t stream_ = nullptr;        // of this step's reports
   std::deque<std::unique_ptr<Request>> pending_;
 };
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "dist/host_name.h"
 #include "kernels/check.h"
 
 namespace dist {
@@ -16,9 +17,7 @@ namespace {
 
 // The machine's name and the cores this process may run on, e.g. "node7:0,1,2,".
 std::string MachineAndCores(const cpu_set_t& cores) {
-  char name[256] = {};
-  CHECK_EQ(gethostname(name, sizeof(name) - 1), 0);
-  std::string text = std::string(name) + ":";
+  std::string text = HostName() + ":";
   for (int core = 0; core < CPU_SETSIZE; ++core) {
     if (CPU_ISSET(core, &cores)) text += std::to_string(core) + ",";
   }

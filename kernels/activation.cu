@@ -5,16 +5,14 @@ namespace cuda {
 
 void GeluForward(Context& ctx, Out y, In x) {
   for (In view : {In(y), x}) CheckAligned(view);
-  GeluForwardKernel<<<BlockCount(x.count(), kGeluPerBlock), kGeluThreads, 0, ctx.stream()>>>(
-      y.as<BFloat16>().data(), x.as<BFloat16>().data(), x.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, GeluForwardKernel, {DivideUp(x.count(), kGeluPerBlock)}, kGeluThreads, 0,
+         y.as<BFloat16>().data(), x.as<BFloat16>().data(), x.count());
 }
 
 void GeluBackward(Context& ctx, Out dx, In dy, In x) {
   for (In view : {In(dx), dy, x}) CheckAligned(view);
-  GeluBackwardKernel<<<BlockCount(x.count(), kGeluPerBlock), kGeluThreads, 0, ctx.stream()>>>(
-      dx.as<BFloat16>().data(), dy.as<BFloat16>().data(), x.as<BFloat16>().data(), x.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, GeluBackwardKernel, {DivideUp(x.count(), kGeluPerBlock)}, kGeluThreads, 0,
+         dx.as<BFloat16>().data(), dy.as<BFloat16>().data(), x.as<BFloat16>().data(), x.count());
 }
 
 }  // namespace cuda

@@ -24,38 +24,34 @@ AdamWFactors MakeFactors(const AdamWOptions& options) {
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy) {
   for (In view : {In(w), In(m), In(v), gradient, In(copy)}) CheckAligned(view);
-  AdamWKernel<<<BlockCount(w.count(), kAdamWPerBlock), kAdamWThreads, 0, ctx.stream()>>>(
-      w.as<float>().data(), m.as<float>().data(), v.as<float>().data(), copy.as<BFloat16>().data(),
-      gradient.as<float>().data(), scale.as<float>().data(), MakeFactors(options), w.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, AdamWKernel, {DivideUp(w.count(), kAdamWPerBlock)}, kAdamWThreads, 0,
+         w.as<float>().data(), m.as<float>().data(), v.as<float>().data(),
+         copy.as<BFloat16>().data(), gradient.as<float>().data(), scale.as<float>().data(),
+         MakeFactors(options), w.count());
 }
 
 void RoundToBFloat16(Context& ctx, Out copy, In w) {
   for (In view : {In(copy), w}) CheckAligned(view);
-  RoundToBFloat16Kernel<<<BlockCount(w.count(), kAdamWPerBlock), kAdamWThreads, 0, ctx.stream()>>>(
-      copy.as<BFloat16>().data(), w.as<float>().data(), w.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, RoundToBFloat16Kernel, {DivideUp(w.count(), kAdamWPerBlock)}, kAdamWThreads, 0,
+         copy.as<BFloat16>().data(), w.as<float>().data(), w.count());
 }
 
 void SquaredNorm(Context& ctx, View<double> sum, In x) {
   Scratch::Scope scope(ctx.scratch());
-  const int blocks = BlockCount(x.count(), kNormPerBlock);
+  const int64_t blocks = DivideUp(x.count(), kNormPerBlock);
   const View<double> partial = scope.Take<double>({blocks});
   if (blocks > 0) {
-    SquaredNormPartialsKernel<<<blocks, kAdamWThreads, kSumSharedBytes, ctx.stream()>>>(
-        partial.data(), x.as<float>().data(), x.count());
-    KERNEL_CHECK(ctx.stream());
+    Launch(ctx, SquaredNormPartialsKernel, {blocks}, kAdamWThreads, kSumSharedBytes, partial.data(),
+           x.as<float>().data(), x.count());
   }
-  AddSquaredNormsKernel<<<1, kAdamWThreads, kSumSharedBytes, ctx.stream()>>>(
-      sum.data(), partial.data(), blocks);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, AddSquaredNormsKernel, {1}, kAdamWThreads, kSumSharedBytes, sum.data(),
+         partial.data(), blocks);
 }
 
 void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
                double max_norm) {
-  ClipScaleKernel<<<1, device::kWarpThreads, 0, ctx.stream()>>>(
-      scale.as<float>().data(), squared_norm.data(), count, max_norm);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, ClipScaleKernel, {1}, device::kWarpThreads, 0, scale.as<float>().data(),
+         squared_norm.data(), count, max_norm);
 }
 
 }  // namespace cuda

@@ -8,11 +8,9 @@ void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logi
                          bool gradient) {
   const int64_t M = logits.shape()[0], V = logits.shape()[1];
   CHECK_LE(V, std::numeric_limits<int>::max() / 2);
-  CrossEntropyKernel<<<BlockCount(M, 1), kCrossEntropyThreads, kCrossEntropySharedBytes,
-                       ctx.stream()>>>(loss.as<float>().data(), correct.data(),
-                                       logits.as<BFloat16>().data(), target.data(),
-                                       static_cast<int>(V), gradient);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, CrossEntropyKernel, {M}, kCrossEntropyThreads, kCrossEntropySharedBytes,
+         loss.as<float>().data(), correct.data(), logits.as<BFloat16>().data(), target.data(),
+         static_cast<int>(V), gradient);
 }
 
 }  // namespace cuda

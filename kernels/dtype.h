@@ -34,6 +34,11 @@ constexpr DType DTypeOf<int32_t>() {
   return DType::kInt32;
 }
 
+// Of what is kept or summed per row beside activations of `dtype`: never narrower than float32.
+constexpr DType StatisticsType(DType dtype) {
+  return dtype == DType::kBFloat16 ? DType::kFloat32 : dtype;
+}
+
 constexpr int64_t SizeOf(DType dtype) {  // bytes
   switch (dtype) {
     case DType::kFloat64:

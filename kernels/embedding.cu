@@ -12,21 +12,18 @@ Table MakeTable(In values, Indices index) {
 // keys [KeyCount(N)], sorted by index and then by row
 void SortKeys(Context& ctx, View<uint64_t> keys, Indices index) {
   const int64_t count = keys.count();
-  const int tiles = BlockCount(count, kSortTile);
+  const int64_t tiles = DivideUp(count, kSortTile);
   const auto sort_tiles = [&](int64_t first_size, int64_t last_size) {
-    SortTilesKernel<<<tiles, kSortThreads, kSortSharedBytes, ctx.stream()>>>(keys.data(),
-                                                                             first_size, last_size);
-    KERNEL_CHECK(ctx.stream());
+    Launch(ctx, SortTilesKernel, {tiles}, kSortThreads, kSortSharedBytes, keys.data(), first_size,
+           last_size);
   };
-  MakeKeysKernel<<<BlockCount(count, kSortThreads), kSortThreads, 0, ctx.stream()>>>(
-      keys.data(), index.data(), index.count(), count);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, MakeKeysKernel, {DivideUp(count, kSortThreads)}, kSortThreads, 0, keys.data(),
+         index.data(), index.count(), count);
   sort_tiles(2, kSortTile);
   for (int64_t size = 2 * kSortTile; size <= count; size *= 2) {
     for (int64_t stride = size / 2; stride >= kSortTile; stride /= 2) {
-      SortStepKernel<<<BlockCount(count / 2, kSortThreads), kSortThreads, 0, ctx.stream()>>>(
-          keys.data(), stride, size, count);
-      KERNEL_CHECK(ctx.stream());
+      Launch(ctx, SortStepKernel, {DivideUp(count / 2, kSortThreads)}, kSortThreads, 0, keys.data(),
+             stride, size, count);
     }
     sort_tiles(size, size);
   }
@@ -42,15 +39,13 @@ void ScatterAdd(Context& ctx, View<T> dx, In dy, Indices rows) {
   SortKeys(ctx, keys, rows);
   const bool vectors = AllowsVectors(C, {In(dx), dy});
   const int64_t columns = device::kWarpThreads * (vectors ? 8 : 1);
-  const dim3 tiles(BlockCount(RunTiles(N), 1), BlockCount(C, columns));
+  const Blocks tiles{RunTiles(N), DivideUp(C, columns)};
   const auto sum_runs = vectors ? SumRunsKernel<8, T> : SumRunsKernel<1, T>;
-  sum_runs<<<tiles, device::kWarpThreads, 0, ctx.stream()>>>(
-      dx.data(), partial.data(), dy.as<BFloat16>().data(), keys.data(), dx.shape()[0], N, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, sum_runs, tiles, device::kWarpThreads, 0, dx.data(), partial.data(),
+         dy.as<BFloat16>().data(), keys.data(), dx.shape()[0], N, C);
   const auto add_runs = vectors ? AddRunsKernel<8, T> : AddRunsKernel<1, T>;
-  add_runs<<<tiles, device::kWarpThreads, 0, ctx.stream()>>>(dx.data(), partial.data(), keys.data(),
-                                                             dx.shape()[0], N, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, add_runs, tiles, device::kWarpThreads, 0, dx.data(), partial.data(), keys.data(),
+         dx.shape()[0], N, C);
 }
 
 }  // namespace
@@ -61,10 +56,9 @@ void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, In
   const auto kernel = AllowsVectors(C, {y, token_table, position_table, type_table})
                           ? EmbeddingForwardKernel<8>
                           : EmbeddingForwardKernel<1>;
-  kernel<<<BlockCount(N, kEmbeddingWarps), kEmbeddingThreads, 0, ctx.stream()>>>(
-      y.as<BFloat16>().data(), MakeTable(token_table, tokens), MakeTable(position_table, positions),
-      MakeTable(type_table, types), N, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, kernel, {DivideUp(N, kEmbeddingWarps)}, kEmbeddingThreads, 0, y.as<BFloat16>().data(),
+         MakeTable(token_table, tokens), MakeTable(position_table, positions),
+         MakeTable(type_table, types), N, C);
 }
 
 void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Acc d_type_table,
@@ -77,9 +71,8 @@ void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Ac
 void GatherRows(Context& ctx, Out y, In x, Indices rows) {
   const int64_t N = y.shape()[0], C = y.shape()[1];
   const auto kernel = AllowsVectors(C, {y, x}) ? GatherRowsKernel<8> : GatherRowsKernel<1>;
-  kernel<<<BlockCount(N, kEmbeddingWarps), kEmbeddingThreads, 0, ctx.stream()>>>(
-      y.as<BFloat16>().data(), MakeTable(x, rows), N, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, kernel, {DivideUp(N, kEmbeddingWarps)}, kEmbeddingThreads, 0, y.as<BFloat16>().data(),
+         MakeTable(x, rows), N, C);
 }
 
 void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {

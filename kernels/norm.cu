@@ -7,10 +7,9 @@ void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, I
   const int64_t N = x.shape()[0], C = x.shape()[1];
   const auto kernel =
       AllowsVectors(C, {y, x, gamma, beta}) ? LayerNormForwardKernel<8> : LayerNormForwardKernel<1>;
-  kernel<<<BlockCount(N, kNormRowsPerBlock), kNormThreads, 0, ctx.stream()>>>(
-      y.as<BFloat16>().data(), mean.as<float>().data(), rstd.as<float>().data(),
-      x.as<BFloat16>().data(), gamma.as<BFloat16>().data(), beta.as<BFloat16>().data(), eps, N, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, kernel, {DivideUp(N, kNormRowsPerBlock)}, kNormThreads, 0, y.as<BFloat16>().data(),
+         mean.as<float>().data(), rstd.as<float>().data(), x.as<BFloat16>().data(),
+         gamma.as<BFloat16>().data(), beta.as<BFloat16>().data(), eps, N, C);
 }
 
 void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
@@ -20,22 +19,18 @@ void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x,
   Scratch::Scope scope(ctx.scratch());
   const View<float> partial = scope.Take<float>({chunks, 2, C});
   const int width = vectors ? 8 : 1;
-  const dim3 tiles(BlockCount(chunks, 1), BlockCount(C, ColumnTile(width)));
+  const Blocks tiles{chunks, DivideUp(C, ColumnTile(width))};
   const View<const float> m = mean, r = rstd;
   const BFloat16 *dy_data = dy.as<BFloat16>().data(), *x_data = x.as<BFloat16>().data();
   // dy is read to the end before dx, which may be dy, is written.
   const auto partials = vectors ? LayerNormPartialsKernel<8> : LayerNormPartialsKernel<1>;
-  partials<<<tiles, kColumnThreads, ColumnSharedBytes(width, /*sums=*/2), ctx.stream()>>>(
-      partial.data(), dy_data, x_data, m.data(), r.data(), N, C);
-  KERNEL_CHECK(ctx.stream());
-  LayerNormAddPartialsKernel<<<BlockCount(C, kColumnThreads), kColumnThreads, 0, ctx.stream()>>>(
-      dgamma.as<float>().data(), dbeta.as<float>().data(), partial.data(), chunks, C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, partials, tiles, kColumnThreads, ColumnSharedBytes(width, /*sums=*/2), partial.data(),
+         dy_data, x_data, m.data(), r.data(), N, C);
+  Launch(ctx, LayerNormAddPartialsKernel, {DivideUp(C, kColumnThreads)}, kColumnThreads, 0,
+         dgamma.as<float>().data(), dbeta.as<float>().data(), partial.data(), chunks, C);
   const auto backward = vectors ? LayerNormBackwardKernel<8> : LayerNormBackwardKernel<1>;
-  backward<<<BlockCount(N, kNormRowsPerBlock), kNormThreads, 0, ctx.stream()>>>(
-      dx.as<BFloat16>().data(), dy_data, x_data, gamma.as<BFloat16>().data(), m.data(), r.data(), N,
-      C);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, backward, {DivideUp(N, kNormRowsPerBlock)}, kNormThreads, 0, dx.as<BFloat16>().data(),
+         dy_data, x_data, gamma.as<BFloat16>().data(), m.data(), r.data(), N, C);
 }
 
 }  // namespace cuda

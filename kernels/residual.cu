@@ -9,11 +9,9 @@ void AddDropped(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
   const int64_t count = y.count();
   const bool vectors = AllowsVectors(/*columns=*/8, {y, x, branch});
   const auto kernel = vectors ? AddDropoutKernel<8> : AddDropoutKernel<1>;
-  const int blocks = BlockCount(count, kResidualThreads * (vectors ? 8 : 1));
-  kernel<<<blocks, kResidualThreads, 0, ctx.stream()>>>(
-      y.as<BFloat16>().data(), x.as<BFloat16>().data(), branch.as<BFloat16>().data(), dropout,
-      count);
-  KERNEL_CHECK(ctx.stream());
+  const int64_t blocks = DivideUp(count, kResidualThreads * (vectors ? 8 : 1));
+  Launch(ctx, kernel, {blocks}, kResidualThreads, 0, y.as<BFloat16>().data(),
+         x.as<BFloat16>().data(), branch.as<BFloat16>().data(), dropout, count);
 }
 
 }  // namespace

@@ -157,6 +157,12 @@ DEVICE float Log2(float x) {
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// 1 / x, within 1 ulp; 1 / infinity = 0.
+DEVICE float Reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 // 1 / sqrt(x), within 2^-22.
 DEVICE float InverseSqrt(float x) { return rsqrtf(x); }
 

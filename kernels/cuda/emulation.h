@@ -283,6 +283,7 @@ inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
 
 inline float Exp2(float x) { return exp2f(x); }
 inline float Log2(float x) { return log2f(x); }
+inline float Reciprocal(float x) { return 1 / x; }
 inline float InverseSqrt(float x) { return 1 / sqrtf(x); }
 
 inline float FloatOfBits(uint32_t bits) {

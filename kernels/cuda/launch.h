@@ -1,8 +1,13 @@
 #pragma once
 
-// What launchers (x.cu) share.  Only nvcc reads it.
+// What launchers (x.cu) share: how an operation gives its kernels to the GPU.  nvcc compiles the
+// launchers for a GPU; g++, for tests, for the emulated one (emulated_device.h).
 
+#ifdef __CUDACC__
 #include <cuda_runtime.h>
+#else
+#include "kernels/cuda/emulated_device.h"
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -14,13 +19,6 @@
 #include "kernels/runtime/context.h"
 
 namespace cuda {
-
-// Blocks of `per_block` items each, for the x extent of a grid.
-inline int BlockCount(int64_t items, int64_t per_block) {
-  const int64_t blocks = DivideUp(items, per_block);
-  CHECK_LE(blocks, std::numeric_limits<int32_t>::max());
-  return static_cast<int>(blocks);
-}
 
 // For 16-byte loads and stores.  Buffers and arenas are aligned to 64 bytes; a view inside of one
 // whose offset is odd is the caller's error.
@@ -35,11 +33,28 @@ inline bool AllowsVectors(int64_t columns, std::initializer_list<In> views) {
          });
 }
 
-// Before a launch with more than 48 KiB of dynamic shared memory.
-template <typename Kernel>
-void AllowSharedBytes(Kernel* kernel, int64_t bytes) {
-  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(bytes)));
+// Gives `kernel` to the stream of ctx; it has shared_bytes of dynamic shared memory.
+template <typename... Parameters, typename... Arguments>
+void Launch(Context& ctx, void (*kernel)(Parameters...), Blocks blocks, int threads,
+            int64_t shared_bytes, const Arguments&... arguments) {
+  CHECK_LE(blocks.x, std::numeric_limits<int32_t>::max());
+  CHECK_LE(blocks.y, 65535);
+#ifdef __CUDACC__
+  if (shared_bytes > 48 << 10) {  // bytes that need no permission
+    CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  }
+  const dim3 grid(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y));
+  kernel<<<grid, threads, shared_bytes, ctx.stream()>>>(static_cast<Parameters>(arguments)...);
+  KERNEL_CHECK(ctx.stream());
+#else
+  CHECK(ctx.device() == Device::kCuda);
+  const emulation::Grid grid{static_cast<int>(blocks.x), static_cast<int>(blocks.y)};
+  emulation::Give([=](const emulation::Options& options) {
+    emulation::Launch(grid, threads, shared_bytes, options, kernel,
+                      static_cast<Parameters>(arguments)...);
+  });
+#endif
 }
 
 }  // namespace cuda

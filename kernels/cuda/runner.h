@@ -9,9 +9,8 @@
 //     runner.Launch(XKernel, Blocks{x, y}, kXThreads, bytes, ...);   // arguments of XKernel
 //   }
 //
-// The other runner: tests/kernels/cuda/emulated_runner.h.  Only nvcc reads this one.
+// The other runner: tests/kernels/cuda/emulated_runner.h.
 
-#include "kernels/cuda/blocks.h"
 #include "kernels/cuda/launch.h"
 
 namespace cuda {
@@ -28,16 +27,10 @@ class Runner {
   template <typename... Parameters, typename... Arguments>
   void Launch(void (*kernel)(Parameters...), Blocks blocks, int threads, int64_t shared_bytes,
               const Arguments&... arguments) {
-    CHECK_LE(blocks.y, 65535);
-    if (shared_bytes > kSharedBytesAlwaysAllowed) AllowSharedBytes(kernel, shared_bytes);
-    const dim3 grid(BlockCount(blocks.x, 1), static_cast<unsigned>(blocks.y));
-    kernel<<<grid, threads, shared_bytes, ctx_.stream()>>>(static_cast<Parameters>(arguments)...);
-    KERNEL_CHECK(ctx_.stream());
+    cuda::Launch(ctx_, kernel, blocks, threads, shared_bytes, arguments...);
   }
 
  private:
-  static constexpr int64_t kSharedBytesAlwaysAllowed = 48 << 10;
-
   Context& ctx_;
   Scratch::Scope scope_;
 };

@@ -4,6 +4,9 @@
 // It is the first argument of every operation; there is no global "current
 // device".  One Context belongs to one host thread.
 
+#include <string>
+#include <vector>
+
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/handle.h"
 #include "kernels/runtime/scratch.h"
@@ -41,6 +44,9 @@ class Context {
   // that the kernels were compiled for.
   static Context Cuda(int index);
   static int CudaDeviceCount();  // 0 when we build without CUDA
+  // Of the GPUs that this process sees, in the order of their indices; as nvidia-smi -L prints
+  // them. Asks the driver only: nothing is done on a GPU.
+  static std::vector<std::string> CudaDeviceUuids();
 
   Device device() const { return device_; }
   MatmulPrecision matmul_precision() const { return matmul_precision_; }

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iomanip>
+#include <sstream>
 
 #include "kernels/check.h"
 #include "kernels/runtime/context.h"
@@ -23,6 +25,17 @@ Event MakeEvent() {
   cudaEvent_t event;
   CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   return Event(event);
+}
+
+// GPU-01234567-89ab-cdef-0123-456789abcdef
+std::string FormatUuid(const cudaUUID_t& uuid) {
+  std::ostringstream text;
+  text << "GPU" << std::hex << std::setfill('0');
+  for (int i = 0; i < 16; ++i) {
+    const bool begins_group = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+    text << (begins_group ? "-" : "") << std::setw(2) << int{static_cast<uint8_t>(uuid.bytes[i])};
+  }
+  return text.str();
 }
 
 // Makes the device current, or says in one sentence why it cannot be used.
@@ -67,6 +80,16 @@ int Context::CudaDeviceCount() {
   const bool found = cudaGetDeviceCount(&count) == cudaSuccess;
   cudaGetLastError();
   return found ? count : 0;
+}
+
+std::vector<std::string> Context::CudaDeviceUuids() {
+  std::vector<std::string> uuids;
+  for (int index = 0; index < CudaDeviceCount(); ++index) {
+    cudaDeviceProp properties;
+    CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+    uuids.push_back(FormatUuid(properties.uuid));
+  }
+  return uuids;
 }
 
 Context Context::Cuda(int index) {

@@ -12,6 +12,7 @@ void DestroyEvent(cudaEvent_t) noexcept {}
 void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
 int Context::CudaDeviceCount() { return 0; }
+std::vector<std::string> Context::CudaDeviceUuids() { return {}; }
 Context Context::Cuda(int) { throw UserError("a GPU is asked for, of a build without CUDA"); }
 void Context::Synchronize() {}
 void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }

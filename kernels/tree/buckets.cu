@@ -11,11 +11,9 @@ void SortLists(Context& ctx, View<int32_t> order, const SortInput& input) {
   Scratch::Scope scope(ctx.scratch());
   const View<int32_t> buffer = scope.Take<int32_t>(order.shape());
   constexpr int kBytes = SortSharedBytes(kThreads);
-  AllowSharedBytes(SortListKernel<kThreads>, kBytes);
-  const int lists = BlockCount(order.count(), input.n);
-  SortListKernel<kThreads>
-      <<<lists, kThreads, kBytes, ctx.stream()>>>(order.data(), buffer.data(), input);
-  KERNEL_CHECK(ctx.stream());
+  const int64_t lists = order.count() / input.n;
+  Launch(ctx, SortListKernel<kThreads>, {lists}, kThreads, kBytes, order.data(), buffer.data(),
+         input);
 }
 
 void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
@@ -27,23 +25,17 @@ void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
   DocumentRange* range = nullptr;
   if (input.document != nullptr) {
     range = reinterpret_cast<DocumentRange*>(scope.Take<int32_t>({B, 2}).data());
-    DocumentRangeKernel<<<BlockCount(B, 1), kChunkThreads, kReduceSharedBytes, ctx.stream()>>>(
-        range, input.document, input.n);
-    KERNEL_CHECK(ctx.stream());
+    Launch(ctx, DocumentRangeKernel, {B}, kChunkThreads, kReduceSharedBytes, range, input.document,
+           input.n);
   }
   constexpr int kBytes = SortSharedBytes(kChunkThreads);
-  AllowSharedBytes(ScatterChunksKernel, kBytes);
   SortPass pass{input, range, order.data(), buffer.data(), table.data(), chunks, 0, 0};
   pass.passes = input.MaxDigitCount();
-  const int blocks = BlockCount(lists * chunks, 1);
+  const int64_t blocks = lists * chunks;
   for (; pass.number < pass.passes; ++pass.number) {
-    CountChunksKernel<<<blocks, kChunkThreads, kMaxDigits * sizeof(int32_t), ctx.stream()>>>(pass);
-    KERNEL_CHECK(ctx.stream());
-    ScanChunksKernel<<<BlockCount(lists, 1), kScanThreads, kReduceSharedBytes, ctx.stream()>>>(
-        pass);
-    KERNEL_CHECK(ctx.stream());
-    ScatterChunksKernel<<<blocks, kChunkThreads, kBytes, ctx.stream()>>>(pass);
-    KERNEL_CHECK(ctx.stream());
+    Launch(ctx, CountChunksKernel, {blocks}, kChunkThreads, kMaxDigits * sizeof(int32_t), pass);
+    Launch(ctx, ScanChunksKernel, {lists}, kScanThreads, kReduceSharedBytes, pass);
+    Launch(ctx, ScatterChunksKernel, {blocks}, kChunkThreads, kBytes, pass);
   }
 }
 
@@ -70,10 +62,9 @@ void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64
 void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
                  Ids other_leaf, Ids document, int64_t /*leaves*/) {
   const int64_t H = leaf.shape()[1], n = leaf.shape()[2];
-  MatchRangesKernel<<<BlockCount(leaf.count(), kMatchThreads), kMatchThreads, 0, ctx.stream()>>>(
-      range.data(), order.data(), leaf.data(), other_order.data(), other_leaf.data(),
-      document.data(), n, H, leaf.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, MatchRangesKernel, {DivideUp(leaf.count(), kMatchThreads)}, kMatchThreads, 0,
+         range.data(), order.data(), leaf.data(), other_order.data(), other_leaf.data(),
+         document.data(), n, H, leaf.count());
 }
 
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
@@ -81,9 +72,8 @@ void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
   Zero(ctx, count);
   if (n == 0) return;
   const int64_t chunks = DivideUp(n, kCountRows);
-  CountLeavesKernel<<<BlockCount(lists * chunks, 1), kCountThreads, kCountSharedBytes,
-                      ctx.stream()>>>(count.data(), leaf.data(), n, count.shape()[2], chunks);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, CountLeavesKernel, {lists * chunks}, kCountThreads, kCountSharedBytes, count.data(),
+         leaf.data(), n, count.shape()[2], chunks);
 }
 
 }  // namespace cuda

@@ -13,14 +13,11 @@ void AddPlaneGradients(Context& ctx, Acc dweight, Acc dbias, In x, Ids plane,
   const View<float> partial =
       scope.Take<float>({sizes.B, sizes.heads, sizes.runs(), sizes.columns + 1});
   SortRows(ctx, order, plane, /*document=*/{}, sizes.planes);
-  FlipPartialsKernel<<<BlockCount(sizes.warps(), kFlipWarps), kFlipThreads, 0, ctx.stream()>>>(
-      partial.data(), order.data(), plane.data(), slopes, x.as<BFloat16>().data(), sizes, sign);
-  KERNEL_CHECK(ctx.stream());
-  FlipReduceKernel<<<BlockCount(sizes.heads * sizes.planes, 1), kFlipReduceThreads,
-                     kFlipReduceThreads * sizeof(SlotRange), ctx.stream()>>>(
-      dweight.as<float>().data(), dbias.as<float>().data(), partial.data(), order.data(),
-      plane.data(), sizes);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, FlipPartialsKernel, {DivideUp(sizes.warps(), kFlipWarps)}, kFlipThreads, 0,
+         partial.data(), order.data(), plane.data(), slopes, x.as<BFloat16>().data(), sizes, sign);
+  Launch(ctx, FlipReduceKernel, {sizes.heads * sizes.planes}, kFlipReduceThreads,
+         kFlipReduceThreads * sizeof(SlotRange), dweight.as<float>().data(),
+         dbias.as<float>().data(), partial.data(), order.data(), plane.data(), sizes);
 }
 
 }  // namespace
@@ -40,9 +37,8 @@ void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, I
   CHECK_LT(rows, std::numeric_limits<int32_t>::max() - kFlipInputRows);
   const FlipPlanes planes{decisions.own_plane.data(), decisions.other_plane.data(),
                           weight.as<float>().data()};
-  FlipInputKernel<<<BlockCount(rows, kFlipInputRows), kFlipInputThreads, 0, ctx.stream()>>>(
-      dx.as<BFloat16>().data(), planes, slopes, sizes, static_cast<int>(rows));
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, FlipInputKernel, {DivideUp(rows, kFlipInputRows)}, kFlipInputThreads, 0,
+         dx.as<BFloat16>().data(), planes, slopes, sizes, static_cast<int>(rows));
 }
 
 }  // namespace cuda

@@ -9,12 +9,10 @@ void LaunchRoute(Context& ctx, const RouteOutputs& out, In x, const BFloat16* ro
                  Ids document, const TreeShape& shape, const RouteSizes& sizes,
                  const FlipRule& rule) {
   const int shared_bytes = RouteSharedBytes(sizes.product_planes);
-  AllowSharedBytes(RouteKernel<kTiles>, shared_bytes);
-  const int64_t blocks = int64_t{BlockCount(sizes.rows, kRouteRows)} * sizes.heads;
-  RouteKernel<kTiles><<<BlockCount(blocks, 1), kRouteThreads, shared_bytes, ctx.stream()>>>(
-      out, x.as<BFloat16>().data(), rounded, bias.as<float>().data(), document.data(),
-      TreeWalk(shape), sizes, rule);
-  KERNEL_CHECK(ctx.stream());
+  const int64_t blocks = int64_t{DivideUp(sizes.rows, kRouteRows)} * sizes.heads;
+  Launch(ctx, RouteKernel<kTiles>, {blocks}, kRouteThreads, shared_bytes, out,
+         x.as<BFloat16>().data(), rounded, bias.as<float>().data(), document.data(),
+         TreeWalk(shape), sizes, rule);
 }
 
 }  // namespace
@@ -29,9 +27,8 @@ void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids d
   Scratch::Scope scope(ctx.scratch());
   const View<BFloat16> rounded = scope.Take<BFloat16>({count});
   if (count > 0) {
-    RoundPlanesKernel<<<BlockCount(count, kRoundThreads * 8), kRoundThreads, 0, ctx.stream()>>>(
-        rounded.data(), weight.as<float>().data(), sizes);
-    KERNEL_CHECK(ctx.stream());
+    Launch(ctx, RoundPlanesKernel, {DivideUp(count, kRoundThreads * 8)}, kRoundThreads, 0,
+           rounded.data(), weight.as<float>().data(), sizes);
   }
   const RouteOutputs out{routing.leaf.data(),        routing.strength.as<float>().data(),
                          routing.alternative.data(), routing.own_plane.data(),

@@ -1,4 +1,5 @@
 #include "kernels/cuda/launch.h"
+#include "kernels/tree/flip_gains_kernels.cuh"
 #include "kernels/tree/tf_attention.h"
 #include "kernels/tree/tf_backward_kernels.cuh"
 #include "kernels/tree/tf_forward_kernels.cuh"
@@ -20,7 +21,7 @@ TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptio
           buckets.query_range.data(),
           n,
           H,
-          BlockCount(n, kTfRows),
+          static_cast<int>(DivideUp(n, kTfRows)),
           static_cast<float>(1 / std::sqrt(static_cast<double>(shape[3]))),
           options.dropout};
 }
@@ -29,10 +30,9 @@ TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptio
 const int32_t* CausalRange(Context& ctx, runtime::Scratch::Scope& scope, Ids range, Ids order,
                            Ids other_order, bool queries) {
   const View<int32_t> causal = scope.Take<int32_t>(range.shape());
-  CausalRangeKernel<<<BlockCount(order.count(), kCausalThreads), kCausalThreads, 0, ctx.stream()>>>(
-      causal.data(), range.data(), order.data(), other_order.data(), queries,
-      static_cast<int>(order.shape()[2]), order.count());
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, CausalRangeKernel, {DivideUp(order.count(), kCausalThreads)}, kCausalThreads, 0,
+         causal.data(), range.data(), order.data(), other_order.data(), queries,
+         static_cast<int>(order.shape()[2]), order.count());
   return causal.data();
 }
 
@@ -40,9 +40,7 @@ template <int kOwnTiles, int e, typename Kernel, typename... Arguments>
 void Launch(Context& ctx, Kernel* kernel, const TfProblem& p, int64_t lists,
             const Arguments&... arguments) {
   constexpr int64_t kBytes = sizeof(TfShared<e, kOwnTiles>);
-  AllowSharedBytes(kernel, kBytes);
-  kernel<<<BlockCount(lists * p.tiles, 1), kTfThreads, kBytes, ctx.stream()>>>(p, arguments...);
-  KERNEL_CHECK(ctx.stream());
+  Launch(ctx, kernel, {lists * p.tiles}, kTfThreads, kBytes, p, arguments...);
 }
 
 template <int e, bool kDropout>
@@ -59,6 +57,15 @@ struct Width {
     Launch<2, e>(ctx, TfKeyGradientKernel<e, kDropout>, p, lists, dk.as<BFloat16>().data(),
                  dv.as<BFloat16>().data(), key_effect ? key_effect.as<float>().data() : nullptr,
                  d_o.as<BFloat16>().data(), lse.as<float>().data(), In(delta).as<float>().data());
+  }
+  static void Gains(Context& ctx, const TfProblem& query_probe, const TfProblem& key_probe,
+                    int64_t lists, Out query_gain, Out key_gain, In d_o, In lse, In delta,
+                    In key_effect) {
+    Launch<2, e>(ctx, FlipQueryGainKernel<e>, query_probe, lists, query_gain.as<float>().data(),
+                 d_o.as<BFloat16>().data(), delta.as<float>().data());
+    Launch<2, e>(ctx, FlipKeyGainKernel<e>, key_probe, lists, key_gain.as<float>().data(),
+                 d_o.as<BFloat16>().data(), lse.as<float>().data(), delta.as<float>().data(),
+                 key_effect.as<float>().data());
   }
 };
 
@@ -113,6 +120,24 @@ void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect,
   const int64_t lists = q.shape()[0] * q.shape()[2];
   WithWidth(q.shape()[3], options.dropout.enabled(), [&](auto width) {
     width.Backward(ctx, p, lists, dq, dk, dv, delta, key_effect, d_o, o, lse);
+  });
+}
+
+void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
+               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
+               bool causal) {
+  CheckAligned(d_o);
+  runtime::Scratch::Scope scope(ctx.scratch());
+  TfProblem queries = Problem(q, k, v, query_probe, {}), keys = Problem(q, k, v, key_probe, {});
+  if (causal) {
+    queries.key_range = CausalRange(ctx, scope, query_probe.key_range, query_probe.query_order,
+                                    query_probe.key_order, /*queries=*/true);
+    keys.query_range = CausalRange(ctx, scope, key_probe.query_range, key_probe.key_order,
+                                   key_probe.query_order, /*queries=*/false);
+  }
+  const int64_t lists = q.shape()[0] * q.shape()[2];
+  WithWidth(q.shape()[3], /*dropout=*/false, [&](auto width) {
+    width.Gains(ctx, queries, keys, lists, query_gain, key_gain, d_o, lse, delta, key_effect);
   });
 }
 

@@ -149,6 +149,15 @@ TEST_F(GradientReducerDeathTest, ADoubleReportDies) {
   EXPECT_DEATH(reducer_.Ready(2, 8), "reported a second time");
 }
 
+TEST_F(GradientReducerDeathTest, ASecondStreamDies) {
+  const auto other = reinterpret_cast<cudaStream_t>(64);
+  reducer_.Ready(3, 10, other);
+  EXPECT_DEATH(reducer_.Ready(0, 3), "reported from two streams");
+  reducer_.Ready(0, 3, other);
+  EXPECT_DEATH(reducer_.Wait(nullptr), "another stream than the reports'");
+  reducer_.Wait(other);
+}
+
 TEST_F(GradientReducerDeathTest, ARangeOutsideTheBufferDies) {
   EXPECT_DEATH(reducer_.Ready(8, 11), "of 10");
 }

@@ -3,8 +3,7 @@
 #include "kernels/tree/tf_attention.h"
 #include "kernels/tree/tf_backward_kernels.cuh"
 #include "kernels/tree/tf_forward_kernels.cuh"
-#include "tests/kernels/cuda/emulated_testing.h"
-#include "tests/kernels/tree/attention_case.h"
+#include "tests/kernels/cuda/tf_case.h"
 
 namespace {
 
@@ -12,25 +11,8 @@ using namespace emulated_testing;
 using namespace tree_testing;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
 
 Dropout SomeDropout() { return {0.3f, {/*seed=*/7, /*step=*/3, /*site=*/2}, /*offset=*/12345}; }
-
-// A problem whose values are bfloat16, in both forms, with its buckets.
-struct Case : AttentionCase {
-  Context ctx = Context::Cpu();
-  std::vector<BFloat16> q16, k16, v16, d_o16;
-
-  explicit Case(const CaseSize& size) : AttentionCase(size) {
-    const auto round = [](std::vector<double>& values) {
-      const std::vector<BFloat16> rounded = emulated_testing::ToBFloat16(Converted<float>(values));
-      values = ToDouble(rounded);
-      return rounded;
-    };
-    q16 = round(q), k16 = round(k), v16 = round(v), d_o16 = round(d_o);
-  }
-  BucketStore Store() { return AttentionCase::Store(ctx, query_leaf, key_leaf); }
-};
 
 struct Result {
   std::vector<BFloat16> o, dq, dk, dv;
@@ -38,65 +20,24 @@ struct Result {
   int64_t bank_conflicts = 0;
 };
 
-std::vector<int32_t> CausalRange(const Case& c, Ids range, Ids order, Ids other_order, bool queries,
-                                 const emulation::Options& options) {
-  std::vector<int32_t> causal(range.count(), -1);
-  const int64_t count = order.count();
-  const int blocks = Blocks(count, cuda::kCausalThreads);
-  emulation::Launch({blocks}, cuda::kCausalThreads, 0, options, cuda::CausalRangeKernel,
-                    causal.data(), range.data(), order.data(), other_order.data(), queries,
-                    static_cast<int>(c.size.n), count);
-  return causal;
-}
-
 template <int e, bool kDropout>
-Result RunKernels(Case& c, const emulation::Options& options) {
-  const auto [B, H, n, width, leaves, documents, padding] = c.size;
-  CHECK_EQ(width, e);
+Result RunKernels(TfCase& c, const emulation::Options& options) {
   const BucketStore store = c.Store();
-  const Buckets buckets = store.buckets();
-  cuda::TfProblem p{c.q16.data(),
-                    c.k16.data(),
-                    c.v16.data(),
-                    buckets.query_order.data(),
-                    buckets.key_order.data(),
-                    buckets.key_range.data(),
-                    buckets.query_range.data(),
-                    static_cast<int>(n),
-                    static_cast<int>(H),
-                    Blocks(n, cuda::kTfRows),
-                    static_cast<float>(1 / std::sqrt(double{e})),
-                    c.options.dropout};
-  std::vector<int32_t> key_range, query_range;
-  if (c.options.causal) {
-    key_range = CausalRange(c, buckets.key_range, buckets.query_order, buckets.key_order,
-                            /*queries=*/true, options);
-    query_range = CausalRange(c, buckets.query_range, buckets.key_order, buckets.query_order,
-                              /*queries=*/false, options);
-    p.key_range = key_range.data();
-    p.query_range = query_range.data();
-  }
+  TfLauncher<e> launcher(c, store.buckets(), options);
   Result r;
-  for (auto* rows : {&r.o, &r.dq, &r.dk, &r.dv}) *rows = Unwritten(B * n * H * e);
-  for (auto* lists : {&r.lse, &r.delta, &r.key_effect}) lists->assign(B * H * n, NAN);
-  const auto launch = [&](int own_tiles, auto kernel, const auto&... arguments) {
-    const int64_t bytes =
-        own_tiles == 1 ? sizeof(cuda::TfShared<e, 1>) : sizeof(cuda::TfShared<e, 2>);
-    const int blocks = static_cast<int>(B * H) * p.tiles;
-    r.bank_conflicts +=
-        emulation::Launch({blocks}, cuda::kTfThreads, bytes, options, kernel, p, arguments...)
-            .bank_conflicts;
-  };
-  launch(1, cuda::TfForwardKernel<e, kDropout>, r.o.data(), r.lse.data());
-  launch(2, cuda::TfQueryGradientKernel<e, kDropout>, r.dq.data(), r.delta.data(), c.d_o16.data(),
-         r.o.data(), r.lse.data());
-  launch(2, cuda::TfKeyGradientKernel<e, kDropout>, r.dk.data(), r.dv.data(), r.key_effect.data(),
-         c.d_o16.data(), r.lse.data(), r.delta.data());
+  for (auto* rows : {&r.o, &r.dq, &r.dk, &r.dv}) *rows = Unwritten(c.rows().count());
+  for (auto* lists : {&r.lse, &r.delta, &r.key_effect}) lists->assign(c.lists().count(), NAN);
+  launcher.template Launch<1>(cuda::TfForwardKernel<e, kDropout>, r.o.data(), r.lse.data());
+  launcher.template Launch<2>(cuda::TfQueryGradientKernel<e, kDropout>, r.dq.data(), r.delta.data(),
+                              c.d_o16.data(), r.o.data(), r.lse.data());
+  launcher.template Launch<2>(cuda::TfKeyGradientKernel<e, kDropout>, r.dk.data(), r.dv.data(),
+                              r.key_effect.data(), c.d_o16.data(), r.lse.data(), r.delta.data());
+  r.bank_conflicts = launcher.bank_conflicts();
   return r;
 }
 
 template <bool kDropout>
-Result RunWithDropout(Case& c, const emulation::Options& options) {
+Result RunWithDropout(TfCase& c, const emulation::Options& options) {
   switch (c.size.e) {
     case 32:
       return RunKernels<32, kDropout>(c, options);
@@ -108,7 +49,7 @@ Result RunWithDropout(Case& c, const emulation::Options& options) {
       return RunKernels<128, kDropout>(c, options);
   }
 }
-Result RunTf(Case& c, const emulation::Options& options) {
+Result RunTf(TfCase& c, const emulation::Options& options) {
   return c.options.dropout.enabled() ? RunWithDropout<true>(c, options)
                                      : RunWithDropout<false>(c, options);
 }
@@ -121,7 +62,7 @@ struct Expected {
   std::vector<double> o_terms, dq_terms, dk_terms, dv_terms, query_terms, key_terms;
 };
 
-void AddMagnitudes(Expected& x, const Case& c, int64_t b, int64_t h, int64_t i, int64_t j) {
+void AddMagnitudes(Expected& x, const TfCase& c, int64_t b, int64_t h, int64_t i, int64_t j) {
   const int64_t row = c.Row(b, h, i), key = c.Row(b, h, j), e = c.size.e;
   if (!c.Sees(b, i, c.query_leaf[row], j, c.key_leaf[key])) return;
   const Dropout& dropout = c.options.dropout;
@@ -143,7 +84,7 @@ void AddMagnitudes(Expected& x, const Case& c, int64_t b, int64_t h, int64_t i, 
 }
 
 // Backward from the kernels' own o and lse, as they are rounded.
-Expected Reference(Case& c, const Result& kernels) {
+Expected Reference(TfCase& c, const Result& kernels) {
   Expected x;
   const auto [B, H, n, e, leaves, documents, padding] = c.size;
   for (auto* rows : {&x.o, &x.dq, &x.dk, &x.dv, &x.o_terms, &x.dq_terms, &x.dk_terms, &x.dv_terms})
@@ -176,7 +117,7 @@ Expected Reference(Case& c, const Result& kernels) {
 // Rounding P or dS to bfloat16 costs its unit of every term, rounding the result once more.  In
 // float32: p carries the error of S, 4 epsilon (sqrt(e) terms of random sign, divided by sqrt(e)),
 // exp's, lse's and the softmax's, 32 epsilon in all; dP and D carry 4 sqrt(e) epsilon.
-void ExpectRight(const Case& c, const Result& r, const Expected& x) {
+void ExpectRight(const TfCase& c, const Result& r, const Expected& x) {
   const int64_t n = c.size.n, H = c.size.H, e = c.size.e;
   const double unit = 32 * kEpsilon, scale = c.options.dropout.scale();
   const auto list_row = [&](int64_t at) {  // of an element of [B, n, H, e]
@@ -218,7 +159,7 @@ void ExpectAgreement(const CaseSize& size, bool causal, bool dropout,
   SCOPED_TRACE(testing::Message() << "n = " << size.n << ", e = " << size.e << ", leaves "
                                   << size.leaves << (causal ? ", causal" : "")
                                   << (dropout ? ", dropout" : ""));
-  Case c(size);
+  TfCase c(size);
   c.options.causal = causal;
   if (dropout) c.options.dropout = SomeDropout();
   for (const emulation::Options& options : all_options) {
@@ -254,7 +195,7 @@ TEST(TfAttentionKernels, AgreeWithTheReferenceForAwkwardLengthsAndLeaves) {
 // All queries in one leaf, all keys in another, or all in the last of eight.
 TEST(TfAttentionKernels, TakeCollapsedTrees) {
   for (const int32_t key_leaf : {3, 7}) {
-    Case c({1, 1, 97, 64, 8});
+    TfCase c({1, 1, 97, 64, 8});
     std::fill(c.query_leaf.begin(), c.query_leaf.end(), 7);
     std::fill(c.key_leaf.begin(), c.key_leaf.end(), key_leaf);
     const Result result = RunTf(c, {});
@@ -263,7 +204,7 @@ TEST(TfAttentionKernels, TakeCollapsedTrees) {
 }
 
 TEST(TfAttentionKernels, HaveTheSameBitsForEveryOrderOfThreads) {
-  Case c({1, 1, 200, 64, 3, 2, true});
+  TfCase c({1, 1, 200, 64, 3, 2, true});
   c.options.dropout = SomeDropout();
   const Result first = RunTf(c, AllOptions()[0]);
   for (const emulation::Options& options : AllOptions()) {

@@ -1,0 +1,24 @@
+#pragma once
+
+// An emulated GPU: the CUDA half of the runtime (kernels/runtime/context.h) and its stream, on the
+// host.  Linked instead of a build without CUDA, it gives Context::Cuda(0) on any machine, so that
+// launchers, layers, models and the program itself are tested with the real kernels
+// (emulation.h), launch by launch as on a GPU.  For tests: about 10,000 times slower than a GPU.
+//
+//   stream   work waits in order until Synchronize: a result that the host reads too early is
+//            missing; each launch has its own order of threads and blocks, and late or eager copies
+//   memory   filled with 0xff (NaN) when new; only work of the stream may touch it: whoever reads
+//            or writes it from the host, or runs over the end of an allocation, dies by SIGSEGV
+
+#include <functional>
+
+#include "kernels/cuda/emulation.h"
+
+namespace emulation {
+
+using Work = std::function<void(const Options&)>;
+
+// Behind the work given before it.
+void Give(Work work);
+
+}  // namespace emulation

@@ -1,0 +1,50 @@
+// The communicator of a context, without NCCL.
+
+#include "dist/device_communicator.h"
+
+#include "dist/local_communicator.h"
+#include "kernels/user_error.h"
+#include "tests/dist/collectives.h"
+
+namespace dist {
+namespace {
+
+TEST(DeviceCommunicator, OnTheCpuItDoesWhatItsBaseDoes) {
+  const Context ctx = Context::Cpu();
+  for (int size : {1, 2, 3}) {
+    RunLocalRanks(size, [&](Communicator& base) {
+      const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(base, ctx);
+      EXPECT_EQ(comm->rank(), base.rank());
+      EXPECT_EQ(comm->size(), size);
+      EXPECT_EQ(comm->local_rank(), base.local_rank());
+      EXPECT_EQ(comm->local_size(), base.local_size());
+      testing_util::CheckCollectives(*comm);
+      testing_util::CheckSameBitsOnAllRanks(*comm);
+    });
+  }
+}
+
+// An address that faults when it is touched, as a GPU's does.
+Out OnGpu() { return Out(reinterpret_cast<void*>(64), DType::kFloat32, {7}, Device::kCuda); }
+
+TEST(DeviceCommunicator, OneRankLeavesBuffersOnItsGpuAlone) {
+  const std::unique_ptr<Communicator> base = MakeSingleRank();
+  const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(*base, Context::Cpu());
+  comm->AllReduceSum(OnGpu(), nullptr);
+  comm->Broadcast(OnGpu(), /*root=*/0, nullptr);
+  const std::unique_ptr<Request> request = comm->StartAllReduceSum(OnGpu(), nullptr);
+  EXPECT_TRUE(request->Test());
+  request->Wait();
+}
+
+TEST(DeviceCommunicatorDeathTest, RanksOnTheCpuDoNotSumBuffersOnAGpu) {
+  EXPECT_DEATH(RunLocalRanks(2,
+                             [](Communicator& base) {
+                               const Context ctx = Context::Cpu();
+                               MakeDeviceCommunicator(base, ctx)->AllReduceSum(OnGpu(), nullptr);
+                             }),
+               "ranks that work on the CPU sum a buffer on a GPU");
+}
+
+}  // namespace
+}  // namespace dist

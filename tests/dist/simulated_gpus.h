@@ -1,0 +1,37 @@
+#pragma once
+
+// Streams, events and NCCL without a GPU: simulated_gpus.cc defines the functions of the CUDA
+// runtime and of NCCL that dist/nccl_communicator.cc calls.  Ranks are threads of this process, and
+// "memory of a GPU" is the host's.
+//
+// What is given to a stream is put off, as on a GPU, until somebody asks for a result; then, again
+// and again, one stream of any rank whose next piece may run is picked, and the piece carried out.
+// A missing wait shows in an order that favours one kind of streams.
+
+#include <cuda_runtime.h>
+
+#include <functional>
+
+namespace simulated {
+
+enum class Order { kCommunicationFirst, kComputeFirst, kRandom };
+
+// Forgets all streams and counts, and starts anew.
+void Reset(Order order, unsigned seed);
+
+cudaStream_t MakeComputeStream();
+void Enqueue(cudaStream_t stream, std::function<void()> work);
+// Until all of `stream` is done.
+void Synchronize(cudaStream_t stream);
+
+struct Counts {
+  int sums = 0;
+  int broadcasts = 0;
+  int destroyed = 0;  // communicators, in order
+  int aborted = 0;
+};
+Counts counts();
+// From now on NCCL says that a connection is lost.
+void LoseConnection();
+
+}  // namespace simulated
