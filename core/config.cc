@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/tree/soft_tree.h"
 #include "kernels/user_error.h"
 
 namespace {
@@ -125,6 +126,20 @@ BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
   config.attention.tree = MakeTreeConfig(bootstrap.attention(), causal);
   config.attention.causal = causal;
   return config;
+}
+
+void RequireGpuKernels(const ModelConfig& model) {
+  const int64_t e = model.head_width();
+  RequireField(e == 32 || e == 64 || e == 96 || e == 128, "model.width / model.heads", e,
+               "32, 64, 96 or 128 on a GPU");
+  for (const AttentionConfig& attention : model.attention) {
+    const bool soft =
+        attention.tree.gradient == TreeGradient::kDense || attention.tree.balance == Balance::kLoss;
+    RequireField(!soft || attention.shape.height() <= kSoftTreeMaxGpuHeight,
+                 "bootstrap.attention.height", attention.shape.height(),
+                 Sentence("1 to ", kSoftTreeMaxGpuHeight,
+                          " on a GPU with gradient: DENSE or balance: LOSS"));
+  }
 }
 
 OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer) {

@@ -14,4 +14,6 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
 // A plan with trees.  `full_steps` alone (no attention, no tree_steps) is a full-attention run.
 BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
                                     const ModelConfig& model);
+// Throws UserError where a GPU has no kernels for the model's head width or trees.
+void RequireGpuKernels(const ModelConfig& model);
 OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer);

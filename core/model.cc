@@ -7,6 +7,7 @@
 #include "core/encoder_layer.h"
 #include "core/masked_lm_head.h"
 #include "kernels/bfloat16.h"
+#include "kernels/cross_entropy.h"
 
 namespace {
 
@@ -133,10 +134,18 @@ MaskedLanguageModel::~MaskedLanguageModel() = default;
 
 void MaskedLanguageModel::Forward(Context& ctx, const datasets::Batch& batch,
                                   const StepInfo& step) {
+  Load(ctx, batch, step);
+  Forward(ctx);
+}
+
+void MaskedLanguageModel::Load(Context& ctx, const datasets::Batch& batch, const StepInfo& step) {
   CHECK_EQ(batch.sequences, shape_.sequences);
   CHECK_EQ(batch.length, shape_.length);
+  parts_->batch = parts_->device_batch.Load(ctx, batch, step);
+}
+
+void MaskedLanguageModel::Forward(Context& ctx) {
   Parts& parts = *parts_;
-  parts.batch = parts.device_batch.Load(ctx, batch, step);
   parts.embeddings.Forward(ctx, parts.outputs[0], parts.batch);
   for (size_t i = 0; i < parts.layers.size(); ++i) {
     parts.layers[i]->Forward(ctx, parts.outputs[i + 1], parts.outputs[i], parts.batch);
@@ -162,6 +171,10 @@ void MaskedLanguageModel::Backward(Context& ctx, const GradientHook& on_gradient
   }
   parts.embeddings.Backward(ctx, gradient, parts.batch);
   finished(0);
+}
+
+void MaskedLanguageModel::AddLoss(Context& ctx, View<double> sums) const {
+  AddLossSums(ctx, sums, parts_->head->loss(), parts_->head->correct());
 }
 
 LossSum MaskedLanguageModel::ReadLoss(Context& ctx) const {
@@ -209,9 +222,10 @@ void MaskedLanguageModel::NudgeBalance(Context& ctx) {
                               [&](Tree& tree, float step) { tree.NudgeBalance(ctx, step); });
 }
 
-std::vector<Out> MaskedLanguageModel::balance_counts() {
+std::vector<Out> MaskedLanguageModel::ReadBalanceCounts(Context& ctx) {
   std::vector<Out> counts;
-  parts_->ForEachBalancedTree(config_, [&](Tree& tree, float) { counts.push_back(tree.counts()); });
+  parts_->ForEachBalancedTree(config_,
+                              [&](Tree& tree, float) { counts.push_back(tree.ReadCounts(ctx)); });
   return counts;
 }
 

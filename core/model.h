@@ -40,8 +40,14 @@ class MaskedLanguageModel {
                       DType dtype);
   ~MaskedLanguageModel();
 
+  // Load, then Forward.
   void Forward(Context& ctx, const datasets::Batch& batch, const StepInfo& step);
+  // `batch` goes to the device; the work that follows is on it.
+  void Load(Context& ctx, const datasets::Batch& batch, const StepInfo& step);
+  void Forward(Context& ctx);
   void Backward(Context& ctx, const GradientHook& on_gradient);
+  // Of the last Forward, on the device: sums [2] float64 += {loss, correct}.
+  void AddLoss(Context& ctx, View<double> sums) const;
   // Of the last Forward; waits for it.
   LossSum ReadLoss(Context& ctx) const;
   // Predicted ids at the target positions of the last Forward: [M], kNoTarget in unused slots.
@@ -52,10 +58,10 @@ class MaskedLanguageModel {
   // Of the last Forward, per layer; a FULL layer has density 1.
   TreeStatistics ReadStatistics(Context& ctx, int64_t layer) const;
   // Loss-free balancing (Balance::kBias): nudges the trees after a step.  No-op otherwise.
-  // With several ranks the caller first sums balance_counts() (float32, host memory; empty unless
+  // With several ranks the caller first sums ReadBalanceCounts (float32, host memory; empty unless
   // kBias) over the ranks, so that all move alike.
   void NudgeBalance(Context& ctx);
-  std::vector<Out> balance_counts();
+  std::vector<Out> ReadBalanceCounts(Context& ctx);
 
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }

@@ -13,7 +13,7 @@ double LearningRate(const OptimizerConfig& config, int64_t step, int64_t steps) 
 
 void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
                      View<const double> squared_norm, double targets, double learning_rate,
-                     int64_t t) {
+                     int64_t t) const {
   CHECK_GT(targets, 0) << "a step without a masked position";
   runtime::Scratch::Scope scope(ctx.scratch());
   const Out scale = scope.Take(parameters.values().dtype(), {1});

@@ -30,7 +30,7 @@ class Optimizer {
   // which the summed gradient is divided.  `squared_norm`: of the whole summed gradient (all
   // shards).  t counts updates from 1, over the whole run, for the bias correction.
   void Step(Context& ctx, Parameters& parameters, Range range, View<const double> squared_norm,
-            double targets, double learning_rate, int64_t t);
+            double targets, double learning_rate, int64_t t) const;
 
  private:
   const OptimizerConfig config_;

@@ -69,16 +69,21 @@ In Tree::bias() const {
 }
 
 void Tree::CountRows(Context& ctx, Ids leaf) {
-  const int64_t batch = leaf.shape()[0], leaves = shape_.leaves();
-  Scratch::Scope scope(ctx.scratch());
-  const View<int32_t> count = scope.Take<int32_t>({batch, heads_, leaves});
-  CountLeaves(ctx, count, leaf);
-  const Buffer host(Device::kCpu, DType::kInt32, count.shape());
-  Copy(ctx, host, In(count));
+  const Shape shape{leaf.shape()[0], heads_, shape_.leaves()};
+  if (counted_.shape() != shape) counted_ = Buffer(ctx.device(), DType::kInt32, shape);
+  CountLeaves(ctx, counted_, leaf);
+}
+
+Out Tree::ReadCounts(Context& ctx) {
+  if (counted_.bytes() == 0) return counts_;
+  const Buffer host(Device::kCpu, DType::kInt32, counted_.shape());
+  Copy(ctx, host, counted_);
+  Zero(ctx, counted_);
   ctx.Synchronize();
   const View<int32_t> rows = host;
   const View<float> sums = counts_;
   for (int64_t i = 0; i < rows.count(); ++i) sums[i % sums.count()] += rows[i];
+  return counts_;
 }
 
 void Tree::NudgeBalance(Context& ctx, float step) {
@@ -89,7 +94,7 @@ void Tree::NudgeBalance(Context& ctx, float step) {
   const Buffer host(Device::kCpu, bias.dtype(), bias.shape());
   Copy(ctx, host, bias);
   ctx.Synchronize();
-  const View<float> sums = counts_;
+  const View<float> sums = ReadCounts(ctx);
   for (int64_t h = 0; h < heads_; ++h) {
     const float* rows = sums.data() + h * leaves;
     if (host.dtype() == DType::kFloat64) {

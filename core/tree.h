@@ -25,8 +25,9 @@ class Tree {
 
   // Balance::kBias, loss-free: rows per head and leaf since the last nudge, in host memory, [H, L]
   // float32 (exact below 2^24 rows).  With several ranks the caller sums them over the ranks first.
-  Out counts() const { return counts_; }
-  // counts += rows per leaf.
+  // Waits for what the device has counted.
+  Out ReadCounts(Context& ctx);
+  // counts += rows per leaf; does not wait.
   void CountRows(Context& ctx, Ids leaf);
   // Moves each node's bias against its own imbalance of the counted rows, then forgets them:
   //   binary  b   -= step (right - left) / (right + left)
@@ -40,6 +41,7 @@ class Tree {
   const DType dtype_;
   Parameters::Id weight_ = -1, bias_ = -1;
   Buffer counts_;
+  Buffer counted_;  // [B, H, L], on the device: not yet in counts_
 };
 
 class TreeRouting {

@@ -21,6 +21,7 @@ BFloat16 Rounded(float value) {
 template <typename T>
 void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
            const AdamWOptions& options, View<BFloat16> copy) {
+  if (std::isnan(scale[0])) return;
   const double beta1 = options.beta1, beta2 = options.beta2;
   const double m_correction = 1 - std::pow(beta1, options.t);
   const double v_correction = 1 - std::pow(beta2, options.t);
@@ -48,8 +49,8 @@ void SquaredNorm(View<double> sum, View<const T> x) {
 template <typename T>
 void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm) {
   const double norm = std::sqrt(squared_norm[0]) / count;
-  const bool clip = max_norm > 0 && !(norm <= max_norm);  // also where the norm is NaN
-  scale[0] = (clip ? max_norm / norm : 1) / count;
+  const bool clip = max_norm > 0 && norm > max_norm;
+  scale[0] = std::isfinite(norm) ? (clip ? max_norm / norm : 1) / count : NAN;
 }
 
 #define INSTANTIATE(T)                                                            \

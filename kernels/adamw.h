@@ -17,6 +17,7 @@ struct AdamWOptions {
   int64_t t = 1;  // updates including this one, from 1
 };
 
+// Nothing is written where `scale` is NaN.
 // w, m, v, gradient [N].  `scale` [1] of the same element type, on the device: averaging and
 // clipping in one factor.  `copy` [N] bfloat16, may be null: w rounded, for the matrix products.
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
@@ -29,6 +30,7 @@ void RoundToBFloat16(Context& ctx, Out copy, In w);
 void SquaredNorm(Context& ctx, View<double> sum, In x);
 
 // scale [1] = 1 / count * min(1, max_norm / (sqrt(squared_norm) / count)); max_norm 0: no clipping.
+// NaN where the norm is not finite.
 void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
                double max_norm);
 

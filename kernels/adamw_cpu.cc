@@ -73,6 +73,7 @@ void RoundToBFloat16(Context&, View<BFloat16> copy, View<const float> w) {
 
 void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
            View<const float> scale, const AdamWOptions& options, View<BFloat16> copy) {
+  if (std::isnan(scale[0])) return;
   ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
     (w.data() + begin, m.data() + begin, v.data() + begin, gradient.data() + begin, scale[0],

@@ -4,6 +4,7 @@
 // summed in float64: blocks first, then their sums in order, a partition by the size alone.
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/cuda/vectors.cuh"
 
@@ -54,6 +55,7 @@ DEVICE int64_t AdamWBegin() {
 KERNEL(kAdamWThreads)
 AdamWKernel(float* w, float* m, float* v, BFloat16* copy, const float* gradient, const float* scale,
             AdamWFactors factors, int64_t count) {
+  if (*scale != *scale) return;  // NaN
   const int64_t begin = AdamWBegin();
   if (begin + kAdamWPerThread <= count) {
     AdamWUpdate<kAdamWPerThread>(w, m, v, copy, gradient, *scale, factors, begin);
@@ -102,8 +104,10 @@ KERNEL(device::kWarpThreads)
 ClipScaleKernel(float* scale, const double* squared_norm, double count, double max_norm) {
   if (device::Thread() != 0) return;
   const double norm = std::sqrt(*squared_norm) / count;
-  const bool clip = max_norm > 0 && !(norm <= max_norm);  // also where the norm is NaN
-  *scale = static_cast<float>((clip ? max_norm / norm : 1) / count);
+  const bool clip = max_norm > 0 && norm > max_norm;
+  const double factor = (clip ? max_norm / norm : 1) / count;
+  *scale = norm <= std::numeric_limits<double>::max() ? static_cast<float>(factor)
+                                                      : std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace cuda

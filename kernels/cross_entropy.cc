@@ -31,6 +31,16 @@ void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, In
   }
 }
 
+template <typename T>
+void AddLossSums(View<double> sums, View<const T> loss, Indices correct) {
+  for (int64_t m = 0; m < loss.count(); ++m) {
+    sums[0] += loss[m];
+    sums[1] += correct[m];
+  }
+}
+
+template void AddLossSums<float>(View<double>, View<const float>, Indices);
+template void AddLossSums<double>(View<double>, View<const double>, Indices);
 template void SoftmaxCrossEntropy<float>(View<float>, View<int32_t>, View<float>, Indices, bool);
 template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<double>, Indices, bool);
 
@@ -39,11 +49,15 @@ template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<doub
 namespace cpu {  // cross_entropy_cpu.cc
 void SoftmaxCrossEntropy(Context& ctx, View<float> loss, View<int32_t> correct, View<float> logits,
                          Indices target, bool gradient);
+void AddLossSums(Context&, View<double> sums, View<const float> loss, Indices correct) {
+  reference::AddLossSums<float>(sums, loss, correct);
+}
 }  // namespace cpu
 
 namespace cuda {  // cross_entropy.cu
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
                          bool gradient);
+void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
 }  // namespace cuda
 
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
@@ -55,4 +69,10 @@ void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logi
   CHECK_EQ(target.shape(), rows);
   if (loss.count() == 0) return;
   DISPATCH(ctx, logits.dtype(), SoftmaxCrossEntropy, loss, correct, logits, target, gradient);
+}
+
+void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {
+  CHECK_EQ(sums.count(), 2);
+  CHECK_EQ(loss.shape(), correct.shape());
+  DISPATCH(ctx, loss.dtype(), AddLossSums, sums, loss, correct);
 }

@@ -13,4 +13,9 @@ void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logi
          static_cast<int>(V), gradient);
 }
 
+void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {
+  Launch(ctx, AddLossSumsKernel, {1}, kCrossEntropyThreads, kLossSumsSharedBytes, sums.data(),
+         loss.as<float>().data(), correct.data(), loss.count());
+}
+
 }  // namespace cuda

@@ -16,10 +16,15 @@
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
                          bool gradient);
 
+// sums [2] float64, on the device: += {sum_m loss_m, sum_m correct_m}, in a fixed order.
+void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
+
 namespace reference {
 
 template <typename T>
 void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, Indices target,
                          bool gradient);
+template <typename T>
+void AddLossSums(View<double> sums, View<const T> loss, Indices correct);
 
 }  // namespace reference

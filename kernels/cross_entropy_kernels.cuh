@@ -100,4 +100,24 @@ CrossEntropyKernel(float* loss, int32_t* correct, BFloat16* logits, const int32_
   });
 }
 
+constexpr int64_t kLossSumsSharedBytes =
+    2 * sizeof(double) * kCrossEntropyThreads / device::kWarpThreads;
+
+// One block.
+KERNEL(kCrossEntropyThreads)
+AddLossSumsKernel(double* sums, const float* loss, const int32_t* correct, int64_t count) {
+  double own[2] = {};
+  for (int64_t m = device::Thread(); m < count; m += kCrossEntropyThreads) {
+    own[0] += loss[m];
+    own[1] += correct[m];
+  }
+  device::SharedArrays shared;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    double* space = shared.Take<double>(kCrossEntropyThreads / device::kWarpThreads);
+    const double sum = device::BlockSum<kCrossEntropyThreads>(own[i], space);
+    if (device::Thread() == 0) sums[i] += sum;
+  }
+}
+
 }  // namespace cuda

@@ -66,7 +66,7 @@ int64_t CountParameters(const ModelConfig& model) {
   return count;
 }
 
-MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape) {
+MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape, DType dtype) {
   constexpr double kBytes = sizeof(float);
   const double rows = static_cast<double>(shape.sequences * shape.length);
   const double d = static_cast<double>(model.width), f = static_cast<double>(model.feed_forward);
@@ -78,7 +78,8 @@ MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape) {
   memory.parameters = kBytes * static_cast<double>(CountParameters(model));
   memory.gradients = memory.parameters;
   memory.moments = 2 * memory.parameters;
-  memory.activations = kBytes * (rows * row + head);
+  if (dtype == DType::kBFloat16) memory.parameters *= 1.5;
+  memory.activations = static_cast<double>(SizeOf(dtype)) * (rows * row + head);
   return memory;
 }
 

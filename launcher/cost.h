@@ -17,7 +17,10 @@ struct MemoryCost {  // bytes of one rank
 };
 
 int64_t CountParameters(const ModelConfig& model);
-MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape);
+// `dtype` of the activations; parameters, gradients and moments are float32, on a GPU (bfloat16)
+// with a rounded copy of the parameters.
+MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape,
+                       DType dtype = DType::kFloat32);
 
 // The density of a balanced tree: 1 / leaves; 1 for FULL.
 double IdealDensity(const AttentionConfig& attention);

@@ -61,7 +61,7 @@ int RunEvaluate(dist::Communicator& communicator) {
   communicator.Barrier();
   if (path == temporary && communicator.rank() == 0) fs::remove(temporary);  // it stays mapped
 
-  Context ctx = MakeContext(trained.config.training());
+  Context ctx = MakeContext(communicator, DeviceFromFlag(), trained.config.training());
   const auto model =
       LoadTrainedModel(ctx, trained, vocabulary.size(), ShapeOf(loader.Get(/*micro=*/0)));
   const Evaluation evaluation =
@@ -80,6 +80,6 @@ Command EvaluateCommand() {
           "mpirun.\n\n"
           "  treeformer evaluate --run_dir=runs/quick_start\n"
           "  treeformer evaluate --checkpoint=runs/quick_start/checkpoints/step_400 --text=DIR\n",
-          {"run_dir", "checkpoint", "text", "data", "vocabulary", "threads"},
+          {"run_dir", "checkpoint", "text", "data", "vocabulary", "threads", "device"},
           RunEvaluate};
 }

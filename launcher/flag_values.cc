@@ -30,14 +30,18 @@ int ConfigureThreadsFromFlag(dist::Communicator& communicator) {
   return FLAGS_threads > 0 ? FLAGS_threads : share;
 }
 
+DeviceChoice DeviceChoiceFromFlags() {
+  const DeviceChoice choice{DeviceFromFlag(), FLAGS_cuda_graphs};
+  if (choice.cuda_graphs && choice.device == Device::kCpu) {
+    throw UserError("--cuda_graphs needs --device=cuda");
+  }
+  return choice;
+}
+
 Device DeviceFromFlag() {
   if (FLAGS_device == "cpu") return Device::kCpu;
   if (FLAGS_device == "cuda") return Device::kCuda;
   throw UserError(Sentence("--device is '", FLAGS_device, "'; expected cpu or cuda"));
-}
-
-DType ActivationDType(Device device) {
-  return device == Device::kCpu ? DType::kFloat32 : DType::kBFloat16;
 }
 
 MatmulPrecision MatmulPrecisionFromFlag() {

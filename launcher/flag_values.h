@@ -18,10 +18,10 @@ std::string RunDirectoryFromFlag();
 // --threads; returns the number of threads of this rank.  Collective.
 int ConfigureThreadsFromFlag(dist::Communicator& communicator);
 
+// --device, --cuda_graphs.
+DeviceChoice DeviceChoiceFromFlags();
 // --device.  Throws UserError for anything but cpu and cuda.
 Device DeviceFromFlag();
-// Of a model on this device: float32 on a CPU, bfloat16 on a GPU.
-DType ActivationDType(Device device);
 
 // --dtype.  Throws UserError for anything but float32 and bfloat16.
 MatmulPrecision MatmulPrecisionFromFlag();

@@ -16,6 +16,7 @@ DEFINE_bool(resume, true,
             "go on from the newest checkpoint of --run_dir; --noresume refuses if it has any");
 DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
 DEFINE_string(device, "cpu", "where it runs: cpu, or cuda, a GPU, with activations in bfloat16");
+DEFINE_bool(cuda_graphs, false, "on a GPU: give the work of a step as CUDA graphs");
 DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
 DEFINE_string(suite, "", "the suite to run");
 DEFINE_int64(steps, 1500, "training steps of a row of the table");

@@ -14,6 +14,7 @@ DECLARE_string(data);
 DECLARE_bool(resume);
 DECLARE_int32(threads);
 DECLARE_string(device);
+DECLARE_bool(cuda_graphs);
 DECLARE_int32(ranks);
 DECLARE_string(suite);
 DECLARE_int64(steps);

@@ -70,14 +70,18 @@ void PrintMemory(std::ostream& out, const PlanInput& input, const ModelConfig& l
   const MemoryCost full = CountMemory(input.model, input.micro_batch);
   const MemoryCost memory = CountMemory(last, input.micro_batch);
   out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time)\n"
-      << "  parameters " << FormatBytes(memory.parameters) << ", gradients "
-      << FormatBytes(memory.gradients) << ", moments " << FormatBytes(memory.moments)
-      << ", activations " << FormatBytes(memory.activations) << "; together "
-      << FormatBytes(memory.Total()) << "\n  at a stage's boundary the models before and after: "
+      << "  " << DescribeMemory(memory) << "\n  at a stage's boundary the models before and after: "
       << FormatBytes(full.Total() + memory.Total()) << "\n";
 }
 
 }  // namespace
+
+std::string DescribeMemory(const MemoryCost& memory) {
+  return "parameters " + FormatBytes(memory.parameters) + ", gradients " +
+         FormatBytes(memory.gradients) + ", moments " + FormatBytes(memory.moments) +
+         ", activations " + FormatBytes(memory.activations) + "; together " +
+         FormatBytes(memory.Total());
+}
 
 void PrintPlan(std::ostream& out, const PlanInput& input) {
   const ModelConfig& model = input.model;

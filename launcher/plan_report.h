@@ -3,8 +3,10 @@
 // `treeformer plan`: what a run will do and what it costs, before anything runs.
 
 #include <iosfwd>
+#include <string>
 
 #include "core/bootstrap_plan.h"
+#include "launcher/cost.h"
 
 struct PlanInput {
   const ModelConfig& model;
@@ -13,6 +15,9 @@ struct PlanInput {
   BatchShape micro_batch;  // of one rank
   int ranks = 1;
 };
+
+// "parameters 418 MiB, gradients ..., together ..."
+std::string DescribeMemory(const MemoryCost& memory);
 
 // Stages with steps and attention cost; the last stage's layers; memory of a rank; operations.
 void PrintPlan(std::ostream& out, const PlanInput& input);

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 
+#include "dist/gpu_choice.h"
 #include "kernels/user_error.h"
 #include "launcher/nearest.h"
 
@@ -201,9 +202,15 @@ void ValidateTraining(const RunConfig& config, int ranks) {
   Require(training.bucket_bytes() >= 4, "bucket_bytes", training.bucket_bytes(), "4 or more bytes");
 }
 
-Context MakeContext(const treeformer::Training& training) {
+Context MakeContext(dist::Communicator& communicator, Device device,
+                    const treeformer::Training& training) {
+  if (device == Device::kCuda) return Context::Cuda(dist::ChooseGpu(communicator));
   const bool bfloat16 = training.matmul_precision() == treeformer::Training::BFLOAT16;
   return Context::Cpu(bfloat16 ? MatmulPrecision::kBFloat16 : MatmulPrecision::kFloat32);
+}
+
+DType ActivationDType(Device device) {
+  return device == Device::kCpu ? DType::kFloat32 : DType::kBFloat16;
 }
 
 std::string Difference(const RunConfig& before, const RunConfig& now) {

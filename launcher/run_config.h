@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dist/communicator.h"
 #include "kernels/runtime/context.h"
 #include "launcher/run.pb.h"
 
@@ -24,8 +25,18 @@ void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& confi
 // naming field, value and what is allowed.  (model, bootstrap, optimizer: core/config.h.)
 void ValidateTraining(const treeformer::RunConfig& config, int ranks);
 
-// What the model runs in: the CPU, with training.matmul_precision.
-Context MakeContext(const treeformer::Training& training);
+// Where a run works: no part of its experiment, which is the same on both.
+struct DeviceChoice {
+  Device device = Device::kCpu;
+  bool cuda_graphs = false;
+};
+
+// What the model of this rank runs in: the CPU with training.matmul_precision, or a GPU of its own.
+// Collective.  Throws UserError where there is no GPU for every rank.
+Context MakeContext(dist::Communicator& communicator, Device device,
+                    const treeformer::Training& training);
+// Of a model's activations: float32 on a CPU, bfloat16 on a GPU.
+DType ActivationDType(Device device);
 
 // The first field that changes the result and differs, as a sentence "model.layers was 4 and is 6";
 // empty when a run under `before` may go on under `now`.

@@ -10,6 +10,7 @@ namespace {
 
 int RunTrain(dist::Communicator& communicator) {
   const treeformer::RunConfig config = ResolveRunConfig();
+  const DeviceChoice device = DeviceChoiceFromFlags();
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
   StopSignalsAskForCheckpoint();
@@ -18,7 +19,7 @@ int RunTrain(dist::Communicator& communicator) {
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
                          threads, threads == 1 ? " thread" : " threads"));
   LogTo(directory, communicator.rank());
-  return RunTraining(communicator, config, directory, FLAGS_resume, progress);
+  return RunTraining(communicator, config, directory, FLAGS_resume, device, progress);
 }
 
 }  // namespace
@@ -33,7 +34,9 @@ Command TrainCommand() {
           "  mpirun -n 2 treeformer train                          the quick start, built-in text\n"
           "  mpirun -n 2 treeformer train --text=DIR               the same on your own text\n"
           "  treeformer train --config=my.textproto --set=model.layers=6 "
-          "--set=training.batch_size=64\n",
-          {"config", "set", "text", "run_dir", "resume", "threads"},
+          "--set=training.batch_size=64\n"
+          "  mpirun -n 8 treeformer train --config=bert_base_tf --device=cuda     a GPU for each "
+          "rank\n",
+          {"config", "set", "text", "run_dir", "resume", "threads", "device", "cuda_graphs"},
           RunTrain};
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "datasets/prefetch_loader.h"
+#include "dist/device_communicator.h"
 #include "kernels/sbgemm.h"
 #include "kernels/user_error.h"
 #include "launcher/run_data.h"
@@ -35,7 +36,8 @@ void PrintSummary(Trainer& trainer, const std::string& directory, double seconds
 }  // namespace
 
 int RunTraining(dist::Communicator& communicator, const RunConfig& config,
-                const std::string& directory, bool resume, Progress& progress) {
+                const std::string& directory, bool resume, const DeviceChoice& device,
+                Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   ValidateTraining(config, communicator.size());
   datasets::ValidateDatasetConfig(config.data());
@@ -56,15 +58,16 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
                           &held_out,         held_out.steps()};
 
-  Context ctx = MakeContext(training);
+  Context ctx = MakeContext(communicator, device.device, training);
+  const auto ranks = dist::MakeDeviceCommunicator(communicator, ctx);
   if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {
     progress.Line(
         "training.matmul_precision is BFLOAT16, which this CPU (no AVX512-BF16) only imitates: "
         "slower than FLOAT32");
   }
   if (start.checkpoint) progress.Line("going on from " + start.checkpoint->path);
-  Trainer trainer(ctx, communicator, config, data, directory, progress, start.checkpoint,
-                  start.state);
+  Trainer trainer(ctx, *ranks, config, data, directory, device.cuda_graphs, progress,
+                  start.checkpoint, start.state);
   const int status = trainer.Run();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (status == 0) PrintSummary(trainer, directory, seconds.count(), progress);

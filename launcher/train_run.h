@@ -11,4 +11,5 @@
 // Runs `config` in `directory`, which goes on from its newest checkpoint; returns the exit status.
 // The same on every rank.  Collective.  Throws UserError.
 int RunTraining(dist::Communicator& communicator, const treeformer::RunConfig& config,
-                const std::string& directory, bool resume, Progress& progress);
+                const std::string& directory, bool resume, const DeviceChoice& device,
+                Progress& progress);

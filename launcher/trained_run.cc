@@ -35,8 +35,10 @@ std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const Traine
   const ModelConfig full =
       MakeModelConfig(run.config.model(), vocabulary, run.config.data().sequence_length());
   const BootstrapPlan plan(full, MakeBootstrapConfig(run.config.bootstrap(), full));
-  auto model = std::make_unique<MaskedLanguageModel>(
-      ctx, plan.ModelOfStage(plan.stages().at(run.stage)), shape, DType::kFloat32);
+  const ModelConfig config = plan.ModelOfStage(plan.stages().at(run.stage));
+  if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
+  auto model =
+      std::make_unique<MaskedLanguageModel>(ctx, config, shape, ActivationDType(ctx.device()));
   LoadCheckpoint(ctx, run.checkpoint, model->parameters(), /*with_moments=*/false);
   return model;
 }

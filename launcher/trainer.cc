@@ -11,6 +11,7 @@
 #include "kernels/adamw.h"
 #include "kernels/user_error.h"
 #include "launcher/command.h"
+#include "launcher/plan_report.h"
 #include "launcher/stop_signal.h"
 
 namespace {
@@ -20,7 +21,8 @@ BootstrapPlan MakePlan(const treeformer::RunConfig& config, const TrainingData& 
   return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
 }
 
-double ReadSquaredNorm(Context& ctx, const Buffer& sum, In x) {
+double ReadSquaredNorm(Context& ctx, In x) {
+  const Buffer sum(ctx.device(), DType::kFloat64, {1});
   SquaredNorm(ctx, sum, x);
   double value = 0;
   Copy(ctx, View<double>(&value, {1}), sum);
@@ -30,11 +32,11 @@ double ReadSquaredNorm(Context& ctx, const Buffer& sum, In x) {
 
 // The last parameter with such a gradient, in the order of the forward pass: where the backward
 // pass met it first.
-std::string NameOfBadGradient(Context& ctx, const Parameters& parameters, const Buffer& sum) {
+std::string NameOfBadGradient(Context& ctx, const Parameters& parameters) {
   const std::vector<Parameter>& list = parameters.list();
   for (auto parameter = list.rbegin(); parameter != list.rend(); ++parameter) {
     const Out gradient = Parameters::Window(parameters.gradients(), *parameter);
-    if (!std::isfinite(ReadSquaredNorm(ctx, sum, gradient))) return parameter->name;
+    if (!std::isfinite(ReadSquaredNorm(ctx, gradient))) return parameter->name;
   }
   return "none";
 }
@@ -43,7 +45,7 @@ std::string NameOfBadGradient(Context& ctx, const Parameters& parameters, const 
 
 Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
                  const treeformer::RunConfig& config, const TrainingData& data,
-                 const std::string& directory, Progress& progress,
+                 const std::string& directory, bool cuda_graphs, Progress& progress,
                  const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state)
     : ctx_(ctx),
       communicator_(communicator),
@@ -51,16 +53,19 @@ Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
       training_(config.training()),
       data_(data),
       directory_(directory),
+      cuda_graphs_(cuda_graphs),
       progress_(progress),
       plan_(MakePlan(config, data)),
       optimizer_config_(MakeOptimizerConfig(config.optimizer())),
       optimizer_(optimizer_config_),
       shape_(ShapeOf(data.train->Get(0))),
-      squared_norm_(ctx.device(), DType::kFloat64, {1}),
       report_(communicator, progress, directory, checkpoint ? checkpoint->step : 0, plan_,
               {training_.batch_size(), shape_.length, 0}) {
   if (plan_.steps() == 0) {
     throw UserError("bootstrap gives no steps; set full_steps, or tree_steps with attention");
+  }
+  if (ctx.device() == Device::kCuda) {
+    for (const Stage& stage : plan_.stages()) RequireGpuKernels(plan_.ModelOfStage(stage));
   }
   if (checkpoint) Restore(*checkpoint, state);
 }
@@ -78,13 +83,26 @@ void Trainer::Restore(const CheckpointInfo& checkpoint, const nlohmann::json& st
   step_ = saved_step_ = checkpoint.step;
 }
 
+std::unique_ptr<MaskedLanguageModel> Trainer::MakeModel(const Stage& stage) {
+  const ModelConfig config = plan_.ModelOfStage(stage);
+  const DType dtype = ActivationDType(ctx_.device());
+  try {
+    return std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+  } catch (const UserError& error) {
+    throw UserError(Sentence(error.what(), "\nplanned for this rank, without temporaries: ",
+                             DescribeMemory(CountMemory(config, shape_, dtype)),
+                             model_ ? "; and as much for the stage before" : ""));
+  }
+}
+
 void Trainer::EnterStage(const Stage& stage) {
-  auto model = std::make_unique<MaskedLanguageModel>(ctx_, plan_.ModelOfStage(stage), shape_,
-                                                     DType::kFloat32);
+  auto model = MakeModel(stage);
   model->parameters().Initialize(ctx_, training_.seed());
   if (model_) CarryParameters(ctx_, model->parameters(), model_->parameters());
   reducer_.reset();
+  work_.reset();
   model_ = std::move(model);
+  work_.emplace(ctx_, *model_, training_.micro_batches(), cuda_graphs_);
   reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
   stage_ = &stage;
   progress_.Line(Describe(stage));
@@ -104,25 +122,26 @@ StepResult Trainer::Step() {
   const GradientHook reduce = [this](Range range) {
     reducer_->Ready(range.begin, range.end, ctx_.stream());
   };
+  const bool reduces = communicator_.size() > 1;
   StepResult result;
   result.learning_rate = LearningRateOfStep();
-  Parameters& parameters = model_->parameters();
-  parameters.ZeroGradients(ctx_);
   for (int micro = 0; micro < training_.micro_batches(); ++micro) {
     const datasets::Batch batch = data_.train->Get(micro);
     const bool last = micro + 1 == training_.micro_batches();
-    model_->Forward(ctx_, batch, info);
-    result.loss += model_->ReadLoss(ctx_);
+    work_->Accumulate(ctx_, micro, batch, info, reduces && last ? reduce : GradientHook());
+    result.loss.targets += batch.CountTargets();
     result.tokens += batch.CountTokens();
-    model_->Backward(ctx_, last ? reduce : GradientHook());
   }
-  reducer_->Wait(ctx_.stream());
-  result.squared_norm = ReadSquaredNorm(ctx_, squared_norm_, parameters.gradients());
-  result.loss = SumOverRanks(communicator_, result.loss);
+  if (reduces) reducer_->Wait(ctx_.stream());
+  const double targets = communicator_.Sum(static_cast<double>(result.loss.targets));
+  work_->Update(ctx_, optimizer_, targets, result.learning_rate, step_ + 1);
+  const StepSums sums = work_->Read(ctx_);
+  result.loss = {communicator_.Sum(sums.loss),
+                 static_cast<int64_t>(communicator_.Sum(sums.correct)),
+                 static_cast<int64_t>(targets)};
+  result.squared_norm = sums.squared_norm;
   if (!result.IsFinite()) return result;
 
-  optimizer_.Step(ctx_, parameters, {0, parameters.count()}, squared_norm_.as<double>(),
-                  static_cast<double>(result.loss.targets), result.learning_rate, step_ + 1);
   SumBalanceCounts();
   model_->NudgeBalance(ctx_);
   data_.train->NextStep();
@@ -131,7 +150,7 @@ StepResult Trainer::Step() {
 }
 
 void Trainer::SumBalanceCounts() {
-  for (Out counts : model_->balance_counts()) {
+  for (Out counts : model_->ReadBalanceCounts(ctx_)) {
     communicator_.AllReduceSum(counts, ctx_.stream());
   }
 }
@@ -180,9 +199,9 @@ int Trainer::Diverge(const StepResult& result) {
     std::cerr << "treeformer: step " << step_ << ": the loss is " << result.loss.MeanLoss()
               << " and the norm of the gradient " << result.GradientNorm()
               << "; the first gradient that is not finite, from the back: "
-              << NameOfBadGradient(ctx_, model_->parameters(), squared_norm_)
-              << "; nothing was updated; a lower optimizer.learning_rate or a longer warm-up helps"
-              << std::endl;
+              << NameOfBadGradient(ctx_, model_->parameters())
+              << (std::isfinite(result.squared_norm) ? "" : "; nothing was updated")
+              << "; a lower optimizer.learning_rate or a longer warm-up helps" << std::endl;
   }
   return dist::kInternalError;
 }

@@ -19,7 +19,7 @@
 #include "core/bootstrap_plan.h"
 #include "core/checkpoint.h"
 #include "core/model.h"
-#include "core/optimizer.h"
+#include "core/training_step.h"
 #include "datasets/loader.h"
 #include "dist/gradient_reducer.h"
 #include "launcher/evaluation.h"
@@ -42,8 +42,9 @@ class Trainer {
   // Goes on from `checkpoint` if given; `state` is its state.  Throws UserError where
   // configuration, data and checkpoint do not fit together.
   Trainer(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
-          const TrainingData& data, const std::string& directory, Progress& progress,
-          const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state);
+          const TrainingData& data, const std::string& directory, bool cuda_graphs,
+          Progress& progress, const std::optional<CheckpointInfo>& checkpoint,
+          const nlohmann::json& state);
 
   // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
   // is not a number, before the update: dist::kInternalError, with a sentence on stderr.
@@ -56,6 +57,7 @@ class Trainer {
 
  private:
   void EnterStage(const Stage& stage);
+  std::unique_ptr<MaskedLanguageModel> MakeModel(const Stage& stage);
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
   int Diverge(const StepResult& result);
@@ -72,15 +74,16 @@ class Trainer {
   const treeformer::Training& training_;
   const TrainingData& data_;
   const std::string directory_;
+  const bool cuda_graphs_;
   Progress& progress_;
   const BootstrapPlan plan_;
   const OptimizerConfig optimizer_config_;
   Optimizer optimizer_;
   const BatchShape shape_;  // of a micro-batch
-  Buffer squared_norm_;
 
   const Stage* stage_ = nullptr;
   std::unique_ptr<MaskedLanguageModel> model_;
+  std::optional<TrainingStep> work_;              // on model_
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
   int64_t step_ = 0;                              // updates done
   int64_t saved_step_ = -1;

@@ -1,5 +1,5 @@
-# Compiles every kernel for sm_80 and sm_90a, warnings and spills being errors, and compares the
-# registers of the kernels on sm_90a with tests/kernels/cuda/registers.txt.  No GPU needed.
+# Compiles every kernel for sm_80 and sm_90a, warnings and spills being errors, and compares what
+# the kernels take on sm_90a with tests/kernels/cuda/registers.txt.  No GPU needed.
 #
 #   cmake -DNVCC=nvcc -DBUILD=build/cuda_compile_gate [-DUPDATE=ON] -P tests/check_cuda_kernels.cmake
 #
@@ -8,6 +8,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(table tests/kernels/cuda/registers.txt)
+set(columns "registers" "bytes of static shared memory" "bytes of spills" "bytes of stack")
 set(flags -std=c++20 -O3 -I. --expt-relaxed-constexpr -DNDEBUG -Werror all-warnings
     -Xptxas -v,-warn-spills,-Werror -cubin)
 set(update_command "cmake -DNVCC=${NVCC} -DBUILD=${BUILD} -DUPDATE=ON \
@@ -52,17 +53,26 @@ if(NOT status EQUAL 0)
   message(FATAL_ERROR "kernels that do not compile, or spill registers: see above")
 endif()
 
-# "registers kernel" of all sources, sorted by name.
+# "kernel", then the numbers of the columns, of all sources, sorted by name.
 set(found "")
 foreach(source ${sources})
   string(MAKE_C_IDENTIFIER ${source} name)
-  file(STRINGS ${BUILD}/${name}_90a.log lines REGEX "Compiling entry function|Used [0-9]+ regis")
+  file(STRINGS ${BUILD}/${name}_90a.log lines
+       REGEX "Compiling entry function|bytes stack frame|Used [0-9]+ registers")
   foreach(line ${lines})
     if(line MATCHES "entry function '([^']+)'")
       execute_process(COMMAND ${FILT} -p ${CMAKE_MATCH_1} OUTPUT_VARIABLE kernel
                       OUTPUT_STRIP_TRAILING_WHITESPACE)
+    elseif(line MATCHES "([0-9]+) bytes stack frame, ([0-9]+) .* stores, ([0-9]+) .* loads")
+      set(stack ${CMAKE_MATCH_1})
+      math(EXPR spills "${CMAKE_MATCH_2} + ${CMAKE_MATCH_3}")
     elseif(line MATCHES "Used ([0-9]+) registers")
-      list(APPEND found "${kernel} ${CMAKE_MATCH_1}")
+      set(registers ${CMAKE_MATCH_1})
+      set(shared 0)
+      if(line MATCHES "([0-9]+) bytes smem")
+        set(shared ${CMAKE_MATCH_1})
+      endif()
+      list(APPEND found "${kernel} ${registers} ${shared} ${spills} ${stack}")
     endif()
   endforeach()
 endforeach()
@@ -70,30 +80,34 @@ list(SORT found)
 
 if(UPDATE)
   list(JOIN found "\n" text)
-  file(WRITE ${table} "${text}\n")
+  list(JOIN columns ", " names)
+  file(WRITE ${table} "# On sm_90a: kernel, ${names}\n${text}\n")
   message("written: ${table}")
   return()
 endif()
 
-file(STRINGS ${table} allowed)
+set(line_format "^(.*) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)$")
+file(STRINGS ${table} allowed REGEX "${line_format}")
 foreach(line ${found})
-  string(REGEX MATCH "^(.*) ([0-9]+)$" match "${line}")
-  set(kernel "${CMAKE_MATCH_1}")
-  set(registers ${CMAKE_MATCH_2})
-  set(limit "")
+  string(REGEX REPLACE "${line_format}" "\\1" kernel "${line}")
+  set(limits "")
   foreach(entry ${allowed})
-    string(REGEX MATCH "^(.*) ([0-9]+)$" match "${entry}")
-    if(CMAKE_MATCH_1 STREQUAL kernel)
-      set(limit ${CMAKE_MATCH_2})
+    string(REGEX REPLACE "${line_format}" "\\1" name "${entry}")
+    if(name STREQUAL kernel)
+      string(REGEX REPLACE "${line_format}" "\\2;\\3;\\4;\\5" limits "${entry}")
     endif()
   endforeach()
-  if(limit STREQUAL "")
-    message(SEND_ERROR "${kernel} (${registers} registers) is not in ${table}; to write it:\n\
-${update_command}")
-  elseif(registers GREATER limit)
-    message(SEND_ERROR "${kernel} uses ${registers} registers, ${limit} in ${table}; if that is \
-wanted:\n${update_command}")
+  if(limits STREQUAL "")
+    message(SEND_ERROR "not in ${table}: ${line}; to write it:\n${update_command}")
+    continue()
   endif()
+  string(REGEX REPLACE "${line_format}" "\\2;\\3;\\4;\\5" numbers "${line}")
+  foreach(number limit what IN ZIP_LISTS numbers limits columns)
+    if(number GREATER limit)
+      message(SEND_ERROR "${kernel}: ${number} ${what}, ${limit} in ${table}; if that is wanted:\n\
+${update_command}")
+    endif()
+  endforeach()
 endforeach()
 list(LENGTH found count)
 message("${count} kernels compiled for sm_80 and sm_90a without spills")

@@ -65,14 +65,16 @@ class Gpu {
   }
 
   Memory memory;
+  bool recording = false;
 
   void Give(Work work) { stream_.push_back(std::move(work)); }
   void Finish() {
+    CHECK(!recording) << "waits while its work is recorded";
     if (stream_.empty()) return;
     memory.Open();
     for (; !stream_.empty(); stream_.pop_front()) {
       ++done_;
-      stream_.front()({done_, done_ % 2 == 0 ? Copies::kEager : Copies::kLazy});
+      stream_.front()({done_, done_ % 4 < 2 ? Copies::kEager : Copies::kLazy});
     }
     memory.Close();
   }
@@ -96,6 +98,7 @@ void DestroyStream(cudaStream_t) noexcept {}
 void DestroyEvent(cudaEvent_t) noexcept {}
 void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
+void DestroyGraph(cudaGraphExec_t) noexcept {}
 
 int Context::CudaDeviceCount() { return 1; }
 std::vector<std::string> Context::CudaDeviceUuids() { return {"GPU-emulated"}; }
@@ -105,11 +108,21 @@ Context Context::Cuda(int index) {
   return Context(Device::kCuda);
 }
 
+void Context::RunAsGraph(Graph&, const std::function<void()>& work) {
+  if (device_ == Device::kCpu) return work();
+  Gpu::Get().recording = true;
+  work();
+  Gpu::Get().recording = false;
+}
+
 void Context::Synchronize() {
   if (device_ == Device::kCuda) Gpu::Get().Finish();
 }
 
-void* AllocateCuda(int64_t bytes) { return Gpu::Get().memory.Allocate(bytes); }
+void* AllocateCuda(int64_t bytes) {
+  CHECK(!Gpu::Get().recording) << "takes new memory while its work is recorded";
+  return Gpu::Get().memory.Allocate(bytes);
+}
 void FreeCuda(void* data) noexcept {
   Gpu::Get().Finish();
   Gpu::Get().memory.Free(data);
@@ -135,6 +148,8 @@ void Copy(Context& ctx, Out dst, In src) {
     return;
   }
   CHECK(ctx.device() == Device::kCuda) << "a copy from or to a GPU takes its context";
+  CHECK(!Gpu::Get().recording || (src.device() == Device::kCuda && dst.device() == Device::kCuda))
+      << "copies from or to the host while its work is recorded";
   if (src.device() == Device::kCpu) return ctx.CopyToCuda(dst.data(), src.data(), dst.bytes());
   emulation::Give([=](const auto&) { std::memcpy(dst.data(), src.data(), dst.bytes()); });
 }

@@ -1,6 +1,10 @@
 #include "kernels/cuda/emulation.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -97,6 +101,15 @@ std::vector<Grid> ShuffledBlocks(Grid grid, unsigned seed) {
   }
   std::shuffle(blocks.begin(), blocks.end(), std::mt19937(seed));
   return blocks;
+}
+
+void RecordLaunch(const void* kernel, int threads, int64_t shared_bytes) {
+  static const char* const path = std::getenv("EMULATED_LAUNCHES");
+  if (path == nullptr) return;
+  Dl_info symbol;
+  if (dladdr(kernel, &symbol) == 0 || symbol.dli_saddr != kernel) return;
+  std::ofstream(path, std::ios::app)
+      << symbol.dli_sname << ' ' << threads << ' ' << shared_bytes << '\n';
 }
 
 Block::Block(Grid grid, int threads, int64_t shared_bytes, const Options& options)
@@ -208,7 +221,15 @@ void Block::RunThread() {
 }
 
 int Block::TakeReady() {
-  std::swap(ready_[random_() % ready_.size()], ready_.back());
+  const size_t count = ready_.size();
+  size_t chosen = random_() % count;
+  if (options_.seed % 2 == 0) {
+    const auto of_warp = [&](size_t i) { return ready_[i % count] / kWarp == running_ / kWarp; };
+    size_t i = chosen;
+    while (i < chosen + count && !of_warp(i)) ++i;
+    if (i < chosen + count) chosen = i % count;
+  }
+  std::swap(ready_[chosen], ready_.back());
   const int thread = ready_.back();
   ready_.pop_back();
   return thread;

@@ -2,15 +2,18 @@
 
 // Kernels on the host: the primitives of device.cuh, and Launch.  For tests without a GPU.
 //
-// Every thread of a block is a fibre; it runs until a barrier or a collective, where another one,
-// chosen at random, goes on.  Blocks run one after the other, in random order.  Shared memory is
-// filled with 0xff (NaN, -1) at the start of a block.  The bytes of CopyAsync
+// Every thread of a block is a fibre; it runs until a barrier or a collective, where another one
+// goes on: with an odd seed any, chosen at random, so that the warps stay close together; with an
+// even one a lane of the same warp while there is one, so that a warp gets far ahead of the others.
+// Blocks run one after the other, in random order.  Shared memory is filled with 0xff (NaN, -1) at
+// the start of a block.  The bytes of CopyAsync
 //   kEager   arrive at once: overwriting what is still being read shows;
 //   kLazy    arrive in WaitCopies, 0xff until then: reading too early shows.
 // Fatal: lanes of one warp at different collectives; threads that wait for others that never come
 // or have returned; writing past the shared memory; copies and loads that are not aligned.
-// What it does not show: a race between two barriers of which no order gives wrong values, timing,
-// and the rounding of the GPU's own approximations.
+// What it does not show: a race between two barriers of which no order gives wrong values; a
+// WarpBarrier that is missing where another collective stands, as all of them order memory here;
+// timing; and the rounding of the GPU's own approximations.
 
 #if !defined(__x86_64__)
 #error "the emulation of kernels switches stacks in x86-64 assembly"
@@ -39,7 +42,7 @@ struct Grid {  // extents in blocks
 enum class Copies { kEager, kLazy };
 
 struct Options {
-  unsigned seed = 1;  // of the order of threads and blocks
+  unsigned seed = 1;  // of the order of threads and blocks; even: warp by warp
   Copies copies = Copies::kEager;
 };
 
@@ -136,9 +139,14 @@ struct Report {
   int64_t bank_conflicts = 0;  // tiles of LoadMatrix with two rows in the same four banks
 };
 
+// Where the environment names a file EMULATED_LAUNCHES, adds a line to it: kernel (its symbol; not
+// of one in an unnamed namespace), threads, shared bytes.
+void RecordLaunch(const void* kernel, int threads, int64_t shared_bytes);
+
 template <typename... Parameters, typename... Arguments>
 Report Launch(Grid grid, int threads, int64_t shared_bytes, const Options& options,
               void (*kernel)(Parameters...), const Arguments&... arguments) {
+  RecordLaunch(reinterpret_cast<const void*>(kernel), threads, shared_bytes);
   Block block(grid, threads, shared_bytes, options);
   const std::function<void()> run = [&] { kernel(arguments...); };
   for (const Grid& index : ShuffledBlocks(grid, options.seed)) block.Run(index, run);

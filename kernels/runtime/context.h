@@ -4,6 +4,7 @@
 // It is the first argument of every operation; there is no global "current
 // device".  One Context belongs to one host thread.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 typedef struct CUstream_st* cudaStream_t;
 typedef struct CUevent_st* cudaEvent_t;
 typedef struct cublasContext* cublasHandle_t;
+typedef struct CUgraphExec_st* cudaGraphExec_t;
 
 namespace runtime {
 
@@ -29,11 +31,13 @@ void DestroyStream(cudaStream_t stream) noexcept;
 void DestroyEvent(cudaEvent_t event) noexcept;
 void DestroyPinned(char* memory) noexcept;
 void DestroyCublas(cublasHandle_t cublas) noexcept;
+void DestroyGraph(cudaGraphExec_t graph) noexcept;
 
 using Stream = Handle<cudaStream_t, DestroyStream>;
 using Event = Handle<cudaEvent_t, DestroyEvent>;
 using Pinned = Handle<char*, DestroyPinned>;  // host memory that the GPU copies from by itself
 using Cublas = Handle<cublasHandle_t, DestroyCublas>;
+using Graph = Handle<cudaGraphExec_t, DestroyGraph>;  // recorded work of a stream
 
 class Context {
  public:
@@ -53,6 +57,11 @@ class Context {
   cudaStream_t stream() const { return stream_.get(); }
   cublasHandle_t cublas() const { return cublas_.get(); }
   Scratch& scratch() { return scratch_; }
+
+  // Does `work` on a GPU as one: what it gives to the stream is recorded, `graph` brought up to
+  // date with it or made from it, and given to the stream.  `work` may neither wait, nor take
+  // memory that is new, nor copy from or to the host.  On the CPU: work().
+  void RunAsGraph(Graph& graph, const std::function<void()>& work);
 
   // Waits until all work given to the stream is done.  Nothing to do on the CPU.
   void Synchronize();

@@ -74,6 +74,7 @@ void DestroyStream(cudaStream_t stream) noexcept { CUDA_CHECK(cudaStreamDestroy(
 void DestroyEvent(cudaEvent_t event) noexcept { CUDA_CHECK(cudaEventDestroy(event)); }
 void DestroyPinned(char* memory) noexcept { CUDA_CHECK(cudaFreeHost(memory)); }
 void DestroyCublas(cublasHandle_t cublas) noexcept { CUBLAS_CHECK(cublasDestroy(cublas)); }
+void DestroyGraph(cudaGraphExec_t graph) noexcept { CUDA_CHECK(cudaGraphExecDestroy(graph)); }
 
 int Context::CudaDeviceCount() {
   int count = 0;
@@ -109,6 +110,24 @@ Context Context::Cuda(int index) {
     half.copied = MakeEvent();
   }
   return context;
+}
+
+void Context::RunAsGraph(Graph& graph, const std::function<void()>& work) {
+  if (OnHost(device_)) return work();
+  CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
+  work();
+  cudaGraph_t recorded;
+  CUDA_CHECK(cudaStreamEndCapture(stream(), &recorded));
+  cudaGraphExecUpdateResultInfo difference;
+  if (graph.get() == nullptr ||
+      cudaGraphExecUpdate(graph.get(), recorded, &difference) != cudaSuccess) {
+    cudaGetLastError();  // another graph than before: it is made anew
+    cudaGraphExec_t made;
+    CUDA_CHECK(cudaGraphInstantiate(&made, recorded, /*flags=*/0));
+    graph = Graph(made);
+  }
+  CUDA_CHECK(cudaGraphDestroy(recorded));
+  CUDA_CHECK(cudaGraphLaunch(graph.get(), stream()));
 }
 
 void Context::Synchronize() {

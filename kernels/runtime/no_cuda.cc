@@ -11,9 +11,11 @@ void DestroyStream(cudaStream_t) noexcept {}
 void DestroyEvent(cudaEvent_t) noexcept {}
 void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
+void DestroyGraph(cudaGraphExec_t) noexcept {}
 int Context::CudaDeviceCount() { return 0; }
 std::vector<std::string> Context::CudaDeviceUuids() { return {}; }
 Context Context::Cuda(int) { throw UserError("a GPU is asked for, of a build without CUDA"); }
+void Context::RunAsGraph(Graph&, const std::function<void()>& work) { work(); }
 void Context::Synchronize() {}
 void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }
 void ZeroCuda(void*, int64_t) { LOG(FATAL) << "built without CUDA"; }

@@ -69,7 +69,6 @@ void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids oth
 
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
   const int64_t lists = leaf.shape()[0] * leaf.shape()[1], n = leaf.shape()[2];
-  Zero(ctx, count);
   if (n == 0) return;
   const int64_t chunks = DivideUp(n, kCountRows);
   Launch(ctx, CountLeavesKernel, {lists * chunks}, kCountThreads, kCountSharedBytes, count.data(),

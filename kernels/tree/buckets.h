@@ -16,7 +16,7 @@ void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64
 void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
                  Ids other_leaf, Ids document, int64_t leaves);
 
-// count [B, H, L] = rows per leaf.
+// count [B, H, L] += rows per leaf.
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf);
 
 // What attention reads.  key_range by query slot, query_range by key slot.

@@ -120,7 +120,6 @@ void CountLeaves(Context&, View<int32_t> count, Ids leaf) {
 #pragma omp parallel for schedule(static) if (leaf.count() > kParallel)
   for (int64_t list = 0; list < lists; ++list) {
     int32_t* counts = count.data() + list * L;
-    std::fill(counts, counts + L, 0);
     for (int64_t i = 0; i < n; ++i) {
       const int32_t l = leaf[list * n + i];
       CHECK_LT(l, L);

@@ -19,11 +19,11 @@ template <int e>
 KERNEL(kTfThreads)
 FlipQueryGainKernel(const TfProblem p, float* gain, const BFloat16* d_o, const float* delta) {
   auto& shared = TfShared<e, 2>::OfBlock();
-  const TfOwnRows own(shared, p, p.query_order, p.key_range);
+  const TfOwnRows own(shared, p, p.queries);
   const TfRange block = own.BlockHull(), warp = own.WarpHull();
   const TfHead<e> head(p, own.list);
   const TfRowPair rows(own);
-  TfStream<e, 2> keys(shared, p, own.list, block, p.key_order, p.k, p.v);
+  TfStream<e, 2> keys(shared, p, own.list, block, p.keys.order, p.k, p.v);
   if (keys.tiles() > 0) {
     GatherTile<e>(shared.own[0], p.q, head, own.position(), own.count);
     GatherTile<e>(shared.own[1], d_o, head, own.position(), own.count);
@@ -82,11 +82,11 @@ KERNEL(kTfThreads, e <= 64 ? 4 : 2)
 FlipKeyGainKernel(const TfProblem p, float* gain, const BFloat16* d_o, const float* lse,
                   const float* delta, const float* key_effect) {
   auto& shared = TfShared<e, 2>::OfBlock();
-  const TfOwnRows own(shared, p, p.key_order, p.query_range);
+  const TfOwnRows own(shared, p, p.keys);
   const TfRange block = own.BlockHull(), warp = own.WarpHull();
   const TfHead<e> head(p, own.list);
   const TfRowPair rows(own);
-  TfStream<e, 2> queries(shared, p, own.list, block, p.query_order, p.q, d_o, lse, delta);
+  TfStream<e, 2> queries(shared, p, own.list, block, p.queries.order, p.q, d_o, lse, delta);
   if (queries.tiles() > 0) {
     GatherTile<e>(shared.own[0], p.k, head, own.position(), own.count);
     GatherTile<e>(shared.own[1], p.v, head, own.position(), own.count);

@@ -6,7 +6,7 @@ namespace cuda {
 
 void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
                       In bias, In strength, Ids leaf, const TreeShape& shape) {
-  CHECK_LE(shape.height(), kSoftMaxHeight) << "the dense gradient of a tree on a GPU";
+  CHECK_LE(shape.height(), kSoftTreeMaxGpuHeight) << "the dense gradient of a tree on a GPU";
   const SoftSizes sizes{x.shape()[0], x.shape()[1],   x.shape()[2],          weight.shape()[0],
                         x.shape()[3], shape.height(), effect.shape()[2] == 1};
   Runner runner(ctx);

@@ -20,6 +20,8 @@
 
 #include "kernels/tree/route.h"
 
+constexpr int kSoftTreeMaxGpuHeight = 12;  // a block's rows fill 128 KiB of shared memory
+
 void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
                       In bias, In strength, Ids leaf, const TreeShape& shape);
 

@@ -18,7 +18,6 @@
 namespace cuda {
 
 constexpr int kSoftThreads = 64;
-constexpr int kSoftMaxHeight = 12;  // its rows fill 128 KiB of shared memory
 constexpr int kSoftPartRows = 1024;
 
 struct SoftSizes {

@@ -153,8 +153,10 @@ DEVICE DocumentRange FindDocuments(const int32_t* document, int64_t n, int32_t* 
   return {first, device::BlockMax<kThreads>(last, shared)};
 }
 
-// counts [digit.values] of one warp = its rows of each value.
-DEVICE void CountDigits(int32_t* counts, const SortDigit& digit, const WarpRows& rows) {
+// counts [digit.values] of one warp = its rows of each value.  Digit: SortDigit, or what gives a
+// row a value as it does.
+template <typename Digit>
+DEVICE void CountDigits(int32_t* counts, const Digit& digit, const WarpRows& rows) {
   for (int v = device::Lane(); v < digit.values; v += device::kWarpThreads) counts[v] = 0;
   device::WarpBarrier();
   for (int64_t i = rows.begin + device::Lane(); i < rows.end; i += device::kWarpThreads) {
@@ -176,7 +178,8 @@ DEVICE int32_t CountsToSlots(int32_t* counts, int v, int32_t begin) {
 }
 
 // Writes a warp's rows to their slots.  slots [digit.values] of the warp: the next ones.
-DEVICE void ScatterRows(int32_t* to, int32_t* slots, const SortDigit& digit, const WarpRows& rows) {
+template <typename Digit>
+DEVICE void ScatterRows(int32_t* to, int32_t* slots, const Digit& digit, const WarpRows& rows) {
   const int lane = device::Lane();
   const int bits = std::bit_width(static_cast<uint32_t>(digit.values - 1));
   for (int64_t first = rows.begin; first < rows.end; first += device::kWarpThreads) {

@@ -3,6 +3,7 @@
 #include "kernels/tree/tf_attention.h"
 #include "kernels/tree/tf_backward_kernels.cuh"
 #include "kernels/tree/tf_forward_kernels.cuh"
+#include "kernels/tree/tf_schedule_kernels.cuh"
 
 namespace cuda {
 namespace {
@@ -10,60 +11,75 @@ namespace {
 TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptions& options) {
   const Shape& shape = q.shape();
   for (In view : {q, k, v}) CheckAligned(view);
+  const int64_t lists = shape[0] * shape[2], tiles = DivideUp(shape[1], kTfRows);
   CHECK_LE(shape[1], std::numeric_limits<int32_t>::max() - kTfRows);
+  CHECK_LE(lists * tiles, std::numeric_limits<int32_t>::max());
   const int n = static_cast<int>(shape[1]), H = static_cast<int>(shape[2]);
   return {q.as<BFloat16>().data(),
           k.as<BFloat16>().data(),
           v.as<BFloat16>().data(),
-          buckets.query_order.data(),
-          buckets.key_order.data(),
-          buckets.key_range.data(),
-          buckets.query_range.data(),
+          {buckets.query_order.data(), buckets.key_range.data(), /*units=*/nullptr},
+          {buckets.key_order.data(), buckets.query_range.data(), /*units=*/nullptr},
           n,
           H,
-          static_cast<int>(DivideUp(n, kTfRows)),
+          static_cast<int>(lists),
+          static_cast<int>(tiles),
           static_cast<float>(1 / std::sqrt(static_cast<double>(shape[3]))),
           options.dropout};
 }
 
-// The visible part of `range` [B, H, n, 2]; in scratch memory.
-const int32_t* CausalRange(Context& ctx, runtime::Scratch::Scope& scope, Ids range, Ids order,
-                           Ids other_order, bool queries) {
-  const View<int32_t> causal = scope.Take<int32_t>(range.shape());
-  Launch(ctx, CausalRangeKernel, {DivideUp(order.count(), kCausalThreads)}, kCausalThreads, 0,
-         causal.data(), range.data(), order.data(), other_order.data(), queries,
-         static_cast<int>(order.shape()[2]), order.count());
-  return causal.data();
+// Of the ranges of the queries, or of the keys, what causal attention sees; in scratch memory.
+void SeeCausally(Context& ctx, runtime::Scratch::Scope& scope, TfProblem& p, bool queries) {
+  TfSide& side = queries ? p.queries : p.keys;
+  const TfSide& other = queries ? p.keys : p.queries;
+  const int64_t count = int64_t{p.lists} * p.n;
+  const View<int32_t> causal = scope.Take<int32_t>({count, 2});
+  Launch(ctx, CausalRangeKernel, {DivideUp(count, kCausalThreads)}, kCausalThreads, 0,
+         causal.data(), side.range, side.order, other.order, queries, p.n, count);
+  side.range = causal.data();
+}
+
+// For kernels whose blocks own rows of these sides, one or two, by their ranges; in scratch memory.
+void OrderUnits(Context& ctx, runtime::Scratch::Scope& scope, const TfProblem& p,
+                std::initializer_list<TfSide*> sides) {
+  const int count = p.lists * p.tiles;
+  std::vector<UnitOrder> orders;
+  for (TfSide* side : sides) {
+    const View<int32_t> units = scope.Take<int32_t>({count});
+    orders.push_back({units.data(), {side->range, p.n, p.tiles}});
+    side->units = units.data();
+  }
+  const int64_t blocks = static_cast<int64_t>(orders.size());
+  Launch(ctx, OrderUnitsKernel, {blocks}, kScheduleThreads, kScheduleSharedBytes, orders.front(),
+         orders.back(), count);
 }
 
 template <int kOwnTiles, int e, typename Kernel, typename... Arguments>
-void Launch(Context& ctx, Kernel* kernel, const TfProblem& p, int64_t lists,
-            const Arguments&... arguments) {
+void Launch(Context& ctx, Kernel* kernel, const TfProblem& p, const Arguments&... arguments) {
   constexpr int64_t kBytes = sizeof(TfShared<e, kOwnTiles>);
-  Launch(ctx, kernel, {lists * p.tiles}, kTfThreads, kBytes, p, arguments...);
+  Launch(ctx, kernel, {int64_t{p.lists} * p.tiles}, kTfThreads, kBytes, p, arguments...);
 }
 
 template <int e, bool kDropout>
 struct Width {
-  static void Forward(Context& ctx, const TfProblem& p, int64_t lists, Out o, Out lse) {
-    Launch<1, e>(ctx, TfForwardKernel<e, kDropout>, p, lists, o.as<BFloat16>().data(),
+  static void Forward(Context& ctx, const TfProblem& p, Out o, Out lse) {
+    Launch<1, e>(ctx, TfForwardKernel<e, kDropout>, p, o.as<BFloat16>().data(),
                  lse.as<float>().data());
   }
-  static void Backward(Context& ctx, const TfProblem& p, int64_t lists, Out dq, Out dk, Out dv,
-                       Out delta, Out key_effect, In d_o, In o, In lse) {
-    Launch<2, e>(ctx, TfQueryGradientKernel<e, kDropout>, p, lists, dq.as<BFloat16>().data(),
+  static void Backward(Context& ctx, const TfProblem& p, Out dq, Out dk, Out dv, Out delta,
+                       Out key_effect, In d_o, In o, In lse) {
+    Launch<2, e>(ctx, TfQueryGradientKernel<e, kDropout>, p, dq.as<BFloat16>().data(),
                  delta.as<float>().data(), d_o.as<BFloat16>().data(), o.as<BFloat16>().data(),
                  lse.as<float>().data());
-    Launch<2, e>(ctx, TfKeyGradientKernel<e, kDropout>, p, lists, dk.as<BFloat16>().data(),
+    Launch<2, e>(ctx, TfKeyGradientKernel<e, kDropout>, p, dk.as<BFloat16>().data(),
                  dv.as<BFloat16>().data(), key_effect ? key_effect.as<float>().data() : nullptr,
                  d_o.as<BFloat16>().data(), lse.as<float>().data(), In(delta).as<float>().data());
   }
   static void Gains(Context& ctx, const TfProblem& query_probe, const TfProblem& key_probe,
-                    int64_t lists, Out query_gain, Out key_gain, In d_o, In lse, In delta,
-                    In key_effect) {
-    Launch<2, e>(ctx, FlipQueryGainKernel<e>, query_probe, lists, query_gain.as<float>().data(),
+                    Out query_gain, Out key_gain, In d_o, In lse, In delta, In key_effect) {
+    Launch<2, e>(ctx, FlipQueryGainKernel<e>, query_probe, query_gain.as<float>().data(),
                  d_o.as<BFloat16>().data(), delta.as<float>().data());
-    Launch<2, e>(ctx, FlipKeyGainKernel<e>, key_probe, lists, key_gain.as<float>().data(),
+    Launch<2, e>(ctx, FlipKeyGainKernel<e>, key_probe, key_gain.as<float>().data(),
                  d_o.as<BFloat16>().data(), lse.as<float>().data(), delta.as<float>().data(),
                  key_effect.as<float>().data());
   }
@@ -97,13 +113,10 @@ void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& bu
   CheckAligned(o);
   runtime::Scratch::Scope scope(ctx.scratch());
   TfProblem p = Problem(q, k, v, buckets, options);
-  if (options.causal) {
-    p.key_range = CausalRange(ctx, scope, buckets.key_range, buckets.query_order, buckets.key_order,
-                              /*queries=*/true);
-  }
-  const int64_t lists = q.shape()[0] * q.shape()[2];
+  if (options.causal) SeeCausally(ctx, scope, p, /*queries=*/true);
+  OrderUnits(ctx, scope, p, {&p.queries});
   WithWidth(q.shape()[3], options.dropout.enabled(),
-            [&](auto width) { width.Forward(ctx, p, lists, o, lse); });
+            [&](auto width) { width.Forward(ctx, p, o, lse); });
 }
 
 void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
@@ -112,14 +125,12 @@ void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect,
   runtime::Scratch::Scope scope(ctx.scratch());
   TfProblem p = Problem(q, k, v, buckets, options);
   if (options.causal) {
-    p.key_range = CausalRange(ctx, scope, buckets.key_range, buckets.query_order, buckets.key_order,
-                              /*queries=*/true);
-    p.query_range = CausalRange(ctx, scope, buckets.query_range, buckets.key_order,
-                                buckets.query_order, /*queries=*/false);
+    SeeCausally(ctx, scope, p, /*queries=*/true);
+    SeeCausally(ctx, scope, p, /*queries=*/false);
   }
-  const int64_t lists = q.shape()[0] * q.shape()[2];
+  OrderUnits(ctx, scope, p, {&p.queries, &p.keys});
   WithWidth(q.shape()[3], options.dropout.enabled(), [&](auto width) {
-    width.Backward(ctx, p, lists, dq, dk, dv, delta, key_effect, d_o, o, lse);
+    width.Backward(ctx, p, dq, dk, dv, delta, key_effect, d_o, o, lse);
   });
 }
 
@@ -130,14 +141,12 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
   runtime::Scratch::Scope scope(ctx.scratch());
   TfProblem queries = Problem(q, k, v, query_probe, {}), keys = Problem(q, k, v, key_probe, {});
   if (causal) {
-    queries.key_range = CausalRange(ctx, scope, query_probe.key_range, query_probe.query_order,
-                                    query_probe.key_order, /*queries=*/true);
-    keys.query_range = CausalRange(ctx, scope, key_probe.query_range, key_probe.key_order,
-                                   key_probe.query_order, /*queries=*/false);
+    SeeCausally(ctx, scope, queries, /*queries=*/true);
+    SeeCausally(ctx, scope, keys, /*queries=*/false);
   }
-  const int64_t lists = q.shape()[0] * q.shape()[2];
+  OrderUnits(ctx, scope, queries, {&queries.queries, &keys.keys});
   WithWidth(q.shape()[3], /*dropout=*/false, [&](auto width) {
-    width.Gains(ctx, queries, keys, lists, query_gain, key_gain, d_o, lse, delta, key_effect);
+    width.Gains(ctx, queries, keys, query_gain, key_gain, d_o, lse, delta, key_effect);
   });
 }
 

@@ -47,11 +47,11 @@ KERNEL(kTfThreads)
 TfQueryGradientKernel(const TfProblem p, BFloat16* dq, float* delta, const BFloat16* d_o,
                       const BFloat16* o, const float* lse) {
   auto& shared = TfShared<e, 2>::OfBlock();
-  const TfOwnRows own(shared, p, p.query_order, p.key_range);
+  const TfOwnRows own(shared, p, p.queries);
   const TfRange block = own.BlockHull(), warp = own.WarpHull();
   const TfHead<e> head(p, own.list);
   const TfRowPair rows(own);
-  TfStream<e, 2> keys(shared, p, own.list, block, p.key_order, p.k, p.v);
+  TfStream<e, 2> keys(shared, p, own.list, block, p.keys.order, p.k, p.v);
   if (keys.tiles() > 0) {
     GatherTile<e>(shared.own[0], p.q, head, own.position(), own.count);
     GatherTile<e>(shared.own[1], d_o, head, own.position(), own.count);
@@ -107,11 +107,11 @@ KERNEL(kTfThreads)
 TfKeyGradientKernel(const TfProblem p, BFloat16* dk, BFloat16* dv, float* key_effect,
                     const BFloat16* d_o, const float* lse, const float* delta) {
   auto& shared = TfShared<e, 2>::OfBlock();
-  const TfOwnRows own(shared, p, p.key_order, p.query_range);
+  const TfOwnRows own(shared, p, p.keys);
   const TfRange block = own.BlockHull(), warp = own.WarpHull();
   const TfHead<e> head(p, own.list);
   const TfRowPair rows(own);
-  TfStream<e, 2> queries(shared, p, own.list, block, p.query_order, p.q, d_o, lse, delta);
+  TfStream<e, 2> queries(shared, p, own.list, block, p.queries.order, p.q, d_o, lse, delta);
   if (queries.tiles() > 0) {
     GatherTile<e>(shared.own[0], p.k, head, own.position(), own.count);
     GatherTile<e>(shared.own[1], p.v, head, own.position(), own.count);

@@ -14,11 +14,11 @@ template <int e, bool kDropout>
 KERNEL(kTfThreads)
 TfForwardKernel(const TfProblem p, BFloat16* o, float* lse) {
   auto& shared = TfShared<e, 1>::OfBlock();
-  const TfOwnRows own(shared, p, p.query_order, p.key_range);
+  const TfOwnRows own(shared, p, p.queries);
   const TfRange block = own.BlockHull(), warp = own.WarpHull();
   const TfHead<e> head(p, own.list);
   const TfRowPair rows(own);
-  TfStream<e, 1> keys(shared, p, own.list, block, p.key_order, p.k, p.v);
+  TfStream<e, 1> keys(shared, p, own.list, block, p.keys.order, p.k, p.v);
   if (keys.tiles() > 0) {
     GatherTile<e>(shared.own[0], p.q, head, own.position(), own.count);
     keys.Start();

@@ -7,7 +7,8 @@
 // lie in ONE range of slots, the hull of their own ranges: it streams through shared memory in
 // tiles of 64, gathered by position.  So small leaves share a tile, and the mask is two comparisons
 // with a row's own range.  A warp skips slices of 16 columns that none of its rows meets.
-// Causal attention is the same with smaller ranges: positions ascend inside a leaf (causal_range).
+// Causal attention is the same with smaller ranges.  Those, and the order in which blocks own
+// slots: tf_schedule_kernels.cuh.
 
 #include <cstdint>
 #include <limits>
@@ -19,21 +20,35 @@ namespace cuda {
 
 constexpr float kLog2E = 1.44269504f;
 
+// The rows of one side by leaf.
+struct TfSide {
+  const int32_t* order;  // [B, H, n]: positions
+  // For kernels whose blocks own rows of this side; for others null.
+  const int32_t* range;  // [B, H, n, 2]: slots of the other side that a slot's row meets
+  const int32_t* units;  // [B H tiles]: block x owns slots 64 (u % tiles) .. of list u / tiles
+};
+
 // What every kernel reads.
 struct TfProblem {
-  const BFloat16 *q, *k, *v;               // [B, n, H, e]
-  const int32_t *query_order, *key_order;  // [B, H, n]
-  const int32_t *key_range, *query_range;  // [B, H, n, 2] by slot of queries, of keys
+  const BFloat16 *q, *k, *v;  // [B, n, H, e]
+  TfSide queries, keys;
   int n, H;
-  int tiles;    // ceil(n / 64): blocks of one list; B H of them in a grid
+  int lists;    // B H
+  int tiles;    // ceil(n / 64): units of one list
   float scale;  // 1 / sqrt(e)
   Dropout dropout;
 };
 
 // Slots [begin, end); of no slots begin is huge and end 0, so that hulls are minima and maxima.
 struct TfRange {
-  int begin, end;
+  int begin = std::numeric_limits<int>::max(), end = 0;
 
+  DEVICE static TfRange Of(int begin, int end) {
+    return begin < end ? TfRange{begin, end} : TfRange();
+  }
+  DEVICE static TfRange Hull(TfRange a, TfRange b) {
+    return {device::Min()(a.begin, b.begin), device::Max()(a.end, b.end)};
+  }
   DEVICE bool Holds(int slot) const { return begin <= slot && slot < end; }
   DEVICE bool Meets(int first, int count) const { return begin < first + count && first < end; }
 };
@@ -83,23 +98,8 @@ class TfOwnRows {
  public:
   // Ends with a barrier.
   template <typename Shared>
-  DEVICE TfOwnRows(Shared& shared, const TfProblem& p, const int32_t* order, const int32_t* range)
-      : list(device::BlockX() / p.tiles),
-        position_(shared.own_position),
-        begin_(shared.own_begin),
-        end_(shared.own_end) {
-    const int first = device::BlockX() % p.tiles * kTfRows, thread = device::Thread();
-    count = p.n - first < kTfRows ? p.n - first : kTfRows;
-    if (thread < kTfRows) {
-      const int64_t row = int64_t{list} * p.n + first + thread;
-      const bool exists = thread < count;
-      position_[thread] = exists ? order[row] : 0;
-      const int begin = exists ? range[2 * row] : 0, end = exists ? range[2 * row + 1] : 0;
-      begin_[thread] = begin < end ? begin : std::numeric_limits<int>::max();
-      end_[thread] = begin < end ? end : 0;
-    }
-    device::BlockBarrier();
-  }
+  DEVICE TfOwnRows(Shared& shared, const TfProblem& p, const TfSide& side)
+      : TfOwnRows(shared, p, side, side.units[device::BlockX()]) {}
 
   const int list;  // b H + h
   int count;       // of rows, at most 64
@@ -109,14 +109,33 @@ class TfOwnRows {
   // Collective: the hulls of all rows' ranges, of the warp's rows' ranges.
   DEVICE TfRange BlockHull() const {
     const int lane = device::Lane();
-    const TfRange a = range(lane), b = range(lane + device::kWarpThreads);
-    return Hull({device::Min()(a.begin, b.begin), device::Max()(a.end, b.end)});
+    return Hull(TfRange::Hull(range(lane), range(lane + device::kWarpThreads)));
   }
   DEVICE TfRange WarpHull() const {
     return Hull(range(device::Warp() * kTfWarpRows + device::Lane() % kTfWarpRows));
   }
 
  private:
+  template <typename Shared>
+  DEVICE TfOwnRows(Shared& shared, const TfProblem& p, const TfSide& side, int unit)
+      : list(unit / p.tiles),
+        position_(shared.own_position),
+        begin_(shared.own_begin),
+        end_(shared.own_end) {
+    const int first = unit % p.tiles * kTfRows, thread = device::Thread();
+    count = p.n - first < kTfRows ? p.n - first : kTfRows;
+    if (thread < kTfRows) {
+      const int64_t row = int64_t{list} * p.n + first + thread;
+      const bool exists = thread < count;
+      position_[thread] = exists ? side.order[row] : 0;
+      const TfRange range =
+          exists ? TfRange::Of(side.range[2 * row], side.range[2 * row + 1]) : TfRange();
+      begin_[thread] = range.begin;
+      end_[thread] = range.end;
+    }
+    device::BlockBarrier();
+  }
+
   DEVICE static TfRange Hull(TfRange range) {
     return {device::WarpReduce(range.begin, device::Min()),
             device::WarpReduce(range.end, device::Max())};
@@ -271,31 +290,6 @@ DEVICE void StoreOwnRows(BFloat16* x, const float (&c)[e / 8][4], const float (&
                     device::Load<device::Vector16>(tile + Tile::Offset(row, chunk)));
     }
   }
-}
-
-// --- causal ranges ------------------------------------------------------------------------------
-constexpr int kCausalThreads = 256;
-
-// causal [count, 2]: of slot s's range the other positions <= its own (queries) or >= its own
-// (keys); they ascend inside the range, so what is left is a range.  count = B H n.
-KERNEL(kCausalThreads)
-CausalRangeKernel(int32_t* causal, const int32_t* range, const int32_t* order,
-                  const int32_t* other_order, bool queries, int n, int64_t count) {
-  const int64_t s = int64_t{device::BlockX()} * kCausalThreads + device::Thread();
-  if (s >= count) return;
-  const int32_t* other = other_order + s / n * n;
-  const int limit = order[s] + (queries ? 1 : 0), begin = range[2 * s], end = range[2 * s + 1];
-  int low = begin, high = end;
-  while (low < high) {
-    const int middle = low + (high - low) / 2;
-    if (other[middle] < limit) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  causal[2 * s] = queries ? begin : low;
-  causal[2 * s + 1] = queries ? low : end;
 }
 
 }  // namespace cuda

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "launcher/bench/attention_module.h"
+#include "launcher/bench/timing.h"
 #include "launcher/bench/timing_suite.h"
 
 namespace bench {
@@ -39,10 +40,11 @@ struct OperatorProblem {
 // For length 512 B 16, H 12, e 64; for every other B 1, H 16, e 64; for 8,192 also B 1, H 8, e 96.
 std::vector<OperatorProblem> MakeOperatorProblems(const std::vector<int64_t>& lengths);
 
-struct OperatorSuiteSizes {
+struct OperatorSuiteSizes {               // tests take smaller ones
   int64_t copy_bytes = int64_t{1} << 30;  // of the copy and
   int64_t matmul = 8192;                  // the matrix product that give the machine's rates
   int64_t sample = 16384;                 // rows by which trees are balanced
+  double group_seconds = kGroupSeconds;   // of the operators' calls
 };
 
 // On options.device.  A problem that the device's memory cannot hold is told and left out.

@@ -40,8 +40,9 @@ double MedianSeconds(const std::function<void()>& work) {
   return Median(seconds);
 }
 
-double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work) {
-  constexpr double kGroupSeconds = 0.01, kLong = 0.3;
+double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work,
+                             double group_seconds) {
+  constexpr double kLong = 0.3;
   const auto group = [&](int calls) {
     return SecondsOf([&] {
              for (int i = 0; i < calls; ++i) work();
@@ -51,7 +52,7 @@ double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work) {
   };
   group(1);  // allocates, loads kernels
   const double one = group(1);
-  const int calls = static_cast<int>(std::clamp(std::ceil(kGroupSeconds / one), 1.0, 1000.0));
+  const int calls = static_cast<int>(std::clamp(std::ceil(group_seconds / one), 1.0, 1000.0));
   if (calls > 1) group(calls);
   std::vector<double> seconds(one > kLong ? 3 : 7);
   std::generate(seconds.begin(), seconds.end(), [&] { return group(calls); });

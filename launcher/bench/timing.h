@@ -17,7 +17,9 @@ double MedianSeconds(const std::function<void()>& work);
 // longer than 0.3 s), of a call's share of the wall time from an idle stream to an idle stream.  A
 // group takes 10 ms or more, against which waiting for the stream (some 10 us) is little; one group
 // before them is not counted.
-double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work);
+constexpr double kGroupSeconds = 0.01;
+double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work,
+                             double group_seconds = kGroupSeconds);
 
 // Gives freed memory back and forgets the process's peak of resident memory, where the system can.
 void ResetPeakMemory();

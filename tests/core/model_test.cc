@@ -209,11 +209,11 @@ TEST(Model, NudgingMovesTheTreesOfBiasBalanceAndNoOther) {
   balanced.tree.balance_weight = 0.01f;
   const ModelConfig config = SmallConfig({balanced, TreeAttention(kTf, kBinary, kFlip)});
   ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat64);
-  ASSERT_EQ(bench.model.balance_counts().size(), 1u);
+  ASSERT_EQ(bench.model.ReadBalanceCounts(bench.ctx).size(), 1u);
   bench.Loss({.training = false});
   const auto rows = [&] {
     double sum = 0;
-    for (float count : ReadAll<float>(In(bench.model.balance_counts()[0]).as<float>()))
+    for (float count : ReadAll<float>(In(bench.model.ReadBalanceCounts(bench.ctx)[0]).as<float>()))
       sum += count;
     return sum;
   };

@@ -100,10 +100,21 @@ TEST_P(Optimizer, ClipScaleAveragesAndClips) {
     ClipScale(ctx_, scale_on, norm_on, count, max_norm);
     EXPECT_EQ(scale_on.values()[0], static_cast<float>(scale));
   }
-  const Tensor<double> norm_on(ctx_, {1}, {NAN});
-  const Tensor<float> scale_on(ctx_, {1});
-  ClipScale(ctx_, scale_on, norm_on, 1, 1);
-  EXPECT_TRUE(std::isnan(scale_on.values()[0]));
+}
+
+TEST_P(Optimizer, AGradientThatIsNotFiniteChangesNothing) {
+  for (const double squared_norm : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    for (const double max_norm : {0, 1}) {
+      const Tensor<double> norm_on(ctx_, {1}, {squared_norm});
+      const Tensor<float> scale_on(ctx_, {1});
+      ClipScale(ctx_, scale_on, norm_on, /*count=*/1, max_norm);
+      EXPECT_TRUE(std::isnan(scale_on.values()[0]));
+      const std::vector<float> w = Random<float>(33, 1);
+      const Tensor<float> w_on(ctx_, {33}, w), m_on(ctx_, {33}, w), v_on(ctx_, {33}, w);
+      AdamW(ctx_, w_on, m_on, v_on, m_on, scale_on, AdamWOptions(), /*copy=*/Out());
+      for (const Tensor<float>* state : {&w_on, &m_on, &v_on}) EXPECT_EQ(state->values(), w);
+    }
+  }
 }
 
 INSTANTIATE_BACKENDS(Optimizer);

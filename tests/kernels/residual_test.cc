@@ -8,16 +8,16 @@ using namespace dense_testing;
 
 class Residual : public Float32Test {};
 
-// Random123's kat_vectors, philox4x32 10: counter, key, result.
+// Random123's kat_vectors, philox4x32 7: counter, key, result.
 TEST(Random, PhiloxGivesThePublishedVectors) {
   using Block = r123::Philox4x32::ctr_type;
   EXPECT_EQ(RandomBlock({.seed = 0, .step = 0, .site = 0}, 0),
-            (Block{{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}));
+            (Block{{0x5f6fb709, 0x0d893f64, 0x4f121f81, 0x4f730a48}}));
   EXPECT_EQ(RandomBlock({.seed = ~0ull, .step = ~0u, .site = ~0u}, ~0ull),
-            (Block{{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}));
+            (Block{{0x5207ddc2, 0x45165e59, 0x4d8ee751, 0x8c52f662}}));
   EXPECT_EQ(RandomBlock({.seed = 0x299f31d0a4093822, .step = 0x13198a2e, .site = 0x03707344},
                         0x85a308d3243f6a88),
-            (Block{{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}));
+            (Block{{0x4dfccaba, 0x190a87f0, 0xc47362ba, 0xb6b5242a}}));
 }
 
 TEST(Random, AnElementIsOneNumberOfItsBlock) {

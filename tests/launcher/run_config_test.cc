@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dist/local_communicator.h"
 #include "tests/datasets/temporary_folder.h"
 
 using treeformer::RunConfig;
@@ -70,8 +71,9 @@ TEST(RunConfig, TrainingIsValidatedWithFieldValueAndWhatIsAllowed) {
 }
 
 TEST(RunConfig, MatmulPrecisionIsThatOfTheContextAndFloat32ByDefault) {
-  const auto precision = [](const std::string& assignments) {
-    return MakeContext(With(assignments).training()).matmul_precision();
+  const auto single = dist::MakeSingleRank();
+  const auto precision = [&](const std::string& assignments) {
+    return MakeContext(*single, Device::kCpu, With(assignments).training()).matmul_precision();
   };
   EXPECT_EQ(precision(""), MatmulPrecision::kFloat32);
   EXPECT_EQ(precision("training.matmul_precision=FLOAT32"), MatmulPrecision::kFloat32);

@@ -33,12 +33,14 @@ inline treeformer::RunConfig SmallRun(const std::string& overrides = "") {
 }
 
 // The exit status of rank 0.
-inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1) {
+inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1,
+                 const DeviceChoice& device = {}) {
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);
     Progress progress(/*speaks=*/false);
-    const int mine = RunTraining(communicator, config, directory, /*resume=*/true, progress);
+    const int mine =
+        RunTraining(communicator, config, directory, /*resume=*/true, device, progress);
     if (communicator.rank() == 0) status = mine;
   });
   return status;
@@ -55,4 +57,8 @@ inline std::vector<nlohmann::json> ParseMetrics(const std::string& text) {
     records.push_back(std::move(record));
   }
   return records;
+}
+
+inline std::vector<nlohmann::json> MetricsOf(const TemporaryFolder& folder) {
+  return ParseMetrics(folder.Read("metrics.jsonl"));
 }

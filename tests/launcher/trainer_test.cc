@@ -13,10 +13,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<nlohmann::json> MetricsOf(const TemporaryFolder& folder) {
-  return ParseMetrics(folder.Read("metrics.jsonl"));
-}
-
 // A copy of the run as a kill would leave it: checkpoints up to `step`, metrics beyond it.
 void CopyRun(const TemporaryFolder& from, const TemporaryFolder& to, int64_t step) {
   fs::copy(from.path(), to.path(), fs::copy_options::recursive);

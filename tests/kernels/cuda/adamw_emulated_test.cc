@@ -134,7 +134,8 @@ TEST(SquaredNormKernels, GiveTheSameBitsInEveryOrderOfThreads) {
 }
 
 TEST(ClipScaleKernel, AveragesAndClipsAsTheReference) {
-  for (const double squared_norm : {64.0, 0.0, 1e30, static_cast<double>(NAN)}) {
+  for (const double squared_norm :
+       {64.0, 0.0, 1e30, static_cast<double>(INFINITY), static_cast<double>(NAN)}) {
     for (const double max_norm : {0.0, 1.0, 4.0, 8.0}) {
       float scale = -1;
       std::vector<float> expected(1);

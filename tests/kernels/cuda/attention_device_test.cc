@@ -46,9 +46,11 @@ class AttentionDevice : public DeviceTest {
     const Tensor<float> query = FloatOutput(c.lists()), key = FloatOutput(c.lists());
     const BucketStore query_probe = Store(c, c.query_other, c.key_leaf);
     const BucketStore key_probe = Store(c, c.query_leaf, c.key_other);
+    // A probe reads the ranges of its own side only.
+    Buckets of_queries = query_probe.buckets(), of_keys = key_probe.buckets();
+    of_queries.query_range = of_keys.key_range = Ids();
     FlipGains(*ctx_, query, key, d_o, q, k, v, Put(x.lse, c.lists()), Put(x.delta, c.lists()),
-              Put(x.key_effect, c.lists()), query_probe.buckets(), key_probe.buckets(),
-              c.options.causal);
+              Put(x.key_effect, c.lists()), of_queries, of_keys, c.options.causal);
     return {query.values(), key.values()};
   }
   void ExpectGains(TfCase& c) {

@@ -69,7 +69,9 @@ TEST(SortKernels, AreStableByDocumentAndLeafWithPaddingLast) {
         EXPECT_EQ(SortLists<cuda::kShortSortThreads>(c, Input(c, rows), {seed}), expected);
       }
       EXPECT_EQ(SortLists<cuda::kLongSortThreads>(c, Input(c, rows), {}), expected);
-      EXPECT_EQ(SortLongLists(c, Input(c, rows), {}), expected);
+      for (const unsigned seed : {1, 2}) {
+        EXPECT_EQ(SortLongLists(c, Input(c, rows), {seed}), expected);
+      }
     }
   }
 }
@@ -84,6 +86,20 @@ TEST(SortKernels, ShareALongListAmongBlocks) {
       EXPECT_TRUE(SortLongLists(c, Input(c, rows), {seed}) == expected) << c.n;
     }
     EXPECT_TRUE(SortLists<cuda::kLongSortThreads>(c, Input(c, rows), {}) == expected) << c.n;
+  }
+}
+
+// All rows in the last of few leaves, and of so many that there are several digits.
+TEST(SortKernels, TakeCollapsedTrees) {
+  for (const Case& c : {Case{1, 2, 257, 64, 3, true}, Case{1, 1, 131, 100000, 2, true},
+                        Case{1, 1, 4099, 3000, 1, true}}) {
+    Rows rows = MakeRows(c, 7);
+    Collapse(rows.leaf, c.leaves - 1);
+    const Integers expected = StableOrder(c, rows);
+    for (const unsigned seed : {1, 2}) {
+      EXPECT_EQ(SortLists<cuda::kShortSortThreads>(c, Input(c, rows), {seed}), expected) << c.n;
+      EXPECT_EQ(SortLongLists(c, Input(c, rows), {seed}), expected) << c.n;
+    }
   }
 }
 
@@ -108,23 +124,33 @@ TEST(SortKernels, TakeRowsWithoutDocuments) {
   EXPECT_EQ(SortLongLists(c, input, {}), expected);
 }
 
+void ExpectMatchedRanges(const BucketCase& c, BucketRows own, BucketRows other) {
+  SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+  Integers order = StableOrder(c, own), other_order = StableOrder(c, other);
+  const int64_t count = c.B * c.H * c.n;
+  Integers expected(2 * count, -7), range = expected;
+  Context cpu = Context::Cpu();
+  const Shape rows{c.B, c.H, c.n};
+  MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), On(order, rows), On(own.leaf, rows),
+              On(other_order, rows), On(other.leaf, rows), On(own.document, {c.B, c.n}), c.leaves);
+  const int blocks = Blocks(count, cuda::kMatchThreads);
+  emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {}, cuda::MatchRangesKernel,
+                    range.data(), order.data(), own.leaf.data(), other_order.data(),
+                    other.leaf.data(), own.document.data(), c.n, c.H, count);
+  EXPECT_EQ(range, expected);
+}
+
 TEST(MatchRangesKernel, GivesExactlyTheSlotsOfTheSameDocumentAndLeaf) {
-  for (const Case& c : BucketCases()) {
-    SCOPED_TRACE(testing::Message() << "n = " << c.n << ", leaves = " << c.leaves);
+  for (const BucketCase& c : BucketCases()) ExpectMatchedRanges(c, MakeRows(c, 1), MakeRows(c, 2));
+}
+
+TEST(MatchRangesKernel, TakesCollapsedTreesThatMeetAndThatDoNot) {
+  const BucketCase c{1, 2, 257, 8, 3, true};
+  for (const int32_t leaf : {0, 7}) {
     Rows own = MakeRows(c, 1), other = MakeRows(c, 2);
-    Integers order = StableOrder(c, own), other_order = StableOrder(c, other);
-    const int64_t count = c.B * c.H * c.n;
-    Integers expected(2 * count, -7), range = expected;
-    Context cpu = Context::Cpu();
-    const Shape rows{c.B, c.H, c.n};
-    MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), On(order, rows), On(own.leaf, rows),
-                On(other_order, rows), On(other.leaf, rows), On(own.document, {c.B, c.n}),
-                c.leaves);
-    const int blocks = Blocks(count, cuda::kMatchThreads);
-    emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {},
-                      cuda::MatchRangesKernel, range.data(), order.data(), own.leaf.data(),
-                      other_order.data(), other.leaf.data(), own.document.data(), c.n, c.H, count);
-    EXPECT_EQ(range, expected);
+    Collapse(own.leaf, 7);
+    Collapse(other.leaf, leaf);
+    ExpectMatchedRanges(c, own, other);
   }
 }
 
@@ -132,16 +158,19 @@ TEST(MatchRangesKernel, GivesExactlyTheSlotsOfTheSameDocumentAndLeaf) {
 TEST(CountLeavesKernel, CountsTheRowsOfEveryLeafWithoutPadding) {
   for (const Case& c : {Case{2, 3, 17, 4, 1, true}, Case{1, 2, 4097, 64, 1, true},
                         Case{1, 1, 300, 4096, 1, true}, Case{2, 1, 4500, 4097, 1, true}}) {
-    const Rows rows = MakeRows(c, 5);
-    Integers expected(c.B * c.H * c.leaves), count = expected;
-    for (size_t i = 0; i < rows.leaf.size(); ++i) {
-      if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
+    for (const unsigned seed : {1, 2, 3}) {  // the last: one leaf has all rows
+      Rows rows = MakeRows(c, 5);
+      if (seed == 3) Collapse(rows.leaf, c.leaves - 1);
+      Integers expected(c.B * c.H * c.leaves), count = expected;
+      for (size_t i = 0; i < rows.leaf.size(); ++i) {
+        if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
+      }
+      const int64_t chunks = cuda::DivideUp(c.n, cuda::kCountRows);
+      emulation::Launch({static_cast<int>(c.B * c.H * chunks)}, cuda::kCountThreads,
+                        cuda::kCountSharedBytes, {seed}, cuda::CountLeavesKernel, count.data(),
+                        rows.leaf.data(), c.n, int64_t{c.leaves}, chunks);
+      EXPECT_EQ(count, expected) << c.leaves;
     }
-    const int64_t chunks = cuda::DivideUp(c.n, cuda::kCountRows);
-    emulation::Launch({static_cast<int>(c.B * c.H * chunks)}, cuda::kCountThreads,
-                      cuda::kCountSharedBytes, {}, cuda::CountLeavesKernel, count.data(),
-                      rows.leaf.data(), c.n, int64_t{c.leaves}, chunks);
-    EXPECT_EQ(count, expected) << c.leaves;
   }
 }
 

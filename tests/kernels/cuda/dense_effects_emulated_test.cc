@@ -50,6 +50,27 @@ TEST(DenseEffectsKernels, AreTheReferenceOnRoundedOperands) {
   EXPECT_GT(empty, 0);
 }
 
+// All queries in the last leaf, all keys in the first or also in the last.
+TEST(DenseEffectsKernels, TakeCollapsedTrees) {
+  for (const bool apart : {false, true}) {
+    for (const DenseTerms terms :
+         {DenseTerms::kClamped, DenseTerms::kBounded, DenseTerms::kInLeaf}) {
+      Dense dense(Trees()[2], {terms, /*clamp=*/1.5f, /*causal=*/apart});
+      const auto last = static_cast<int32_t>(dense.c.shape.leaves()) - 1;
+      tree_testing::Collapse(dense.query_leaf, last);
+      tree_testing::Collapse(dense.key_leaf, apart ? 0 : last);
+      dense.SetLse();
+      std::vector<double> query(dense.c.effects()), key(dense.c.effects());
+      dense.Reference(query, key);
+      for (const emulation::Options& options : AllOptions()) {
+        dense.Run(options);
+        ExpectNear(dense.query_effect, query, Tolerance(dense), "query effect");
+        ExpectNear(dense.key_effect, key, Tolerance(dense), "key effect");
+      }
+    }
+  }
+}
+
 TEST(DenseEffectsKernels, PaddingGivesAndGetsNothing) {
   Dense dense(Trees()[2], {});
   dense.Run({});

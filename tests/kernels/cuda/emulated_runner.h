@@ -1,6 +1,7 @@
 #pragma once
 
-// The runner (kernels/cuda/runner.h) that emulates.  Its memory is filled with 0xff (NaN, -1).
+// The runner (kernels/cuda/runner.h) that emulates.  Its memory is filled with 0xff (NaN, -1).  A
+// launch in which rows of a LoadMatrix share banks fails the test.
 
 #include <memory>
 
@@ -24,8 +25,10 @@ class EmulatedRunner {
   template <typename... Parameters, typename... Arguments>
   void Launch(void (*kernel)(Parameters...), cuda::Blocks blocks, int threads, int64_t shared_bytes,
               const Arguments&... arguments) {
-    emulation::Launch({static_cast<int>(blocks.x), static_cast<int>(blocks.y)}, threads,
-                      shared_bytes, options_, kernel, arguments...);
+    const emulation::Grid grid{static_cast<int>(blocks.x), static_cast<int>(blocks.y)};
+    const emulation::Report report =
+        emulation::Launch(grid, threads, shared_bytes, options_, kernel, arguments...);
+    EXPECT_EQ(report.bank_conflicts, 0);
   }
 
  private:

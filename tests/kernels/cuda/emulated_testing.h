@@ -3,10 +3,20 @@
 // What the tests of emulated kernels share: bfloat16 operands and the ways to run a kernel.
 
 #include <functional>
+#include <ostream>
 
 #include "kernels/cuda/blocks.h"
 #include "kernels/cuda/device.cuh"
 #include "tests/kernels/dense_testing.h"
+
+namespace emulation {
+
+inline std::ostream& operator<<(std::ostream& out, const Options& options) {
+  return out << (options.copies == Copies::kLazy ? "late" : "early") << " copies, order "
+             << options.seed;
+}
+
+}  // namespace emulation
 
 namespace emulated_testing {
 

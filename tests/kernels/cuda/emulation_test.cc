@@ -145,6 +145,25 @@ CopyKernel(int* out, const int* in) {
   for (int i = 0; i < 4; ++i) out[4 * device::Thread() + i] = shared[4 * device::Thread() + i];
 }
 
+// Every warp leaves a mark and counts the marks there are.
+KERNEL(kThreads) MarksKernel(int* out) {
+  int* shared = device::SharedArrays().Take<int>(kThreads / kWarpThreads);
+  if (device::Lane() == 0) shared[device::Warp()] = 1;
+  device::WarpBarrier();
+  const int lane = device::Lane();
+  const bool marked = lane < kThreads / kWarpThreads && shared[lane] == 1;
+  out[device::Warp()] = std::popcount(device::Ballot(marked));
+}
+
+TEST(Emulation, WithAnEvenSeedOneWarpAfterTheOtherRunsAsFarAsItCan) {
+  for (const unsigned seed : {2, 4, 6}) {
+    std::vector<int> marks(kThreads / kWarpThreads);
+    emulation::Launch({}, kThreads, 16, {seed}, MarksKernel, marks.data());
+    std::sort(marks.begin(), marks.end());
+    EXPECT_EQ(marks, (std::vector<int>{1, 2, 3}));
+  }
+}
+
 TEST(Emulation, AMissingBarrierAndAMissingWaitShow) {
   std::vector<int> right(kThreads), out(kThreads), in(4 * kThreads, 5), copy(4 * kThreads);
   for (int i = 0; i < kThreads; ++i) right[i] = (i + 1) % kThreads;

@@ -45,8 +45,7 @@ void RunKernels(FlipCase& c, const emulation::Options& options) {
                     cuda::FlipInputKernel, c.dx.data(), planes, slopes, sizes, rows);
 }
 
-void ExpectReference(const RouteCase& rows, const std::vector<emulation::Options>& all) {
-  FlipCase c(rows);
+void ExpectReference(FlipCase c, const std::vector<emulation::Options>& all) {
   const Gradients expected = ExpectedGradients(c);
   FlipCase first = c;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -67,15 +66,23 @@ TEST(FlipKernels, AgreeWithTheReferenceWithTheSameBitsInAnyOrder) {
   for (const RouteCase& c : RouteCases()) {
     if (c.shape.planes() == 0) continue;
     SCOPED_TRACE(testing::Message() << c.shape.leaves() << " leaves, E = " << c.E);
-    ExpectReference(c, AllOptions());
+    ExpectReference(FlipCase(c), AllOptions());
   }
 }
 
 // Chunks with one plane and with many; more sequences than a block has threads.
 TEST(FlipKernels, SumPlanesOverManyChunksAndSequences) {
-  ExpectReference(RouteCase(TreeShape::Binary(1), 1, 389, 1, 1, 8), {{}});
-  ExpectReference(RouteCase(TreeShape::Kary({9}), 1, 389, 2, 1, 70), {{}});
-  ExpectReference(RouteCase(TreeShape::Binary(2), 67, 3, 2, 2, 4), {{}});
+  const auto expect = [](const RouteCase& rows) { ExpectReference(FlipCase(rows), {{1}, {2}}); };
+  expect(RouteCase(TreeShape::Binary(1), 1, 389, 1, 1, 8));
+  expect(RouteCase(TreeShape::Kary({9}), 1, 389, 2, 1, 70));
+  expect(RouteCase(TreeShape::Binary(2), 67, 3, 2, 2, 4));
+}
+
+// All rows were flipped at the last of many planes.
+TEST(FlipKernels, TakeCollapsedTrees) {
+  FlipCase c(RouteCase(TreeShape::Binary(5), 2, 67, 2, 2, 8));
+  tree_testing::Collapse(c.routed.own_plane, static_cast<int32_t>(c.rows.shape.planes()) - 1);
+  ExpectReference(c, AllOptions());
 }
 
 TEST(FlipKernels, PassNothingWhereNothingWasFlipped) {

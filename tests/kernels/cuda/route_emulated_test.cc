@@ -61,6 +61,23 @@ TEST(RouteKernels, FollowTheReferenceWithoutNan) {
   }
 }
 
+// All rows in one leaf: planes that decide nothing, of zeros, and planes that every row is far
+// from.
+TEST(RouteKernels, FollowTheReferenceIntoACollapsedTree) {
+  for (RouteCase& c : RouteCases()) {
+    SCOPED_TRACE(testing::Message() << c.shape.leaves() << " leaves, E = " << c.E);
+    RouteCase ties = c, far = c;
+    for (auto* values : {&ties.weight, &ties.bias}) std::fill(values->begin(), values->end(), 0.0f);
+    for (size_t p = 0; p < far.bias.size(); ++p) far.bias[p] = 4096 * (p % 3 + 1.0f);
+    for (const RouteCase* collapsed : {&ties, &far}) {
+      const auto expected = Expected(*collapsed);
+      for (const emulation::Options& options : AllOptions()) {
+        ExpectSame(RouteRows(*collapsed, options), expected, c.shape.height());
+      }
+    }
+  }
+}
+
 // Weights that are no bfloat16 numbers decide as their rounded values do.
 TEST(RouteKernels, RoundTheWeightsToBFloat16) {
   for (const auto& shape : {TreeShape::Binary(4), TreeShape::Binary(9), TreeShape::Kary({5, 40})}) {

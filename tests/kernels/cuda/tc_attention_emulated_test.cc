@@ -64,6 +64,27 @@ TEST(TcKernels, AreTheReferenceOnRoundedOperands) {
   }
 }
 
+// All queries in the last leaf, and all keys in the first or also in the last; one long document
+// over many chunks, and short ones.
+TEST(TcKernels, TakeCollapsedTrees) {
+  for (const TcCase& test_case : {TcCase{{1, 97, 2, 16, TreeShape::Binary(5), 1, true}, 16},
+                                  TcCase{{2, 70, 1, 8, TreeShape::Kary({3, 50}), 9, true}}}) {
+    for (const bool apart : {false, true}) {
+      Tc tc(test_case);
+      const auto last = static_cast<int32_t>(tc.c.shape.leaves()) - 1;
+      tree_testing::Collapse(tc.query_leaf, last);
+      tree_testing::Collapse(tc.key_leaf, apart ? 0 : last);
+      SCOPED_TRACE(testing::Message() << tc.c << (apart ? " apart" : ""));
+      const Expected expected(tc, /*magnitudes=*/false), size(tc, /*magnitudes=*/true);
+      const std::vector<double> key_size = KeyMagnitudes(tc);
+      for (const emulation::Options& options : AllOptions()) {
+        tc.Run(options);
+        ExpectResults(tc, expected, size, key_size);
+      }
+    }
+  }
+}
+
 TEST(TcKernels, BitsDoNotDependOnTheOrderOfThreadsAndBlocks) {
   Tc tc(Cases()[5]);
   tc.Run({/*seed=*/1, emulation::Copies::kLazy});

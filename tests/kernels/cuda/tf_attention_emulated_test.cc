@@ -11,7 +11,7 @@ using namespace tf_reference;
 using namespace tree_testing;
 
 template <int e, bool kDropout>
-Result RunKernels(TfCase& c, const emulation::Options& options) {
+Result RunKernels(TfCase& c, const emulation::Options& options, bool key_effect) {
   const BucketStore store = c.Store();
   TfLauncher<e> launcher(c, store.buckets(), options);
   Result r;
@@ -21,38 +21,39 @@ Result RunKernels(TfCase& c, const emulation::Options& options) {
   launcher.template Launch<2>(cuda::TfQueryGradientKernel<e, kDropout>, r.dq.data(), r.delta.data(),
                               c.d_o16.data(), r.o.data(), r.lse.data());
   launcher.template Launch<2>(cuda::TfKeyGradientKernel<e, kDropout>, r.dk.data(), r.dv.data(),
-                              r.key_effect.data(), c.d_o16.data(), r.lse.data(), r.delta.data());
+                              key_effect ? r.key_effect.data() : nullptr, c.d_o16.data(),
+                              r.lse.data(), r.delta.data());
   r.bank_conflicts = launcher.bank_conflicts();
   return r;
 }
 
 template <bool kDropout>
-Result RunWithDropout(TfCase& c, const emulation::Options& options) {
+Result RunWithDropout(TfCase& c, const emulation::Options& options, bool key_effect) {
   switch (c.size.e) {
     case 32:
-      return RunKernels<32, kDropout>(c, options);
+      return RunKernels<32, kDropout>(c, options, key_effect);
     case 64:
-      return RunKernels<64, kDropout>(c, options);
+      return RunKernels<64, kDropout>(c, options, key_effect);
     case 96:
-      return RunKernels<96, kDropout>(c, options);
+      return RunKernels<96, kDropout>(c, options, key_effect);
     default:
-      return RunKernels<128, kDropout>(c, options);
+      return RunKernels<128, kDropout>(c, options, key_effect);
   }
 }
-Result RunTf(TfCase& c, const emulation::Options& options) {
-  return c.options.dropout.enabled() ? RunWithDropout<true>(c, options)
-                                     : RunWithDropout<false>(c, options);
+Result RunTf(TfCase& c, const emulation::Options& options, bool key_effect = true) {
+  return c.options.dropout.enabled() ? RunWithDropout<true>(c, options, key_effect)
+                                     : RunWithDropout<false>(c, options, key_effect);
 }
 
-void ExpectAgreement(const CaseSize& size, bool causal, bool dropout,
+void ExpectAgreement(TfCase& c, bool causal, bool dropout,
                      const std::vector<emulation::Options>& all_options) {
-  SCOPED_TRACE(testing::Message() << "n = " << size.n << ", e = " << size.e << ", leaves "
-                                  << size.leaves << (causal ? ", causal" : "")
+  SCOPED_TRACE(testing::Message() << "n = " << c.size.n << ", e = " << c.size.e << ", leaves "
+                                  << c.size.leaves << (causal ? ", causal" : "")
                                   << (dropout ? ", dropout" : ""));
-  TfCase c(size);
   c.options.causal = causal;
   if (dropout) c.options.dropout = SomeDropout();
   for (const emulation::Options& options : all_options) {
+    SCOPED_TRACE(options);
     const Result result = RunTf(c, options);
     ExpectRight(c, result, Reference(c, result));
     EXPECT_EQ(result.bank_conflicts, 0);
@@ -63,8 +64,8 @@ TEST(TfAttentionKernels, AgreeWithTheReferenceAtEveryWidth) {
   for (const int64_t e : {32, 64, 96, 128}) {
     for (const bool causal : {false, true}) {
       for (const bool dropout : {false, true}) {
-        ExpectAgreement({1, 2, 131, e, 3, 2, true}, causal, dropout,
-                        {AllOptions()[causal ? 0 : 3]});
+        TfCase c({1, 2, 131, e, 3, 2, true});
+        ExpectAgreement(c, causal, dropout, {AllOptions()[causal ? 0 : 3]});
       }
     }
   }
@@ -74,10 +75,11 @@ TEST(TfAttentionKernels, AgreeWithTheReferenceAtEveryWidth) {
 // orders of threads and both times of arrival.
 TEST(TfAttentionKernels, AgreeWithTheReferenceForAwkwardLengthsAndLeaves) {
   for (const CaseSize& size :
-       {CaseSize{1, 1, 1, 64, 1}, CaseSize{1, 1, 65, 64, 1}, CaseSize{2, 1, 64, 32, 5, 3, true},
+       {CaseSize{1, 1, 1, 64, 1}, CaseSize{1, 1, 65, 64, 1}, CaseSize{2, 3, 64, 32, 5, 3, true},
         CaseSize{1, 1, 150, 64, 300}, CaseSize{1, 1, 257, 32, 1, 1, true}}) {
     for (const bool causal : {false, true}) {
-      ExpectAgreement(size, causal, /*dropout=*/causal, AllOptions());
+      TfCase c(size);
+      ExpectAgreement(c, causal, /*dropout=*/causal, AllOptions());
     }
   }
 }
@@ -85,12 +87,21 @@ TEST(TfAttentionKernels, AgreeWithTheReferenceForAwkwardLengthsAndLeaves) {
 // All queries in one leaf, all keys in another, or all in the last of eight.
 TEST(TfAttentionKernels, TakeCollapsedTrees) {
   for (const int32_t key_leaf : {3, 7}) {
-    TfCase c({1, 1, 97, 64, 8});
-    std::fill(c.query_leaf.begin(), c.query_leaf.end(), 7);
-    std::fill(c.key_leaf.begin(), c.key_leaf.end(), key_leaf);
-    const Result result = RunTf(c, {});
-    ExpectRight(c, result, Reference(c, result));
+    TfCase c({1, 1, 97, 64, 8, 2, true});
+    Collapse(c.query_leaf, 7);
+    Collapse(c.key_leaf, key_leaf);
+    for (const bool causal : {false, true}) {
+      ExpectAgreement(c, causal, /*dropout=*/false, AllOptions());
+    }
   }
+}
+
+TEST(TfAttentionKernels, AKeyEffectThatNobodyWantsChangesNothingElse) {
+  TfCase c({1, 1, 70, 32, 2});
+  const Result with = RunTf(c, {}), without = RunTf(c, {}, /*key_effect=*/false);
+  EXPECT_EQ(ToFloat(without.dk), ToFloat(with.dk));
+  EXPECT_EQ(ToFloat(without.dv), ToFloat(with.dv));
+  for (const float effect : without.key_effect) EXPECT_TRUE(std::isnan(effect));
 }
 
 TEST(TfAttentionKernels, HaveTheSameBitsForEveryOrderOfThreads) {

@@ -88,8 +88,12 @@ TEST_P(BucketsOn, CountsTheRowsOfEveryLeafWithoutPadding) {
     for (size_t i = 0; i < rows.leaf.size(); ++i) {
       if (rows.leaf[i] >= 0) ++expected[i / c.n * c.leaves + rows.leaf[i]];
     }
-    const Buffer count = Upload(ctx_, std::vector<int32_t>(counts.count(), -7), counts);
-    CountLeaves(ctx_, count, Upload(ctx_, rows.leaf, {c.B, c.H, c.n}).as<int32_t>());
+    const Buffer count(ctx_.device(), DType::kInt32, counts);
+    const Buffer leaf = Upload(ctx_, rows.leaf, {c.B, c.H, c.n});
+    CountLeaves(ctx_, count, leaf.as<int32_t>());
+    EXPECT_EQ(Download<int32_t>(ctx_, count), expected);
+    CountLeaves(ctx_, count, leaf.as<int32_t>());
+    for (int32_t& rows_of_leaf : expected) rows_of_leaf *= 2;
     EXPECT_EQ(Download<int32_t>(ctx_, count), expected);
   }
 }
