@@ -14,11 +14,11 @@
 # The machine needs the GPU's driver with nvidia-smi, CUDA's cuBLAS and NCCL, compute-sanitizer,
 # python3 with PyTorch for the benchmark, and glibc 2.36 (Debian 12's) or newer.
 # Each of the two ends within $GPU_SECONDS (540); what did not fit is counted as not run, never as
-# passed.  A program has $PROGRAM_SECONDS (60), under compute-sanitizer ten times as many.
+# passed.  A program has $PROGRAM_SECONDS (60), under compute-sanitizer twice as many.
 # $SANITIZER_FILTER chooses the small tests, as --gtest_filter does.
 # Exit status: 0; 1 where a test, a check or the benchmark failed; 2 where it cannot be run.
 set -u
-gpu_tests='*/Cuda:*Device.*:Nccl*'
+gpu_tests='*/Cuda:*Device*.*:Nccl*'
 small_tests=${SANITIZER_FILTER:-$gpu_tests-*Long*}
 tools='memcheck racecheck initcheck synccheck'
 program_seconds=${PROGRAM_SECONDS:-60}
@@ -103,7 +103,7 @@ sanitize() {
   local tool=$1 program name log ended p f s tests=0 clean=0 errors=0 not_run=0
   for program in "$bundle"/tests/*; do
     name=${program##*/} log=$work/$tool.$name
-    run "$log" $((10 * program_seconds)) "$small_tests" "$program" \
+    run "$log" $((2 * program_seconds)) "$small_tests" "$program" \
       "$sanitizer" --tool "$tool" --require-cuda-init no --error-exitcode 86
     ended=$?
     read -r p f s < <(counts "$log") || p=0
