@@ -18,7 +18,7 @@
 # $SANITIZER_FILTER chooses the small tests, as --gtest_filter does.
 # Exit status: 0; 1 where a test, a check or the benchmark failed; 2 where it cannot be run.
 set -u
-gpu_tests='*/Cuda:*Device*.*:Nccl*'
+gpu_tests='*/Cuda:*Device*.*:*Gpu*.*:Nccl*'
 small_tests=${SANITIZER_FILTER:-$gpu_tests-*Long*}
 tools='memcheck racecheck initcheck synccheck'
 program_seconds=${PROGRAM_SECONDS:-60}
