@@ -59,7 +59,8 @@ TEST_F(BenchDeviceTest, EveryPassOfEveryKindOfAttentionRuns) {
       {"full", AttentionConfig()}};
   const std::string json = testing::TempDir() + "/operators_on_gpu.json";
   std::ostringstream out;
-  RunOperatorSuite({.lengths = {}, .json = json, .device = Device::kCuda}, {{size, rows}},
+  RunOperatorSuite({.lengths = {}, .rows = "", .json = json, .device = Device::kCuda},
+                   {{size, rows}},
                    {.copy_bytes = 4096, .matmul = 16, .sample = 20, .group_seconds = 0}, out);
   std::map<std::string, int> passes;
   std::ifstream file(json);
