@@ -98,7 +98,7 @@ def time_flex(lines, arguments):
             continue
         for in_order, peer in ((True, "flex sorted"), (False, "flex unsorted")):
             attend = attend_flex(shape, in_order, arguments.device, compiled)
-            time_operator(lines, peer, shape, attend, arguments.device, inference=False)
+            time_operator(lines, peer, shape, attend, arguments.device, inference=not on_gpu)
 
 
 if __name__ == "__main__":
