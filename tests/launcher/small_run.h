@@ -62,3 +62,12 @@ inline std::vector<nlohmann::json> ParseMetrics(const std::string& text) {
 inline std::vector<nlohmann::json> MetricsOf(const TemporaryFolder& folder) {
   return ParseMetrics(folder.Read("metrics.jsonl"));
 }
+
+// A copy of the run as a kill would leave it: checkpoints up to `step`, metrics beyond it.
+inline void CopyRun(const TemporaryFolder& from, const TemporaryFolder& to, int64_t step) {
+  std::filesystem::copy(from.path(), to.path(), std::filesystem::copy_options::recursive);
+  for (const auto& entry : std::filesystem::directory_iterator(to.File("checkpoints"))) {
+    if (std::stoll(entry.path().filename().string().substr(5)) > step)
+      std::filesystem::remove_all(entry);
+  }
+}

@@ -13,14 +13,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A copy of the run as a kill would leave it: checkpoints up to `step`, metrics beyond it.
-void CopyRun(const TemporaryFolder& from, const TemporaryFolder& to, int64_t step) {
-  fs::copy(from.path(), to.path(), fs::copy_options::recursive);
-  for (const auto& entry : fs::directory_iterator(to.File("checkpoints"))) {
-    if (std::stoll(entry.path().filename().string().substr(5)) > step) fs::remove_all(entry);
-  }
-}
-
 class TrainerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
