@@ -9,16 +9,17 @@ namespace bench {
 
 constexpr int64_t kHeldOutBatches = 16;
 
-TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed, Context ctx)
+TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed, Context ctx,
+                           bool cuda_graphs)
     : task_(task),
       seed_(seed),
+      cuda_graphs_(cuda_graphs),
       ctx_(std::move(ctx)),
-      squared_norm_(ctx_.device(), DType::kFloat64, {1}),
       config_(std::move(config)) {
   config_.vocabulary = task.vocabulary();
   config_.token_types = task.token_types();
   config_.max_positions = task.shape().length;
-  model_ = MakeModel();
+  UseModel(MakeModel());
 }
 
 std::unique_ptr<MaskedLanguageModel> TaskTraining::MakeModel() {
@@ -28,27 +29,23 @@ std::unique_ptr<MaskedLanguageModel> TaskTraining::MakeModel() {
   return model;
 }
 
-double TaskTraining::ReadSquaredNorm() {
-  SquaredNorm(ctx_, squared_norm_, model_->parameters().gradients());
-  double value = 0;
-  ::Copy(ctx_, View<double>(&value, {1}), squared_norm_);
-  ctx_.Synchronize();
-  return value;
+void TaskTraining::UseModel(std::unique_ptr<MaskedLanguageModel> model) {
+  work_.reset();
+  model_ = std::move(model);
+  work_ = std::make_unique<TrainingStep>(ctx_, *model_, /*micro_batches=*/1, cuda_graphs_);
 }
 
 void TaskTraining::Train(int64_t steps, double learning_rate,
                          const std::function<void(int64_t)>& progress) {
   const OptimizerConfig schedule{
       .learning_rate = learning_rate, .warmup_steps = steps / 20, .final_rate = 0.1};
-  Optimizer optimizer(schedule);
-  Parameters& parameters = model_->parameters();
+  const Optimizer optimizer(schedule);
   for (int64_t i = 0; i < steps; ++i, ++step_) {
-    parameters.ZeroGradients(ctx_);
-    model_->Forward(ctx_, task_.Training(step_), {.seed = seed_, .step = step_});
-    model_->Backward(ctx_, [](Range) {});
-    CHECK(std::isfinite(ReadSquaredNorm())) << "the gradient at step " << step_;
-    optimizer.Step(ctx_, parameters, {0, parameters.count()}, squared_norm_.as<double>(),
-                   task_.shape().targets, LearningRate(schedule, i, steps), step_ + 1);
+    work_->Accumulate(ctx_, /*micro=*/0, task_.Training(step_), {.seed = seed_, .step = step_},
+                      /*hook=*/{});
+    work_->Update(ctx_, optimizer, static_cast<double>(task_.shape().targets),
+                  LearningRate(schedule, i, steps), step_ + 1);
+    CHECK(std::isfinite(work_->Read(ctx_).squared_norm)) << "the gradient at step " << step_;
     model_->NudgeBalance(ctx_);
     progress(i);
   }
@@ -58,7 +55,7 @@ void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
   config_.attention = attention;
   std::unique_ptr<MaskedLanguageModel> next = MakeModel();
   CarryParameters(ctx_, next->parameters(), model_->parameters());
-  model_ = std::move(next);
+  UseModel(std::move(next));
 }
 
 TaskTraining TaskTraining::Copy() const {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/model.h"
-#include "core/optimizer.h"
+#include "core/training_step.h"
 #include "launcher/bench/task.h"
 
 namespace bench {
@@ -21,8 +21,9 @@ struct TaskResult {
 // One model of a task, trained in one go or, with new attention, further.
 class TaskTraining {
  public:
-  // Where `ctx` is: on a CPU in float32, on a GPU in bfloat16.
-  TaskTraining(const Task& task, ModelConfig config, uint64_t seed, Context ctx = Context::Cpu());
+  // Where `ctx` is: on a CPU in float32, on a GPU in bfloat16.  Steps are the trainer's.
+  TaskTraining(const Task& task, ModelConfig config, uint64_t seed, Context ctx = Context::Cpu(),
+               bool cuda_graphs = false);
 
   // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
   void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
@@ -36,15 +37,16 @@ class TaskTraining {
 
  private:
   std::unique_ptr<MaskedLanguageModel> MakeModel();
-  double ReadSquaredNorm();  // of the gradients; waits for it
+  void UseModel(std::unique_ptr<MaskedLanguageModel> model);
 
   const Task& task_;
   const uint64_t seed_;
+  const bool cuda_graphs_;
   Context ctx_;
-  Buffer squared_norm_;  // [1]
   ModelConfig config_;
   std::unique_ptr<MaskedLanguageModel> model_;
-  int64_t step_ = 0;  // over all calls of Train
+  std::unique_ptr<TrainingStep> work_;  // of model_
+  int64_t step_ = 0;                    // over all calls of Train
 };
 
 }  // namespace bench

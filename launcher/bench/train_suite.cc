@@ -64,29 +64,36 @@ ModelConfig BertBase(const AttentionConfig& attention) {
 struct Row {
   std::string name;
   AttentionConfig attention;
+  bool cuda_graphs = false;
 };
 
-std::vector<Row> RowsOf(int64_t length) {
+// On a GPU each also with CUDA graphs.
+std::vector<Row> RowsOf(int64_t length, bool on_gpu) {
   int height = 1;
   while ((length >> height) > kLeafTokens) ++height;
   AttentionConfig tree;
   tree.kind = AttentionKind::kTf;
   tree.shape = TreeShape::Binary(height);
-  return {{"full", AttentionConfig()}, {Sentence("TF h=", height), tree}};
+  std::vector<Row> rows = {{"full", AttentionConfig()}, {Sentence("TF h=", height), tree}};
+  if (on_gpu) {
+    for (int i = 0; i < 2; ++i) rows.push_back({rows[i].name + " graphs", rows[i].attention, true});
+  }
+  return rows;
 }
 
 }  // namespace
 
 void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
   JsonLines json(options);
+  const bool on_gpu = options.device == Device::kCuda;
   out << "BERT-base, training step (dropout 0.1), " << DescribeRun(options)
-      << "; medians\n\n     n  attention   sequences    s a step  tokens/s  density\n";
+      << "; medians\n\n     n  attention       sequences    s a step  tokens/s  density\n";
   for (const int64_t length : options.lengths) {
-    for (const Row& row : RowsOf(length)) {
+    for (const Row& row : RowsOf(length, on_gpu)) {
       if (row.name.find(options.rows) == std::string::npos) continue;
-      const RandomTokens task(length,
-                              options.device == Device::kCuda ? kTokensPerGpuStep : kTokensPerStep);
-      TaskTraining training(task, BertBase(row.attention), kSeed, MakeContext(options));
+      const RandomTokens task(length, on_gpu ? kTokensPerGpuStep : kTokensPerStep);
+      TaskTraining training(task, BertBase(row.attention), kSeed, MakeContext(options),
+                            row.cuda_graphs);
       const double seconds = MedianSeconds([&] {
         training.Train(/*steps=*/1, /*learning_rate=*/1e-4, [](int64_t) {});
         training.context().Synchronize();
@@ -94,10 +101,10 @@ void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
       const double density = training.Density();
       const int64_t sequences = task.shape().sequences;
       const double rate = static_cast<double>(sequences * length) / seconds;
-      out << std::setw(6) << length << "  " << std::left << std::setw(12) << row.name << std::right
-          << std::setw(9) << sequences << std::fixed << std::setprecision(2) << std::setw(12)
-          << seconds << std::setw(10) << std::setprecision(0) << rate << std::setw(9)
-          << std::setprecision(3) << density << "\n"
+      out << std::setw(6) << length << "  " << std::left << std::setw(16) << row.name << std::right
+          << std::setw(9) << sequences << std::fixed << std::setprecision(on_gpu ? 4 : 2)
+          << std::setw(12) << seconds << std::setw(10) << std::setprecision(0) << rate
+          << std::setw(9) << std::setprecision(3) << density << "\n"
           << std::flush;
       json.Write({{"length", length},
                   {"attention", row.name},

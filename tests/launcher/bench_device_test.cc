@@ -118,7 +118,7 @@ class Successors : public Task {
   int64_t token_types() const override { return 1; }
 };
 
-TEST_F(BenchDeviceTest, TaskTrainingLearnsThere) {
+TEST_F(BenchDeviceTest, TaskTrainingLearnsThereWithAndWithoutGraphs) {
   ModelConfig config;
   config.layers = 1;
   config.width = 32;
@@ -128,10 +128,15 @@ TEST_F(BenchDeviceTest, TaskTrainingLearnsThere) {
   config.initial_deviation = 0.2f;
   config.attention = {Tree(AttentionKind::kTf, TreeShape::Binary(1), TreeGradient::kFlip)};
   const Successors task;
-  TaskTraining training(task, config, /*seed=*/1, Context::Cuda(0));
-  training.Train(/*steps=*/30, /*learning_rate=*/3e-2, [](int64_t) {});
-  EXPECT_LT(training.Evaluate().loss, 0.5 * std::log(8.0));  // half a uniform guess's
-  EXPECT_LE(training.Density(), 1);
+  double losses[2];
+  for (const bool graphs : {false, true}) {
+    TaskTraining training(task, config, /*seed=*/1, Context::Cuda(0), graphs);
+    training.Train(/*steps=*/30, /*learning_rate=*/3e-2, [](int64_t) {});
+    losses[graphs] = training.Evaluate().loss;
+    EXPECT_LT(losses[graphs], 0.5 * std::log(8.0));  // half a uniform guess's
+    EXPECT_LE(training.Density(), 1);
+  }
+  EXPECT_EQ(losses[0], losses[1]);
 }
 
 }  // namespace

@@ -78,6 +78,10 @@ class TheTable(unittest.TestCase):
         cells = row_of(gpu_table.page([], train, steps), "BERT-base step")
         self.assertEqual(cells[4:], ["1,000.0 compiled", "0.90", "0.93", "0.93", "goal met"])
         train[0]["seconds"] = 0.94
+        train.append({**train[0], "attention": "TF h=2 graphs", "seconds": 0.93})
+        self.assertEqual(row_of(gpu_table.page([], train, steps), "BERT-base step")[3],
+                         "930.0 TF h=2 graphs")
+        train.pop()
         self.assertEqual(row_of(gpu_table.page([], train, steps), "BERT-base step")[8],
                          "**missed**")
 

@@ -1,5 +1,6 @@
-"""PyTorch's training step of BERT-base on a GPU, in bfloat16 autocast with dropout as ours has it,
-eager and compiled.  gpu.py runs this; it writes lines of JSON."""
+"""PyTorch's training step of BERT-base on a GPU, in bfloat16 autocast with dropout as ours has it:
+eager and compiled, and at the first length compiled with CUDA graphs.  gpu.py runs this; it writes
+lines of JSON."""
 
 import argparse
 
@@ -21,10 +22,12 @@ if __name__ == "__main__":
     torch.set_float32_matmul_precision("high")
     lines = PeerLines(options.output, options.seconds)
     lines.write(machine=machine())
-    for compiled in (False, True):
-        for length in options.lengths:
-            lines.measure(
-                lambda: time_peer(length, compiled, torch.bfloat16, attention_dropout=0.1,
-                                  device=options.device, tokens_per_step=options.tokens),
-                peer="compiled" if compiled else "eager", length=length,
-                sequences=max(1, options.tokens // length))
+    peers = [("eager", length) for length in options.lengths]
+    peers += [("compiled", length) for length in options.lengths]
+    peers += [("compiled graphs", options.lengths[0])]
+    for peer, length in peers:
+        mode = "reduce-overhead" if "graphs" in peer else "default"
+        lines.measure(
+            lambda: time_peer(length, peer != "eager", torch.bfloat16, attention_dropout=0.1,
+                              device=options.device, tokens_per_step=options.tokens, mode=mode),
+            peer=peer, length=length, sequences=max(1, options.tokens // length))

@@ -53,9 +53,9 @@ class Bert(torch.nn.Module):
 
 
 def time_peer(length, compiled, dtype, attention_dropout, device="cpu",
-              tokens_per_step=TOKENS_PER_STEP):
+              tokens_per_step=TOKENS_PER_STEP, mode="default"):
     model = Bert(length, attention_dropout).to(device)
-    step_model = torch.compile(model) if compiled else model
+    step_model = torch.compile(model, mode=mode) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     sequences = max(1, tokens_per_step // length)
     count = sequences * (length * 15 // 100)
