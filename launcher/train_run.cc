@@ -41,12 +41,13 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const auto begin = std::chrono::steady_clock::now();
   ValidateTraining(config, communicator.size());
   datasets::ValidateDatasetConfig(config.data());
+  const treeformer::Training& training = config.training();
+  Context ctx = MakeContext(communicator, device.device, training);
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
   const DataFiles files = PrepareRunData(communicator, config.data(), directory,
                                          /*may_rebuild=*/!start.checkpoint, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
-  const treeformer::Training& training = config.training();
   const datasets::BatchLayout layout{training.batch_size(), communicator.rank(),
                                      communicator.size(), training.micro_batches()};
   datasets::PrefetchLoader train(
@@ -58,7 +59,6 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
                           &held_out,         held_out.steps()};
 
-  Context ctx = MakeContext(communicator, device.device, training);
   const auto ranks = dist::MakeDeviceCommunicator(communicator, ctx);
   if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {
     progress.Line(
