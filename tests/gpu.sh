@@ -138,10 +138,9 @@ run_sanitizers() {
 
 run_bench() {
   [ -n "$gpu" ] || refuse "no GPU: nvidia-smi shows none, and the benchmark needs one"
-  echo | say
-  TREEFORMER=$bundle/bin/treeformer timeout -s KILL "$(seconds_left)" \
+  { echo && TREEFORMER=$bundle/bin/treeformer timeout -s KILL "$(seconds_left)" \
     python3 "$bundle/peers/gpu.py" --output="$work/bench" \
-    --minutes=$((($(seconds_left) - 30) / 60)) 2>>"$table.log" </dev/null | say
+    --minutes=$((($(seconds_left) - 30) / 60)); } 2>>"$table.log" </dev/null | say
   [ "${PIPESTATUS[0]}" = 0 ] || note failures "gpu.py did not end: $(tail -n 1 "$table.log")"
   list failures "The benchmark failed"
 }
@@ -190,6 +189,7 @@ fi
 bundle=$(cd "$bundle" && pwd)
 check_machine
 if ask_gpu name >"$work/gpu"; then gpu=$(sort -u "$work/gpu" | paste -sd ,); else gpu=; fi
+[ -z "$gpu" ] || [ "$(of_build cuda | cut -c 1-4)" != none ] || refuse "$1 is built without CUDA"
 driver=$(ask_gpu driver_version | head -1)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OPAL_PREFIX=$bundle
 if [ "$parts" != bench ] || [ ! -s "$table" ]; then begin_table; fi
