@@ -7,7 +7,7 @@
 #            initcheck and synccheck over those of small size, the four side by side
 #   bench    the benchmark, beside PyTorch on the same GPU; adds to a TABLE that is there
 #   neither  both
-#   BUNDLE   gpu_bundle.tar.gz, or the folder that it was unpacked to, made by
+#   BUNDLE   gpu_bundle.tar.xz, or the folder that it was unpacked to, made by
 #            cmake --preset cuda && cmake --build build-cuda --target gpu_bundle
 #   TABLE    in Markdown; usually $OUT/MEASURED.md.  What the programs said goes to TABLE.log
 #
@@ -145,7 +145,6 @@ run_bench() {
   list failures "The benchmark failed"
 }
 
-ask_gpu() { nvidia-smi --query-gpu="$1" --format=csv,noheader 2>/dev/null; }
 not_found() { ldd "$bundle"/{bin/treeformer,tests/*} | awk '/not found/ && !n[$1]++ { print $1 }'; }
 
 check_machine() {
@@ -165,7 +164,7 @@ begin_table() {
   : >"$table" || refuse "$table cannot be written"
   rm -f "$table.log"
   printf '# Measured on a GPU\n\n| | |\n|---|---|\n' | say
-  printf '| %s | %s |\n' GPU "${gpu:-none}" driver "${driver:-none}" date "$(date -u +%Y-%m-%d)" \
+  printf '| %s | %s |\n' "GPU, driver" "${gpu:-none}" date "$(date -u +%Y-%m-%d)" \
     commit "$(of_build commit), built on $(of_build date)" CUDA "$(of_build cuda)" | say
 }
 
@@ -182,15 +181,16 @@ bundle=$1 table=${2:-${OUT:-.}/MEASURED.md}
 work=$(mktemp -d)
 trap 'keep_logs; rm -rf "$work"' EXIT
 if [ -f "$bundle" ]; then
-  tar xzf "$bundle" -C "$work" || refuse "$bundle is not a bundle"
+  tar xJf "$bundle" -C "$work" 2>/dev/null || python3 -m tarfile -e "$bundle" "$work" ||
+    refuse "$bundle is not a bundle"
   bundle=$work/gpu_bundle
 fi
 [ -f "$bundle/build" ] || refuse "$1 is not a bundle: it has no file 'build'"
 bundle=$(cd "$bundle" && pwd)
 check_machine
-if ask_gpu name >"$work/gpu"; then gpu=$(sort -u "$work/gpu" | paste -sd ,); else gpu=; fi
+gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null) || gpu=
+gpu=$(sort -u <<<"$gpu" | paste -sd '; ')
 [ -z "$gpu" ] || [ "$(of_build cuda | cut -c 1-4)" != none ] || refuse "$1 is built without CUDA"
-driver=$(ask_gpu driver_version | head -1)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OPAL_PREFIX=$bundle
 if [ "$parts" != bench ] || [ ! -s "$table" ]; then begin_table; fi
 for part in $parts; do

@@ -1,6 +1,7 @@
-# Packs BUILD/gpu_bundle.tar.gz for a machine with a GPU on which nothing can be installed: the
-# package, all tests that are labelled gpu, tests/gpu.sh, and the scripts that time PyTorch.  Prints its
-# size and refuses more than 60 MiB.
+# Packs BUILD/gpu_bundle.tar.xz for a machine with a GPU on which nothing can be installed: the
+# package, all tests that are labelled gpu, tests/gpu.sh, and the scripts that time PyTorch.  Prints
+# its size and refuses more than 60 MiB.  (xz: every program has the kernels, and gzip does not see
+# so far back.)
 #
 #   cmake --build build-cuda --target gpu_bundle
 #
@@ -11,12 +12,12 @@
 
 set(LIMIT 60)  # MiB
 set(bundle ${BUILD}/gpu_bundle)
-file(REMOVE_RECURSE ${bundle} ${bundle}.tar.gz)
+file(REMOVE_RECURSE ${bundle} ${bundle}.tar.xz)
 
 # The tests first: the package's libraries are then theirs too.
 foreach(component "--component;gpu_tests" "")
-  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${bundle} --strip ${component}
-                  OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${bundle} --strip
+                          ${component} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
 file(GLOB scripts tests/peers/*.py)
 file(COPY ${scripts} DESTINATION ${bundle}/peers)
@@ -38,14 +39,14 @@ endif()
 string(TIMESTAMP date "%Y-%m-%d" UTC)
 file(WRITE ${bundle}/build "commit ${commit}\ndate ${date}\nglibc ${glibc}\ncuda ${CUDA}\n")
 
-execute_process(COMMAND ${CMAKE_COMMAND} -E tar czf ${bundle}.tar.gz gpu_bundle
+execute_process(COMMAND ${CMAKE_COMMAND} -E tar cJf ${bundle}.tar.xz gpu_bundle
                 WORKING_DIRECTORY ${BUILD} COMMAND_ERROR_IS_FATAL ANY)
-file(SIZE ${bundle}.tar.gz bytes)
+file(SIZE ${bundle}.tar.xz bytes)
 math(EXPR size "(${bytes} + 1048575) / 1048576")
 if(size GREATER LIMIT)
-  message(FATAL_ERROR "${bundle}.tar.gz has ${size} MiB, more than ${LIMIT}")
+  message(FATAL_ERROR "${bundle}.tar.xz has ${size} MiB, more than ${LIMIT}")
 endif()
 file(GLOB tests ${bundle}/tests/*)
 list(LENGTH tests count)
-message(STATUS "${bundle}.tar.gz: ${size} MiB of at most ${LIMIT}, ${count} test programs, commit "
+message(STATUS "${bundle}.tar.xz: ${size} MiB of at most ${LIMIT}, ${count} test programs, commit "
                "${commit}, needs glibc ${glibc} or newer")
