@@ -8,7 +8,7 @@
 #include <map>
 #include <memory>
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/gpu_copy.h"
 #include "kernels/user_error.h"
 
 namespace emulation {
@@ -132,35 +132,27 @@ void ZeroCuda(void* data, int64_t bytes) {
   Gpu::Get().Finish();
 }
 
+namespace {
+
+void CheckHostMayCopy() {
+  CHECK(!Gpu::Get().recording) << "copies from or to the host while its work is recorded";
+}
+
+}  // namespace
+
 void Context::CopyToCuda(void* dst, const void* src, int64_t bytes) {
+  CheckHostMayCopy();
   const char* begin = static_cast<const char*>(src);
   const auto staged = std::make_shared<std::vector<char>>(begin, begin + bytes);
   emulation::Give([=](const auto&) { std::memcpy(dst, staged->data(), bytes); });
 }
 
-void Copy(Context& ctx, Out dst, In src) {
-  CHECK_EQ(dst.count(), src.count());
-  CHECK(dst.dtype() == src.dtype());
-  if (dst.count() == 0) return;
-  if (dst.device() == Device::kCpu && src.device() == Device::kCpu) {
-    ctx.Synchronize();
-    std::memcpy(dst.data(), src.data(), dst.bytes());
-    return;
-  }
-  CHECK(ctx.device() == Device::kCuda) << "a copy from or to a GPU takes its context";
-  CHECK(!Gpu::Get().recording || (src.device() == Device::kCuda && dst.device() == Device::kCuda))
-      << "copies from or to the host while its work is recorded";
-  if (src.device() == Device::kCpu) return ctx.CopyToCuda(dst.data(), src.data(), dst.bytes());
+void CopyFromCuda(Context&, Out dst, In src) {
+  if (dst.device() == Device::kCpu) CheckHostMayCopy();
   emulation::Give([=](const auto&) { std::memcpy(dst.data(), src.data(), dst.bytes()); });
 }
 
-void Zero(Context& ctx, Out dst) {
-  if (dst.count() == 0) return;
-  if (dst.device() == Device::kCpu) {
-    std::memset(dst.data(), 0, dst.bytes());
-    return;
-  }
-  CHECK(ctx.device() == Device::kCuda) << "memory of a GPU takes its context";
+void ZeroOnCuda(Context&, Out dst) {
   emulation::Give([=](const auto&) { std::memset(dst.data(), 0, dst.bytes()); });
 }
 

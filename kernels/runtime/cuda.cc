@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "kernels/check.h"
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/gpu_copy.h"
 #include "kernels/runtime/probe.h"
 #include "kernels/user_error.h"
 
@@ -169,27 +169,11 @@ void Context::CopyToCuda(void* dst, const void* src, int64_t bytes) {
   }
 }
 
-void Copy(Context& ctx, Out dst, In src) {
-  CHECK_EQ(dst.count(), src.count());
-  CHECK(dst.dtype() == src.dtype());
-  if (dst.count() == 0) return;
-  if (OnHost(dst.device()) && OnHost(src.device())) {
-    ctx.Synchronize();  // what has been given to the stream may write src
-    std::memcpy(dst.data(), src.data(), dst.bytes());
-    return;
-  }
-  CHECK(!OnHost(ctx.device())) << "a copy from or to a GPU takes its context";
-  if (OnHost(src.device())) return ctx.CopyToCuda(dst.data(), src.data(), dst.bytes());
+void CopyFromCuda(Context& ctx, Out dst, In src) {
   CUDA_CHECK(cudaMemcpyAsync(dst.data(), src.data(), dst.bytes(), cudaMemcpyDefault, ctx.stream()));
 }
 
-void Zero(Context& ctx, Out dst) {
-  if (dst.count() == 0) return;
-  if (OnHost(dst.device())) {
-    std::memset(dst.data(), 0, dst.bytes());
-    return;
-  }
-  CHECK(!OnHost(ctx.device())) << "memory of a GPU takes its context";
+void ZeroOnCuda(Context& ctx, Out dst) {
   CUDA_CHECK(cudaMemsetAsync(dst.data(), 0, dst.bytes(), ctx.stream()));
 }
 

@@ -1,8 +1,6 @@
 // The CUDA half of the runtime when we build without CUDA.
 
-#include <cstring>
-
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/gpu_copy.h"
 #include "kernels/user_error.h"
 
 namespace runtime {
@@ -20,15 +18,8 @@ void Context::Synchronize() {}
 void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }
 void ZeroCuda(void*, int64_t) { LOG(FATAL) << "built without CUDA"; }
 void FreeCuda(void*) noexcept {}
-
-void Copy(Context&, Out dst, In src) {
-  CHECK_EQ(dst.count(), src.count());
-  CHECK(dst.dtype() == src.dtype());
-  if (dst.count() > 0) std::memcpy(dst.data(), src.data(), dst.bytes());
-}
-
-void Zero(Context&, Out dst) {
-  if (dst.count() > 0) std::memset(dst.data(), 0, dst.bytes());
-}
+void Context::CopyToCuda(void*, const void*, int64_t) { LOG(FATAL) << "built without CUDA"; }
+void CopyFromCuda(Context&, Out, In) { LOG(FATAL) << "built without CUDA"; }
+void ZeroOnCuda(Context&, Out) { LOG(FATAL) << "built without CUDA"; }
 
 }  // namespace runtime

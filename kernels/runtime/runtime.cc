@@ -3,7 +3,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/gpu_copy.h"
 
 namespace runtime {
 namespace {
@@ -81,6 +81,34 @@ void* Scratch::Take(int64_t bytes) {
   void* data = blocks_[block_].data + used_;
   used_ += bytes;
   return data;
+}
+
+void Copy(Context& ctx, Out dst, In src) {
+  CHECK_EQ(dst.count(), src.count());
+  CHECK(dst.dtype() == src.dtype());
+  if (dst.count() == 0) return;
+  const bool from_host = src.device() == Device::kCpu;
+  if (from_host && dst.device() == Device::kCpu) {
+    ctx.Synchronize();  // what has been given to the stream may write src
+    std::memcpy(dst.data(), src.data(), dst.bytes());
+    return;
+  }
+  CHECK(ctx.device() == Device::kCuda) << "a copy from or to a GPU takes its context";
+  if (from_host) {
+    ctx.CopyToCuda(dst.data(), src.data(), dst.bytes());
+  } else {
+    CopyFromCuda(ctx, dst, src);
+  }
+}
+
+void Zero(Context& ctx, Out dst) {
+  if (dst.count() == 0) return;
+  if (dst.device() == Device::kCpu) {
+    std::memset(dst.data(), 0, dst.bytes());
+    return;
+  }
+  CHECK(ctx.device() == Device::kCuda) << "memory of a GPU takes its context";
+  ZeroOnCuda(ctx, dst);
 }
 
 }  // namespace runtime
