@@ -12,12 +12,31 @@ void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);  /
 
 namespace {
 
+// Edges of one tile of the result.
 struct Tiles {
-  int64_t rows, columns;  // of one tile
+  int64_t rows, columns;
+
+  int64_t CountIn(int64_t M, int64_t N) const {
+    return ((M + rows - 1) / rows) * ((N + columns - 1) / columns);
+  }
 };
 
-// About 16 tiles, none so small that packing the operands costs more than 3 % of the product.
+// The edge of equal pieces of `length`, each `least` or longer but for a shorter whole.
+int64_t PieceOf(int64_t length, int64_t least) {
+  const int64_t pieces = std::max<int64_t>(1, length / least);
+  return ((length + pieces - 1) / pieces + 63) / 64 * 64;
+}
+
+// oneDNN packs the operands of tiles from about 512 x 768 on, and makes a fifth more of those a
+// second than of smaller ones, which it leaves as they lie.
+Tiles PackedTiles(int64_t M, int64_t N) {
+  return M < N ? Tiles{PieceOf(M, 768), PieceOf(N, 512)} : Tiles{PieceOf(M, 512), PieceOf(N, 768)};
+}
+
+// Eight or more of them, or else about 16 smaller ones.
 Tiles TilesOf(int64_t M, int64_t N) {
+  const Tiles packed = PackedTiles(M, N);
+  if (packed.CountIn(M, N) >= 8) return packed;
   const int64_t rows = std::clamp<int64_t>((M / 8 + 63) / 64 * 64, 128, 256);
   const int64_t row_tiles = (M + rows - 1) / rows;
   const int64_t column_tiles = (15 + row_tiles) / row_tiles;
@@ -39,21 +58,6 @@ Matrix Operand(Context& ctx, Scratch::Scope& scope, View<const float> x) {
   return {rounded.data(), columns, DType::kBFloat16};
 }
 
-// y [C, R] = x [R, C]^T in blocks that stay in the nearest cache.
-void WriteTransposed(View<float> y, View<const float> x) {
-  constexpr int64_t kBlock = 32;
-  const int64_t R = x.shape()[0], C = x.shape()[1];
-  ParallelChunks(C, kBlock, [&](int64_t, int64_t c_begin, int64_t c_end) {
-    for (int64_t r_begin = 0; r_begin < R; r_begin += kBlock) {
-      const int64_t r_end = std::min(R, r_begin + kBlock);
-      for (int64_t c = c_begin; c < c_end; ++c) {
-        float* __restrict y_c = y.data() + c * R;
-        for (int64_t r = r_begin; r < r_end; ++r) y_c[r] = x[r * C + c];
-      }
-    }
-  });
-}
-
 // c = alpha a op(b) + beta c, then after(tile's rows, tile's columns) while the tile is hot.
 template <typename After>
 void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const float> b,
@@ -66,12 +70,12 @@ void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const floa
   }
   Scratch::Scope scope(ctx.scratch());
   const Matrix A = Operand(ctx, scope, a), B = Operand(ctx, scope, b);
-  const auto [tile_rows, tile_columns] = TilesOf(M, N);
-  const int64_t row_tiles = (M + tile_rows - 1) / tile_rows;
+  const Tiles tiles = TilesOf(M, N);
+  const auto [tile_rows, tile_columns] = tiles;
   const int64_t column_tiles = (N + tile_columns - 1) / tile_columns;
-  const int64_t tiles = row_tiles * column_tiles;
-#pragma omp parallel for schedule(dynamic) if (tiles > 1)
-  for (int64_t tile = 0; tile < tiles; ++tile) {
+  const int64_t count = tiles.CountIn(M, N);
+#pragma omp parallel for schedule(dynamic) if (count > 1)
+  for (int64_t tile = 0; tile < count; ++tile) {
     const int64_t m = tile / column_tiles * tile_rows, m_end = std::min(M, m + tile_rows);
     const int64_t n = tile % column_tiles * tile_columns, n_end = std::min(N, n + tile_columns);
     MatrixProduct('N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, A.From(m, 0),
@@ -82,23 +86,47 @@ void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const floa
 
 constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 
+// c = beta c + sum_i parts_i        parts [slabs, M, N]
+void AddParts(View<float> c, float beta, View<const float> parts) {
+  const int64_t slabs = parts.shape()[0], count = c.count();
+  if (beta == 0) std::fill_n(c.data(), count, 0.0f);
+  ParallelChunks(count, /*chunk=*/4096, [&](int64_t, int64_t begin, int64_t end) {
+    float* __restrict sum = c.data();
+    if (beta != 0 && beta != 1) {
+      for (int64_t i = begin; i < end; ++i) sum[i] *= beta;
+    }
+    for (int64_t slab = 0; slab < slabs; ++slab) {
+      const float* __restrict part = parts.data() + slab * count;
+      for (int64_t i = begin; i < end; ++i) sum[i] += part[i];
+    }
+  });
+}
+
 // c = alpha a^T op(b) + beta c       a [K, M]
-// Slab by slab of k, a is transposed first: oneDNN's product of a transposed left side reaches less
-// than half the rate of the others in tiles of our size.  Of a transposed b there are no slabs.
+// A gradient of weights: a long sum for a small result.  Where that has few tiles, K is cut into
+// slabs, whose sums are added in order.
 void TransposedGemm(Context& ctx, View<float> c, View<const float> a, View<const float> b,
                     Transpose transpose_b, float alpha, float beta) {
-  constexpr int64_t kSlab = 4096;  // rows, which bounds the copy
-  const int64_t K = a.shape()[0], M = a.shape()[1];
-  const bool whole = transpose_b == Transpose::kYes || K <= kSlab;
-  const int64_t slab = whole ? std::max<int64_t>(K, 1) : kSlab;  // once, too, if K = 0
-  for (int64_t k = 0; k < std::max<int64_t>(K, 1); k += slab) {
-    const int64_t k_end = std::min(K, k + slab);
-    Scratch::Scope scope(ctx.scratch());
-    const View<float> a_slab = scope.Take<float>({M, k_end - k});
-    WriteTransposed(a_slab, a.Rows(k, k_end));
-    TiledGemm(ctx, c, a_slab, whole ? b : b.Rows(k, k_end), transpose_b, alpha, k == 0 ? beta : 1,
-              kNothing);
+  constexpr int64_t kWork = 6, kShortest = 256;  // tiles times slabs; rows of a slab
+  const bool bt = transpose_b == Transpose::kYes;
+  const int64_t K = a.shape()[0], M = c.shape()[0], N = c.shape()[1];
+  if (K == 0) return ScaleBy(c, beta);
+  const Tiles tiles = PackedTiles(M, N);
+  const int64_t count = tiles.CountIn(M, N), column_tiles = (N + tiles.columns - 1) / tiles.columns;
+  const int64_t wanted = std::min((kWork + count - 1) / std::max<int64_t>(1, count), K / kShortest);
+  const int64_t slab = PieceOf(K, K / std::max<int64_t>(1, wanted)), slabs = (K + slab - 1) / slab;
+  Scratch::Scope scope(ctx.scratch());
+  const Matrix A = Operand(ctx, scope, a), B = Operand(ctx, scope, b);
+  const View<float> parts = slabs > 1 ? scope.Take<float>({slabs, M, N}) : c.Reshaped({1, M, N});
+#pragma omp parallel for schedule(dynamic) if (count * slabs > 1)
+  for (int64_t i = 0; i < count * slabs; ++i) {
+    const int64_t tile = i % count, k = i / count * slab;
+    const int64_t m = tile / column_tiles * tiles.rows, n = tile % column_tiles * tiles.columns;
+    MatrixProduct('T', bt ? 'T' : 'N', std::min(tiles.rows, M - m), std::min(tiles.columns, N - n),
+                  std::min(slab, K - k), alpha, A.From(k, m), bt ? B.From(n, k) : B.From(k, n),
+                  slabs > 1 ? 0 : beta, parts.data() + i / count * M * N + m * N + n, N);
   }
+  if (slabs > 1) AddParts(c, beta, parts);
 }
 
 // y += bias in a tile of y [., O]

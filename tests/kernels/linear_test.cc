@@ -17,9 +17,10 @@ std::ostream& operator<<(std::ostream& out, const Size& size) {
   return out << "N " << size.N << " I " << size.I << " O " << size.O;
 }
 
-// The last two are cut into tiles.
-const Size kSizes[] = {{1, 1, 1},     {1, 7, 5},      {7, 1, 3},       {17, 31, 13},
-                       {33, 65, 129}, {257, 70, 300}, {67, 129, 1025}, {4099, 9, 6}};
+// The last three are cut on a CPU: into large tiles, small tiles, tiles and slabs (dw).
+const Size kSizes[] = {{1, 1, 1},      {1, 7, 5},       {7, 1, 3},    {17, 31, 13},
+                       {33, 65, 129},  {67, 129, 1025}, {4099, 9, 6}, {2100, 9, 1601},
+                       {257, 70, 300}, {777, 70, 1100}};
 
 TEST(LinearReference, BackwardIsTheDerivativeOfForward) {
   for (const auto& [N, I, O] : {Size{1, 1, 1}, Size{7, 5, 3}, Size{17, 31, 13}}) {
@@ -97,7 +98,10 @@ TEST_P(Linear, BackwardAgreesWithTheReferenceAndAccumulates) {
   }
 }
 
-TEST_P(Linear, GemmDoesEveryTransposition) { ExpectEveryTransposition(ctx_); }
+TEST_P(Linear, GemmDoesEveryTransposition) {
+  ExpectEveryTransposition(ctx_, /*K=*/23);
+  ExpectEveryTransposition(ctx_, /*K=*/1023);  // on a CPU in slabs
+}
 
 TEST_P(Linear, AnEmptySumIsTheBias) {
   const Tensor<float> x(ctx_, {2, 0}), w(ctx_, {3, 0}), bias(ctx_, {3}, {1, 2, 3}), y(ctx_, {2, 3});
@@ -123,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(Precisions, LinearIn,
 // Shapes for which oneDNN, left to itself, cuts the sum over k by the number of threads.
 TEST_P(LinearIn, TheNumberOfThreadsChangesNoBit) {
   Context ctx = Context::Cpu(GetParam());
-  for (const Size& size : {Size{64, 4096, 256}, Size{1, 768, 64}, Size{4096, 64, 64}}) {
+  for (const Size& size : {Size{64, 4096, 256}, Size{1, 768, 64}, Size{4096, 64, 64},
+                           Size{777, 70, 1100}, Size{2100, 9, 1601}}) {
     SCOPED_TRACE(testing::Message() << size);
     const auto& [N, I, O] = size;
     const Operands in(size);

@@ -7,8 +7,8 @@
 
 namespace dense_testing {
 
-inline void ExpectEveryTransposition(Context& ctx) {
-  constexpr int64_t M = 19, N = 37, K = 23;
+inline void ExpectEveryTransposition(Context& ctx, int64_t K) {
+  constexpr int64_t M = 19, N = 37;
   const auto a = Random<float>(M * K, 1), b = Random<float>(K * N, 2), c = Random<float>(M * N, 3);
   for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
     for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
