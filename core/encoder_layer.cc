@@ -66,12 +66,13 @@ void AttentionBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBat
   }
 }
 
-FeedForwardBranch::FeedForwardBranch(const LayerBuilder& builder, const std::string& name)
+FeedForwardBranch::FeedForwardBranch(const LayerBuilder& builder, const std::string& name,
+                                     int64_t rows)
     : inner_(builder, name + ".intermediate.dense", builder.config.feed_forward,
              builder.config.width),
       output_(builder, name + ".output.dense", builder.config.width, builder.config.feed_forward),
-      pre_(builder.activations.Make({builder.rows(), builder.config.feed_forward})),
-      gelu_(builder.activations.Make({builder.rows(), builder.config.feed_forward})) {}
+      pre_(builder.activations.Make({rows, builder.config.feed_forward})),
+      gelu_(builder.activations.Make({rows, builder.config.feed_forward})) {}
 
 void FeedForwardBranch::Forward(Context& ctx, Out y, In x, const MicroBatch&) {
   inner_.GeluForward(ctx, gelu_, pre_, x);
@@ -86,27 +87,42 @@ void FeedForwardBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroB
   inner_.Backward(ctx, dx, d_inner, x, /*accumulate=*/true);
 }
 
-EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer)
+EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output)
     : EncoderLayer(
-          builder, layer, "bert.encoder.layer." + std::to_string(layer),
+          builder, layer, output, "bert.encoder.layer." + std::to_string(layer),
           std::make_unique<AttentionBranch>(
               builder, layer, "bert.encoder.layer." + std::to_string(layer) + ".attention")) {}
 
-EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, const std::string& name,
-                           std::unique_ptr<AttentionBranch> branch)
-    : attention_(&branch->attention()),
-      attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm", layer,
-                       RandomPlace::kAttentionOutput),
-      feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name),
-                          name + ".output.LayerNorm", layer, RandomPlace::kFeedForward),
-      middle_(builder.activations.Make({builder.rows(), builder.config.width})) {}
+EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
+                           const std::string& name, std::unique_ptr<AttentionBranch> branch)
+    : output_rows_(output == OutputRows::kAll ? builder.rows() : builder.shape.targets),
+      attention_(&branch->attention()),
+      attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm",
+                       builder.rows(), layer, RandomPlace::kAttentionOutput),
+      feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name, output_rows_),
+                          name + ".output.LayerNorm", output_rows_, layer,
+                          RandomPlace::kFeedForward),
+      middle_(builder.activations.Make({builder.rows(), builder.config.width})) {
+  if (output == OutputRows::kTargets) {
+    targets_ = builder.activations.Make({output_rows_, builder.config.width});
+  }
+}
 
 void EncoderLayer::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
   attention_block_.Forward(ctx, middle_, x, batch);
-  feed_forward_block_.Forward(ctx, y, middle_, batch);
+  if (targets_) GatherRows(ctx, targets_, middle_, batch.target_position);
+  feed_forward_block_.Forward(ctx, y, targets_ ? targets_ : middle_, batch);
 }
 
 void EncoderLayer::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch) {
-  feed_forward_block_.Backward(ctx, dx, dy, middle_, batch);
+  if (!targets_) {
+    feed_forward_block_.Backward(ctx, dx, dy, middle_, batch);
+  } else {
+    Scratch::Scope scope(ctx.scratch());
+    const Out d_targets = scope.Take(targets_.dtype(), targets_.shape());
+    feed_forward_block_.Backward(ctx, d_targets, dy, targets_, batch);
+    Zero(ctx, dx);
+    ScatterAddRows(ctx, dx, d_targets, batch.target_position);
+  }
   attention_block_.Backward(ctx, dx, dx, x, batch);
 }

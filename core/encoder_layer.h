@@ -5,6 +5,9 @@
 //   attention     f(x) = W^O Attention(W^Q x, W^K x, W^V x)        attention.self, attention.output
 //   feed-forward  f(x) = W_2 gelu(W_1 x)                           intermediate, output
 // Names below bert.encoder.layer.<index>.
+//
+// The loss reads the last layer's output at the target positions alone, so there the feed-forward
+// block is made for those rows and no others: the same loss and gradients for less work.
 
 #include <optional>
 #include <string>
@@ -34,19 +37,21 @@ class AttentionBranch : public Branch {
 
 class FeedForwardBranch : public Branch {
  public:
-  FeedForwardBranch(const LayerBuilder& builder, const std::string& name);
+  FeedForwardBranch(const LayerBuilder& builder, const std::string& name, int64_t rows);
 
   void Forward(Context& ctx, Out y, In x, const MicroBatch& batch) override;
   void Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) override;
 
  private:
   LinearLayer inner_, output_;
-  Out pre_, gelu_;  // [B n, feed_forward]
+  Out pre_, gelu_;  // [rows, feed_forward]
 };
+
+enum class OutputRows { kAll, kTargets };  // [B n, d]; [M, d] at the target positions
 
 class EncoderLayer {
  public:
-  EncoderLayer(const LayerBuilder& builder, int64_t layer);
+  EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output);
 
   void Forward(Context& ctx, Out y, In x, const MicroBatch& batch);
   void Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch);  // dx may be dy
@@ -54,10 +59,12 @@ class EncoderLayer {
   Attention& attention() { return *attention_; }
 
  private:
-  EncoderLayer(const LayerBuilder& builder, int64_t layer, const std::string& name,
-               std::unique_ptr<AttentionBranch> branch);
+  EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
+               const std::string& name, std::unique_ptr<AttentionBranch> branch);
 
+  const int64_t output_rows_;
   Attention* attention_;
   ResidualBlock attention_block_, feed_forward_block_;
-  Out middle_;  // [B n, d], between the blocks
+  Out middle_;   // [B n, d], between the blocks
+  Out targets_;  // [M, d], of kTargets: its rows at the target positions
 };

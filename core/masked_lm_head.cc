@@ -13,7 +13,7 @@ MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_tab
       bias_(parameters_->Declare("cls.predictions.bias", {builder.config.vocabulary},
                                  Initializer::Zeros(), /*decay=*/false)) {
   const Shape rows{builder.shape.targets, builder.config.width};
-  for (Out* activation : {&rows_, &pre_, &gelu_, &transformed_}) {
+  for (Out* activation : {&pre_, &gelu_, &transformed_}) {
     *activation = builder.activations.Make(rows);
   }
   logits_ = builder.activations.Make({builder.shape.targets, builder.config.vocabulary});
@@ -22,8 +22,7 @@ MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_tab
 }
 
 void MaskedLmHead::Forward(Context& ctx, In x, const MicroBatch& batch) {
-  GatherRows(ctx, rows_, x, batch.target_position);
-  dense_.GeluForward(ctx, gelu_, pre_, rows_);
+  dense_.GeluForward(ctx, gelu_, pre_, x);
   norm_.Forward(ctx, transformed_, gelu_);
   LinearForward(ctx, logits_, transformed_, parameters_->value(token_table_),
                 parameters_->value(bias_));
@@ -31,16 +30,13 @@ void MaskedLmHead::Forward(Context& ctx, In x, const MicroBatch& batch) {
                       /*gradient=*/batch.step.training);
 }
 
-void MaskedLmHead::Backward(Context& ctx, Out dx, const MicroBatch& batch) {
+void MaskedLmHead::Backward(Context& ctx, Out dx, In x) {
   Scratch::Scope scope(ctx.scratch());
-  const Out d = scope.Take(rows_.dtype(), rows_.shape());
-  const Out d_rows = scope.Take(rows_.dtype(), rows_.shape());
+  const Out d = scope.Take(pre_.dtype(), pre_.shape());
   LinearBackwardWeights(ctx, parameters_->gradient(token_table_), parameters_->gradient(bias_),
                         logits_, transformed_);
   LinearBackwardInput(ctx, d, logits_, parameters_->value(token_table_), /*accumulate=*/false);
   norm_.Backward(ctx, d, d, gelu_);
   GeluBackward(ctx, d, d, pre_);
-  dense_.Backward(ctx, d_rows, d, rows_, /*accumulate=*/false);
-  Zero(ctx, dx);
-  ScatterAddRows(ctx, dx, d_rows, batch.target_position);
+  dense_.Backward(ctx, dx, d, x, /*accumulate=*/false);
 }

@@ -2,11 +2,12 @@
 
 // The masked-LM head: logits and loss at the target positions only.          Devlin et al. 2019
 //
-//   t = LayerNorm(gelu(W x_target + b))     cls.predictions.transform.{dense,LayerNorm}
+//   t = LayerNorm(gelu(W x + b))            cls.predictions.transform.{dense,LayerNorm}
 //   z = t E^T + bias                        E: the tied token table [V, d]; cls.predictions.bias
 //   loss_m = softmax cross-entropy of z_m; 0 in unused slots.  Gradients are of sum_m loss_m.
 //
-//   x [B n, d]     M target slots     logits [M, V], overwritten by their gradient in training
+//   x [M, d], a row for each target slot     logits [M, V], overwritten by their gradient in
+//   training
 
 #include "core/linear_layer.h"
 
@@ -15,7 +16,7 @@ class MaskedLmHead {
   MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table);
 
   void Forward(Context& ctx, In x, const MicroBatch& batch);
-  void Backward(Context& ctx, Out dx, const MicroBatch& batch);
+  void Backward(Context& ctx, Out dx, In x);
 
   In loss() const { return loss_; }                         // [M] nats
   View<const int32_t> correct() const { return correct_; }  // [M]
@@ -27,7 +28,7 @@ class MaskedLmHead {
   LinearLayer dense_;
   LayerNormLayer norm_;
   Parameters::Id bias_;
-  Out rows_, pre_, gelu_, transformed_;  // [M, d]
+  Out pre_, gelu_, transformed_;  // [M, d]
   Out logits_, loss_;
   View<int32_t> correct_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/device_batch.h"
 #include "core/embeddings.h"
 #include "core/encoder_layer.h"
 #include "core/masked_lm_head.h"
@@ -10,42 +11,6 @@
 #include "kernels/cross_entropy.h"
 
 namespace {
-
-// The batch on the device, in memory that stays for the life of the model.
-class DeviceBatch {
- public:
-  DeviceBatch(Activations& activations, const BatchShape& shape) {
-    const int64_t rows = shape.sequences * shape.length;
-    for (View<int32_t>* ints : {&tokens_, &positions_, &types_}) {
-      *ints = activations.MakeInts({rows});
-    }
-    document_ = activations.MakeInts({shape.sequences, shape.length});
-    target_position_ = activations.MakeInts({shape.targets});
-    target_token_ = activations.MakeInts({shape.targets});
-  }
-
-  MicroBatch Load(Context& ctx, const datasets::Batch& batch, const StepInfo& step) {
-    const auto load = [&ctx](View<int32_t> to, const std::vector<int32_t>& from) {
-      Copy(ctx, to, Ids(from.data(), {static_cast<int64_t>(from.size())}));
-    };
-    load(tokens_, batch.tokens);
-    load(positions_, batch.positions);
-    load(types_, batch.types);
-    load(document_, batch.document);
-    load(target_position_, batch.target_position);
-    load(target_token_, batch.target_token);
-    std::vector<int64_t> targets_of(batch.sequences, 0);
-    for (size_t m = 0; m < batch.target_token.size(); ++m) {
-      if (batch.target_token[m] < 0) continue;
-      ++targets_of.at(batch.target_position[m] / batch.length);
-    }
-    return {step,      batch.first_sample, tokens_,       positions_, types_,
-            document_, target_position_,   target_token_, targets_of};
-  }
-
- private:
-  View<int32_t> tokens_, positions_, types_, document_, target_position_, target_token_;
-};
 
 // After training the row holds softmax - [target], so the target's share is added back.
 template <typename T>
@@ -71,22 +36,25 @@ class MaskedLanguageModel::Parts {
         device_batch(activations, shape),
         embeddings(LayerBuilder{config, shape, parameters, activations}) {
     const LayerBuilder builder{config, shape, parameters, activations};
-    const Shape rows{builder.rows(), config.width};
+    const Shape rows{builder.rows(), config.width}, targets{shape.targets, config.width};
     first_of.push_back(0);
     outputs.push_back(activations.Make(rows));
     for (int64_t i = 0; i < config.layers; ++i) {
       first_of.push_back(parameters.list().size());
-      layers.push_back(std::make_unique<EncoderLayer>(builder, i));
-      outputs.push_back(activations.Make(rows));
+      const bool last = i + 1 == config.layers;
+      layers.push_back(std::make_unique<EncoderLayer>(
+          builder, i, last ? OutputRows::kTargets : OutputRows::kAll));
+      outputs.push_back(activations.Make(last ? targets : rows));
     }
     first_of.push_back(parameters.list().size());
     if (config.pre_norm) {
-      final_norm.emplace(builder, "bert.encoder.LayerNorm", builder.rows());
-      normed = activations.Make(rows);
+      final_norm.emplace(builder, "bert.encoder.LayerNorm", shape.targets);
+      normed = activations.Make(targets);
     }
     head.emplace(builder, embeddings.token_table());
     first_of.push_back(parameters.list().size());
     gradient = activations.Make(rows);
+    target_gradient = activations.Make(targets);
   }
 
   // f(tree, step of its nudge) for the trees under Balance::kBias.
@@ -99,6 +67,8 @@ class MaskedLanguageModel::Parts {
     }
   }
 
+  In head_input() const { return final_norm ? normed : outputs.back(); }
+
   Activations activations;
   DeviceBatch device_batch;
   MicroBatch batch;
@@ -106,9 +76,10 @@ class MaskedLanguageModel::Parts {
   std::vector<std::unique_ptr<EncoderLayer>> layers;
   std::optional<LayerNormLayer> final_norm;  // pre-norm only
   std::optional<MaskedLmHead> head;
-  std::vector<Out> outputs;  // [B n, d] of the embeddings and of each layer
-  Out normed;                // the last of them under the final norm
+  std::vector<Out> outputs;  // [B n, d] of the embeddings and of each layer, [M, d] of the last
+  Out normed;                // [M, d], the last of them under the final norm
   Out gradient;              // [B n, d] of the output that Backward has come to
+  Out target_gradient;       // [M, d] of the last output
   // First parameter of the embeddings, of each layer, of the final norm and head; and the end.
   std::vector<Parameters::Id> first_of;
 };
@@ -124,6 +95,7 @@ MaskedLanguageModel::MaskedLanguageModel(Context& ctx, const ModelConfig& config
                                          const BatchShape& shape, DType dtype)
     : config_(config), shape_(shape) {
   CHECK_EQ(static_cast<int64_t>(config.attention.size()), config.layers);
+  CHECK_GE(config.layers, 1);
   CHECK_EQ(config.width % config.heads, 0);
   CHECK_LE(shape.length, config.max_positions);
   parts_ = std::make_unique<Parts>(ctx, config_, shape_, dtype, parameters_);
@@ -151,7 +123,7 @@ void MaskedLanguageModel::Forward(Context& ctx) {
     parts.layers[i]->Forward(ctx, parts.outputs[i + 1], parts.outputs[i], parts.batch);
   }
   if (parts.final_norm) parts.final_norm->Forward(ctx, parts.normed, parts.outputs.back());
-  parts.head->Forward(ctx, parts.final_norm ? parts.normed : parts.outputs.back(), parts.batch);
+  parts.head->Forward(ctx, parts.head_input(), parts.batch);
 }
 
 void MaskedLanguageModel::Backward(Context& ctx, const GradientHook& on_gradient) {
@@ -161,12 +133,14 @@ void MaskedLanguageModel::Backward(Context& ctx, const GradientHook& on_gradient
     if (!on_gradient) return;
     on_gradient(parameters_.RangeOf(parts.first_of[part], parts.first_of[part + 1]));
   };
-  const Out gradient = parts.gradient;
-  parts.head->Backward(ctx, gradient, parts.batch);
-  if (parts.final_norm) parts.final_norm->Backward(ctx, gradient, gradient, parts.outputs.back());
+  Out dy = parts.target_gradient;
+  parts.head->Backward(ctx, dy, parts.head_input());
+  if (parts.final_norm) parts.final_norm->Backward(ctx, dy, dy, parts.outputs.back());
   finished(parts.layers.size() + 1);
+  const Out gradient = parts.gradient;
   for (size_t i = parts.layers.size(); i-- > 0;) {
-    parts.layers[i]->Backward(ctx, gradient, gradient, parts.outputs[i], parts.batch);
+    parts.layers[i]->Backward(ctx, gradient, dy, parts.outputs[i], parts.batch);
+    dy = gradient;
     finished(i + 1);
   }
   parts.embeddings.Backward(ctx, gradient, parts.batch);

@@ -3,14 +3,15 @@
 #include "kernels/residual.h"
 
 ResidualBlock::ResidualBlock(const LayerBuilder& builder, std::unique_ptr<Branch> branch,
-                             const std::string& norm_name, int64_t layer, RandomPlace place)
+                             const std::string& norm_name, int64_t rows, int64_t layer,
+                             RandomPlace place)
     : branch_(std::move(branch)),
-      norm_(builder, norm_name, builder.rows()),
+      norm_(builder, norm_name, rows),
       pre_norm_(builder.config.pre_norm),
       dropout_(builder.config.dropout),
       layer_(layer),
       place_(place),
-      kept_(builder.activations.Make({builder.rows(), builder.config.width})) {}
+      kept_(builder.activations.Make({rows, builder.config.width})) {}
 
 Dropout ResidualBlock::MakeBranchDropout(const MicroBatch& batch) const {
   return MakeDropout(dropout_, batch, layer_, place_, kept_.count() / batch.document.shape()[0]);

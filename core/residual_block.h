@@ -5,7 +5,7 @@
 //   post-norm (default)  y = LayerNorm(x + dropout(f(x)))        Devlin et al. 2019
 //   pre-norm             y = x + dropout(f(LayerNorm(x)))        Xiong et al. 2020
 //
-//   x, y [B n, d]
+//   x, y [rows, d]
 
 #include <memory>
 #include <string>
@@ -24,7 +24,7 @@ class ResidualBlock {
  public:
   // `place` keys the dropout of layer `layer`.
   ResidualBlock(const LayerBuilder& builder, std::unique_ptr<Branch> branch,
-                const std::string& norm_name, int64_t layer, RandomPlace place);
+                const std::string& norm_name, int64_t rows, int64_t layer, RandomPlace place);
 
   void Forward(Context& ctx, Out y, In x, const MicroBatch& batch);
   void Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch);  // dx may be dy
@@ -38,5 +38,5 @@ class ResidualBlock {
   const float dropout_;
   const int64_t layer_;
   const RandomPlace place_;
-  Out kept_;  // [B n, d]: the sum before the norm, or pre-norm the normed input of the branch
+  Out kept_;  // [rows, d]: the sum before the norm, or pre-norm the normed input of the branch
 };

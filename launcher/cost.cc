@@ -47,9 +47,11 @@ double MatrixFlops(const ModelConfig& model, double n, double targets) {
   const double d = static_cast<double>(model.width), f = static_cast<double>(model.feed_forward);
   double flops = 2 * targets * d * (d + static_cast<double>(model.vocabulary));
   for (const AttentionConfig& attention : model.attention) {
-    flops += 2 * n * ((IsFolded(attention) ? 2 : 4) * d * d + 2 * d * f);
+    flops += 2 * n * (IsFolded(attention) ? 2 : 4) * d * d;
   }
-  return flops;
+  // The last layer's feed-forward block is made at the targets alone.
+  const double rows = static_cast<double>(model.layers - 1) * n + targets;
+  return flops + 2 * rows * 2 * d * f;
 }
 
 }  // namespace
@@ -71,15 +73,17 @@ MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape, DType 
   const double rows = static_cast<double>(shape.sequences * shape.length);
   const double d = static_cast<double>(model.width), f = static_cast<double>(model.feed_forward);
   const double targets = static_cast<double>(shape.targets);
-  // Of a layer: q, k, v, o, its output, the two residual sums and the output between them.
-  const double row = static_cast<double>(model.layers) * (8 * d + 2 * f) + 3 * d;
-  const double head = targets * (4 * d + static_cast<double>(model.vocabulary));
+  // Of a layer: q, k, v, o, the residual sum and the output of its attention block; then those of
+  // its feed-forward block, which the last layer makes at the targets alone.
+  const double layers = static_cast<double>(model.layers);
+  const double row = layers * 6 * d + (layers - 1) * (2 * d + 2 * f) + 3 * d;
+  const double target = (2 * d + 2 * f) + 5 * d + static_cast<double>(model.vocabulary);
   MemoryCost memory;
   memory.parameters = kBytes * static_cast<double>(CountParameters(model));
   memory.gradients = memory.parameters;
   memory.moments = 2 * memory.parameters;
   if (dtype == DType::kBFloat16) memory.parameters *= 1.5;
-  memory.activations = static_cast<double>(SizeOf(dtype)) * (rows * row + head);
+  memory.activations = static_cast<double>(SizeOf(dtype)) * (rows * row + targets * target);
   return memory;
 }
 

@@ -2,7 +2,7 @@
 
 // What a model costs, from its configuration alone: parameters, memory, floating-point operations
 // (a multiply-add is 2).  n tokens, d width, e = d / H, f feed-forward, V vocabulary, h height:
-//   matrices of a layer   2 n (4 d^2 + 2 d f)
+//   matrices of a layer   2 n (4 d^2 + 2 d f);  of the last one 2 (4 n d^2 + M 2 d f)
 //   attention             FULL 4 n^2 d,  TF 4 n^2 d density,  TC about 2 d (n + nodes)
 //   routing               4 n d (planes on a path), for queries and keys
 //   head                  2 M d (d + V) at the M masked positions

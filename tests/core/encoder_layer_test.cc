@@ -11,17 +11,22 @@ const Shape kRows{2 * kLength, 16};
 
 class EncoderLayerBench : public LayerBench<EncoderLayer> {
  public:
-  EncoderLayerBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype)
-      : LayerBench(config, batch, dtype, [](const LayerBuilder& builder) {
-          return std::make_unique<EncoderLayer>(builder, /*layer=*/0);
-        }) {}
+  EncoderLayerBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype,
+                    OutputRows output = OutputRows::kAll)
+      : LayerBench(config, batch, dtype,
+                   [output](const LayerBuilder& builder) {
+                     return std::make_unique<EncoderLayer>(builder, /*layer=*/0, output);
+                   }),
+        output_rows{output == OutputRows::kAll ? kRows : Shape{shape.targets, 16}} {}
 
   template <typename T>
   std::vector<T> Forward(std::vector<T>& x, const MicroBatch& micro) {
-    std::vector<T> y(x.size());
-    layer->Forward(ctx, On(y, kRows), On(x, kRows), micro);
+    std::vector<T> y(output_rows.count());
+    layer->Forward(ctx, On(y, output_rows), On(x, kRows), micro);
     return y;
   }
+
+  const Shape output_rows;
 };
 
 AttentionConfig Causal(AttentionConfig config) {
@@ -52,26 +57,43 @@ std::vector<AttentionConfig> WithFixedRouting() {
           Folded(TreeAttention(kTc, kBinary, kNone))};
 }
 
-class EncoderLayerTest : public testing::TestWithParam<std::tuple<int, bool>> {};
+class EncoderLayerTest : public testing::TestWithParam<std::tuple<int, bool, OutputRows>> {};
 
 TEST_P(EncoderLayerTest, BackwardIsTheDerivativeOfForward) {
-  const auto [index, pre_norm] = GetParam();
+  const auto [index, pre_norm, output] = GetParam();
   ModelConfig config = SmallConfig({WithFixedRouting()[index]});
   config.pre_norm = pre_norm;
   const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
   const MicroBatch micro = OnHost(batch, {.seed = 11});
-  EncoderLayerBench bench(config, batch, DType::kFloat64);
-  auto x = Random<double>(kRows.count(), 1), dy = Random<double>(kRows.count(), 2);
-  std::vector<double> dx(dy);
+  EncoderLayerBench bench(config, batch, DType::kFloat64, output);
+  const Shape& output_rows = bench.output_rows;
+  auto x = Random<double>(kRows.count(), 1), dy = Random<double>(output_rows.count(), 2);
+  std::vector<double> dx(kRows.count(), 99), d_output(dy);
   const auto loss = [&] { return Dot(bench.Forward(x, micro), dy); };
   loss();
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dx, kRows), On(x, kRows), micro);
+  std::vector<double>& dy_on = output == OutputRows::kAll ? dx = dy : d_output;  // dx may be dy
+  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dy_on, output_rows), On(x, kRows), micro);
   ExpectDerivative(loss, x, dx);
   ExpectParameterDerivatives(bench.parameters, loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(AttentionAndNorm, EncoderLayerTest,
-                         testing::Combine(testing::Range(0, 8), testing::Bool()));
+                         testing::Combine(testing::Range(0, 8), testing::Bool(),
+                                          testing::Values(OutputRows::kAll, OutputRows::kTargets)));
+
+TEST(EncoderLayer, TheTargetsAloneHaveTheRowsThatTheyHaveAmongAll) {
+  ModelConfig config = SmallConfig({FullAttention()});
+  config.dropout = config.attention_dropout = 0;
+  const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
+  const MicroBatch micro = OnHost(batch, {.seed = 11});
+  EncoderLayerBench all(config, batch, DType::kFloat64);
+  EncoderLayerBench targets(config, batch, DType::kFloat64, OutputRows::kTargets);
+  auto x = Random<double>(kRows.count(), 1);
+  const auto expected = all.Forward(x, micro), found = targets.Forward(x, micro);
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i], expected[batch.target_position[i / 16] * 16 + i % 16]) << "at " << i;
+  }
+}
 
 TEST(EncoderLayer, GradientsOfParametersAddUp) {
   const ModelConfig config =

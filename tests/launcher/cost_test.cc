@@ -71,7 +71,8 @@ TEST(Cost, TrainingIsThreeTimesTheForwardPassOfTheMatrices) {
   ModelConfig model = Model();
   model.attention.assign(4, {});
   const double n = 64, targets = 10, d = 32;
-  const double matrices = 4 * 2 * n * (4 * d * d + 2 * d * 128) + 2 * targets * d * (d + 100);
+  const double matrices =
+      4 * 2 * n * 4 * d * d + 2 * (3 * n + targets) * 2 * d * 128 + 2 * targets * d * (d + 100);
   EXPECT_DOUBLE_EQ(TrainingFlops(model, n, targets, {1, 1, 1, 1}),
                    3 * matrices + 3.5 * 4 * 4 * n * n * d);
 }
