@@ -40,7 +40,7 @@ def bench_rows(suite, length, threads, arguments):
         return read_lines(path)
 
 
-def compare_all(compare, description, lengths, threads, passes=None):
+def compare_all(compare, description, lengths, threads, passes=None, rounds=None):
     """compare(length, threads, arguments) for --lengths and --threads; the rest are defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--lengths", type=numbers, default=lengths)
@@ -48,6 +48,9 @@ def compare_all(compare, description, lengths, threads, passes=None):
     parser.add_argument("--rows", default="", help="ours: only rows whose name has this in it")
     parser.add_argument("--peers", default="", help="only peers whose name has this in it")
     parser.add_argument("--run_dir", default="", help="ours: also the trees of this run")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds,
+                            help="times in turns ours and the peers, for machines whose speed drifts")
     if passes:
         parser.add_argument("--passes", type=lambda text: text.split(","), default=passes)
     arguments = parser.parse_args()

@@ -1,6 +1,8 @@
 """A training step of BERT-base (masked language model, AdamW): treeformer against PyTorch."""
 
+import gc
 import os
+import statistics
 
 import torch
 from torch.nn import functional
@@ -76,8 +78,8 @@ def time_peer(length, compiled, dtype, attention_dropout, device="cpu",
 
 
 def peers_of(length):
-    """Attention dropout keeps PyTorch from its fused kernel, so it is also timed without; ours has
-    it always.  The n x n probabilities of 12 layers limit the length with dropout."""
+    """Attention dropout keeps PyTorch from its fused kernel, so that it, and ours, are timed with
+    and without.  The n x n probabilities of 12 layers limit the length with dropout."""
     dtypes = [torch.float32]
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         dtypes.append(torch.bfloat16)
@@ -90,25 +92,44 @@ def peers_of(length):
                 yield name + ("" if dropout else " no dropout"), compiled, dtype, dropout
 
 
+def median_of(rounds, name):
+    return statistics.median(seconds[name] for seconds in rounds)
+
+
+def fastest(rounds, word, no_dropout):
+    return min((median_of(rounds, name) for name in rounds[0]
+                if name.startswith("PyTorch") and word in name
+                and ("no dropout" in name) == no_dropout), default=float("nan"))
+
+
+def time_round(length, threads, arguments):
+    """Seconds of a step, by name: ours, then each peer."""
+    seconds = {f"ours {row['attention']} {row['dtype']}": row["seconds"]
+               for row in bench_rows("train", length, threads, arguments)}
+    for name, compiled, dtype, dropout in peers_of(length):
+        if arguments.peers in name:
+            seconds["PyTorch " + name] = time_peer(length, compiled, dtype, dropout)
+            gc.collect()
+    return seconds
+
+
 def compare(length, threads, arguments):
     torch.set_num_threads(threads)
     tokens = max(1, TOKENS_PER_STEP // length) * length
-    ours = bench_rows("train", length, threads, arguments)
-    print(f"\nn = {length}, {threads} threads, PyTorch {torch.__version__}; tokens/s")
-    seconds = {}
-    for name, compiled, dtype, dropout in peers_of(length):
-        if arguments.peers not in name:
-            continue
-        seconds[name] = time_peer(length, compiled, dtype, dropout)
-        print(f"  PyTorch {name:<30} {tokens / seconds[name]:9.0f}", flush=True)
-    best32 = min((time for name, time in seconds.items() if "float32" in name),
-                 default=float("nan"))
-    for row in ours:
-        print(f"  ours {row['attention']:<12} {row['dtype']}{row['tokens_per_second']:9.0f}"
-              f"   / fastest float32 peer {best32 / row['seconds']:.2f}"
-              f"   / fastest of any dtype {min(seconds.values()) / row['seconds']:.2f}"
-              f"   density {row['density']:.3f}", flush=True)
+    print(f"\nn = {length}, {threads} threads, PyTorch {torch.__version__}; tokens/s, medians of "
+          f"{arguments.rounds} rounds; against the fastest peer with the same dropout", flush=True)
+    rounds = [time_round(length, threads, arguments) for _ in range(arguments.rounds)]
+    for name in rounds[0]:
+        line = f"  {name:<36}{tokens / median_of(rounds, name):9.0f}"
+        if name.startswith("ours"):
+            no_dropout = "no dropout" in name
+            for word in "float32", "":
+                ratio = fastest(rounds, word, no_dropout) / median_of(rounds, name)
+                line += f"   / {word or 'any dtype'} {ratio:.2f}"
+            line += f"   without dropout {fastest(rounds, '', True) / median_of(rounds, name):.2f}"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    compare_all(compare, __doc__, lengths=[512, 4096], threads=[os.cpu_count()])
+    compare_all(compare, __doc__, lengths=[512, 4096], threads=[os.cpu_count()],
+                rounds=1)
