@@ -76,7 +76,7 @@ def time_peers(length, threads, arguments):
             print(f"PyTorch {name} left out: over {HOPELESS} times slower than the fastest at"
                   f" n = {hopeless[name, threads]}")
             continue
-        times[name] = time_peer(length, backend, dtype, passes)
+        times[name] = time_peer(length, backend, dtype, arguments.passes)
     totals = {name: sum(seconds.values()) for name, seconds in times.items()}
     for name, total in totals.items():
         if total > HOPELESS * min(totals.values()):
