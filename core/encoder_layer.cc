@@ -12,6 +12,10 @@ std::optional<LinearLayer> MakeProjection(const LayerBuilder& builder, int64_t l
   return LinearLayer(builder, name, builder.config.width, builder.config.width);
 }
 
+int64_t CountRows(const LayerBuilder& builder, OutputRows output) {
+  return output == OutputRows::kAll ? builder.rows() : builder.shape.targets;
+}
+
 }  // namespace
 
 AttentionBranch::AttentionBranch(const LayerBuilder& builder, int64_t layer,
@@ -95,16 +99,15 @@ EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRow
 
 EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                            const std::string& name, std::unique_ptr<AttentionBranch> branch)
-    : output_rows_(output == OutputRows::kAll ? builder.rows() : builder.shape.targets),
-      attention_(&branch->attention()),
+    : attention_(&branch->attention()),
       attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm",
                        builder.rows(), layer, RandomPlace::kAttentionOutput),
-      feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name, output_rows_),
-                          name + ".output.LayerNorm", output_rows_, layer,
-                          RandomPlace::kFeedForward),
+      feed_forward_block_(
+          builder, std::make_unique<FeedForwardBranch>(builder, name, CountRows(builder, output)),
+          name + ".output.LayerNorm", CountRows(builder, output), layer, RandomPlace::kFeedForward),
       middle_(builder.activations.Make({builder.rows(), builder.config.width})) {
   if (output == OutputRows::kTargets) {
-    targets_ = builder.activations.Make({output_rows_, builder.config.width});
+    targets_ = builder.activations.Make({builder.shape.targets, builder.config.width});
   }
 }
 

@@ -62,7 +62,6 @@ class EncoderLayer {
   EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                const std::string& name, std::unique_ptr<AttentionBranch> branch);
 
-  const int64_t output_rows_;
   Attention* attention_;
   ResidualBlock attention_block_, feed_forward_block_;
   Out middle_;   // [B n, d], between the blocks

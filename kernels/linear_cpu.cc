@@ -21,10 +21,14 @@ struct Tiles {
   }
 };
 
-// The edge of equal pieces of `length`, each `least` or longer but for a shorter whole.
-int64_t PieceOf(int64_t length, int64_t least) {
-  const int64_t pieces = std::max<int64_t>(1, length / least);
+// The edge of so many equal pieces of `length`.
+int64_t EdgeOf(int64_t length, int64_t pieces) {
   return ((length + pieces - 1) / pieces + 63) / 64 * 64;
+}
+
+// The same of as many pieces as can be `least` or longer, at least one.
+int64_t PieceOf(int64_t length, int64_t least) {
+  return EdgeOf(length, std::max<int64_t>(1, length / least));
 }
 
 // oneDNN packs the operands of tiles from about 512 x 768 on, and makes a fifth more of those a
@@ -44,7 +48,7 @@ Tiles TilesOf(int64_t M, int64_t N) {
   return {rows, std::max<int64_t>(columns, 384)};
 }
 
-// An empty sum over k, which oneDNN refuses.
+// c = beta c
 void ScaleBy(View<float> c, float beta) {
   for (int64_t i = 0; i < c.count(); ++i) c[i] = beta == 0 ? 0 : beta * c[i];
 }
@@ -64,7 +68,7 @@ void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const floa
                Transpose transpose_b, float alpha, float beta, const After& after) {
   const bool bt = transpose_b == Transpose::kYes;
   const int64_t M = c.shape()[0], N = c.shape()[1], K = a.shape()[1];
-  if (K == 0) {
+  if (K == 0) {  // oneDNN refuses an empty sum
     ScaleBy(c, beta);
     return after(0, M, 0, N);
   }
@@ -89,12 +93,9 @@ constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 // c = beta c + sum_i parts_i        parts [slabs, M, N]
 void AddParts(View<float> c, float beta, View<const float> parts) {
   const int64_t slabs = parts.shape()[0], count = c.count();
-  if (beta == 0) std::fill_n(c.data(), count, 0.0f);
+  if (beta != 1) ScaleBy(c, beta);
   ParallelChunks(count, /*chunk=*/4096, [&](int64_t, int64_t begin, int64_t end) {
     float* __restrict sum = c.data();
-    if (beta != 0 && beta != 1) {
-      for (int64_t i = begin; i < end; ++i) sum[i] *= beta;
-    }
     for (int64_t slab = 0; slab < slabs; ++slab) {
       const float* __restrict part = parts.data() + slab * count;
       for (int64_t i = begin; i < end; ++i) sum[i] += part[i];
@@ -110,11 +111,11 @@ void TransposedGemm(Context& ctx, View<float> c, View<const float> a, View<const
   constexpr int64_t kWork = 6, kShortest = 256;  // tiles times slabs; rows of a slab
   const bool bt = transpose_b == Transpose::kYes;
   const int64_t K = a.shape()[0], M = c.shape()[0], N = c.shape()[1];
-  if (K == 0) return ScaleBy(c, beta);
+  if (K == 0 || c.count() == 0) return ScaleBy(c, beta);  // oneDNN refuses an empty sum
   const Tiles tiles = PackedTiles(M, N);
   const int64_t count = tiles.CountIn(M, N), column_tiles = (N + tiles.columns - 1) / tiles.columns;
-  const int64_t wanted = std::min((kWork + count - 1) / std::max<int64_t>(1, count), K / kShortest);
-  const int64_t slab = PieceOf(K, K / std::max<int64_t>(1, wanted)), slabs = (K + slab - 1) / slab;
+  const int64_t wanted = std::min((kWork + count - 1) / count, K / kShortest);
+  const int64_t slab = EdgeOf(K, std::max<int64_t>(1, wanted)), slabs = (K + slab - 1) / slab;
   Scratch::Scope scope(ctx.scratch());
   const Matrix A = Operand(ctx, scope, a), B = Operand(ctx, scope, b);
   const View<float> parts = slabs > 1 ? scope.Take<float>({slabs, M, N}) : c.Reshaped({1, M, N});

@@ -109,6 +109,8 @@ TEST_P(Linear, AnEmptySumIsTheBias) {
   EXPECT_EQ(y.values(), (std::vector<float>{1, 2, 3, 1, 2, 3}));
   Gemm(ctx_, y, x, Transpose::kNo, w, Transpose::kYes, 1, 2);
   EXPECT_EQ(y.values(), (std::vector<float>{2, 4, 6, 2, 4, 6}));
+  LinearBackwardWeights(ctx_, w, bias, y, x);
+  EXPECT_EQ(bias.values(), (std::vector<float>{5, 10, 15}));
 }
 
 TEST_P(Linear, NoRowsAreNoWork) {

@@ -103,12 +103,17 @@ def fastest(rounds, word, no_dropout):
 
 
 def time_round(length, threads, arguments):
-    """Seconds of a step, by name: ours, then each peer."""
-    seconds = {f"ours {row['attention']} {row['dtype']}": row["seconds"]
-               for row in bench_rows("train", length, threads, arguments)}
+    """Seconds of a step, by name: ours, then each peer; printed as they come."""
+    seconds = {}
+    for row in bench_rows("train", length, threads, arguments):
+        name = f"ours {row['attention']} {row['dtype']}"
+        seconds[name] = row["seconds"]
+        print(f"    {name:<36}{seconds[name]:9.2f} s   density {row['density']:.3f}", flush=True)
     for name, compiled, dtype, dropout in peers_of(length):
         if arguments.peers in name:
-            seconds["PyTorch " + name] = time_peer(length, compiled, dtype, dropout)
+            name = "PyTorch " + name
+            seconds[name] = time_peer(length, compiled, dtype, dropout)
+            print(f"    {name:<36}{seconds[name]:9.2f} s", flush=True)
             gc.collect()
     return seconds
 
