@@ -45,6 +45,7 @@ class BootstrapPlan {
   const std::vector<Stage>& stages() const { return stages_; }
   int64_t steps() const { return stages_.empty() ? 0 : stages_.back().last_step; }
   const Stage& StageOfStep(int64_t step) const;
+  const ModelConfig& model() const { return model_; }  // full attention throughout
   // The model of a stage: trees of the stage's heights, full attention elsewhere.
   ModelConfig ModelOfStage(const Stage& stage) const;
 

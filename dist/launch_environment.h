@@ -11,10 +11,11 @@ namespace dist {
 struct LaunchEnvironment {
   std::string launcher;  // "mpirun" or "srun"
   int size = 1;          // processes that were started together
+  int rank = 0;          // of this one
 };
 
 // Empty: a plain process.  The batch shell of a Slurm job is one too, though SLURM_NTASKS is set.
-// Throws UserError where a size is not a positive number.
+// Throws UserError where a size is not a positive number, or a rank none below it.
 std::optional<LaunchEnvironment> DetectLauncher();
 
 }  // namespace dist

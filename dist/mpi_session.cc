@@ -7,10 +7,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <thread>
 
-#include "dist/launch_environment.h"
 #include "dist/local_communicator.h"
 #include "dist/mpi_communicator.h"
 #include "kernels/check.h"
@@ -36,6 +36,21 @@ bool MpiIsOn() {
 [[noreturn]] void OnCheckFailure() {
   void* frames[64];
   backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
+  Abort(kInternalError);
+}
+
+// An exception that leaves a thread, which main() cannot catch.
+[[noreturn]] void OnTerminate() {
+  try {
+    if (const std::exception_ptr exception = std::current_exception()) {
+      std::rethrow_exception(exception);
+    }
+    std::fprintf(stderr, "terminated without an exception\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "uncaught in a thread: %s\n", error.what());
+  } catch (...) {
+    std::fprintf(stderr, "uncaught in a thread: an exception of an unknown type\n");
+  }
   Abort(kInternalError);
 }
 
@@ -65,24 +80,23 @@ bool IsFirstToSay(Communicator& communicator, const std::string& sentence) {
 
 }  // namespace
 
-MpiSession::MpiSession(int* argc, char*** argv) {
+MpiSession::MpiSession() : launch_(DetectLauncher()), communicator_(MakeSingleRank()) {
   google::InstallFailureFunction(&OnCheckFailure);
-  const std::optional<LaunchEnvironment> launch = DetectLauncher();
-  if (!launch) {
-    communicator_ = MakeSingleRank();
-    return;
-  }
+  std::set_terminate(&OnTerminate);
+}
+
+void MpiSession::Start() {
+  if (!launch_ || launch_->size == 1) return;
   int provided = 0;
-  MPI_CHECK(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided));
+  MPI_CHECK(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided));
   CHECK_GE(provided, MPI_THREAD_SERIALIZED) << "MPI was built without threads";
   communicator_ = MakeMpiCommunicator();
-  if (communicator_->size() == 1 && launch->size > 1) {
-    communicator_ = nullptr;
-    MPI_CHECK(MPI_Finalize());
-    throw UserError(Sentence(launch->launcher, " started ", launch->size,
-                             " processes, but MPI connects this one to no other; expected a start "
-                             "by the mpirun of the same MPI, or by srun --mpi=pmix"));
-  }
+  if (communicator_->size() > 1) return;
+  communicator_ = MakeSingleRank();
+  MPI_CHECK(MPI_Finalize());
+  throw UserError(Sentence(launch_->launcher, " started ", launch_->size,
+                           " processes, but MPI connects this one to no other; expected a start "
+                           "by the mpirun of the same MPI, or by srun --mpi=pmix"));
 }
 
 MpiSession::~MpiSession() {
@@ -92,8 +106,8 @@ MpiSession::~MpiSession() {
 
 void MpiSession::Fail(const std::string& sentence, int status) {
   if (!MpiIsOn()) {
-    std::fprintf(stderr, "%s\n", sentence.c_str());
-    std::exit(status);
+    if (is_first()) std::fprintf(stderr, "%s\n", sentence.c_str());
+    std::exit(is_first() ? status : 0);
   }
   if (!AllFail(kPatience)) {
     std::fprintf(stderr, "rank %d: %s\n", communicator_->rank(), sentence.c_str());

@@ -3,28 +3,28 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "dist/launch_environment.h"
 #include "dist/local_communicator.h"
 #include "dist/mpi_session.h"
 #include "kernels/user_error.h"
 
 namespace dist {
 
-MpiSession::MpiSession(int*, char***) : communicator_(MakeSingleRank()) {
+MpiSession::MpiSession() : launch_(DetectLauncher()), communicator_(MakeSingleRank()) {
   google::InstallFailureFunction([] { std::_Exit(kInternalError); });
-  const std::optional<LaunchEnvironment> launch = DetectLauncher();
-  if (launch && launch->size > 1) {
-    throw UserError(Sentence(launch->launcher, " started ", launch->size,
-                             " processes, but this build has no MPI; expected one process, or a "
-                             "build on a machine where CMake finds MPI"));
-  }
 }
 
 MpiSession::~MpiSession() = default;
 
+void MpiSession::Start() {
+  if (!launch_ || launch_->size == 1) return;
+  throw UserError(Sentence(launch_->launcher, " started ", launch_->size,
+                           " processes, but this build has no MPI; expected one process, or a "
+                           "build on a machine where CMake finds MPI"));
+}
+
 void MpiSession::Fail(const std::string& sentence, int status) {
-  std::fprintf(stderr, "%s\n", sentence.c_str());
-  std::exit(status);
+  if (is_first()) std::fprintf(stderr, "%s\n", sentence.c_str());
+  std::exit(is_first() ? status : 0);
 }
 
 }  // namespace dist

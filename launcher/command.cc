@@ -66,6 +66,10 @@ bool AsksForHelp(const std::string& argument) {
   return argument == "--help" || argument == "-h" || argument == "-help" || argument == "help";
 }
 
+bool AsksForVersion(const std::string& argument) {
+  return argument == "--version" || argument == "-version" || argument == "version";
+}
+
 }  // namespace
 
 bool ParseFlags(const Command& command, const std::vector<std::string>& arguments) {
@@ -109,7 +113,12 @@ void PrintHelp(std::ostream& out, const std::vector<Command>& commands) {
   for (const Command& command : commands) {
     out << "  " << std::left << std::setw(10) << command.name << command.purpose << "\n";
   }
-  out << "\n`treeformer COMMAND --help` explains a command, its flags, and gives examples.\n";
+  out << "\n`treeformer COMMAND --help` explains a command, its flags, and gives examples;\n"
+         "`treeformer --version` prints the version.\n\n"
+         "exit status: 0 done; "
+      << kBadInput << " something given cannot be used, as one sentence says; " << kCheckpointed
+      << " stopped by a signal\nafter a checkpoint, the same command goes on; "
+      << dist::kInternalError << " a fault of the program\n";
 }
 
 void PrintHelp(std::ostream& out, const Command& command) {
@@ -124,16 +133,21 @@ void PrintHelp(std::ostream& out, const Command& command) {
 }
 
 int Dispatch(const std::vector<Command>& commands, const std::vector<std::string>& arguments,
-             dist::Communicator& communicator, std::ostream& out) {
-  const bool speaks = communicator.rank() == 0;
+             dist::MpiSession& session, std::ostream& out) {
   if (arguments.empty() || AsksForHelp(arguments[0])) {
-    if (speaks) PrintHelp(out, commands);
+    if (session.is_first()) PrintHelp(out, commands);
     return arguments.empty() ? kBadInput : 0;
+  }
+  if (AsksForVersion(arguments[0])) {
+    if (session.is_first()) out << "treeformer " << TREEFORMER_VERSION << "\n";
+    return 0;
   }
   const Command& command = FindCommand(commands, arguments[0]);
   if (ParseFlags(command, {arguments.begin() + 1, arguments.end()})) {
-    if (speaks) PrintHelp(out, command);
+    if (session.is_first()) PrintHelp(out, command);
     return 0;
   }
-  return command.run(communicator);
+  if (!command.uses_ranks && !session.is_first()) return 0;
+  if (command.uses_ranks) session.Start();
+  return command.run(session.communicator());
 }

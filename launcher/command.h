@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "dist/communicator.h"
+#include "dist/mpi_session.h"
 
-// Exit statuses besides 0.
+// Exit statuses besides 0, and dist::kInternalError.
 constexpr int kBadInput = 2;       // one sentence on stderr says what and where
 constexpr int kCheckpointed = 75;  // a signal stopped the run after a checkpoint: start it again
 
@@ -24,6 +24,8 @@ struct Command {
   std::vector<std::string> flags;  // names in gflags' registry, in the order of --help
   // After the flags are set, on every rank; returns the exit status.
   std::function<int(dist::Communicator&)> run;
+  // False: the first process does it alone, and MPI is not started.
+  bool uses_ranks = true;
 };
 
 // Sets the flags of `command`.  A flag given again replaces the one before, except --set, whose
@@ -34,7 +36,7 @@ bool ParseFlags(const Command& command, const std::vector<std::string>& argument
 void PrintHelp(std::ostream& out, const std::vector<Command>& commands);
 void PrintHelp(std::ostream& out, const Command& command);
 
-// Finds the command arguments[0], parses the rest and runs it; rank 0 prints help to `out`.  Throws
-// UserError.
+// Finds the command arguments[0], parses the rest and runs it on the ranks of `session`; the first
+// process prints help and version to `out`, without starting MPI.  Throws UserError.
 int Dispatch(const std::vector<Command>& commands, const std::vector<std::string>& arguments,
-             dist::Communicator& communicator, std::ostream& out);
+             dist::MpiSession& session, std::ostream& out);

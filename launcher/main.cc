@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "dist/mpi_session.h"
-#include "kernels/user_error.h"
 #include "launcher/commands.h"
+#include "launcher/failure.h"
 #include "launcher/stop_signal.h"
 
 int main(int argc, char** argv) {
@@ -18,15 +18,13 @@ int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   std::unique_ptr<dist::MpiSession> session;
   try {
-    session = std::make_unique<dist::MpiSession>(&argc, &argv);
-  } catch (const UserError& error) {
-    std::cerr << "treeformer: " << error.what() << std::endl;
-    return kBadInput;
-  }
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  try {
-    return Dispatch(AllCommands(), arguments, session->communicator(), std::cout);
-  } catch (const UserError& error) {
-    session->Fail(Sentence("treeformer: ", error.what()), kBadInput);
+    session = std::make_unique<dist::MpiSession>();
+    return Dispatch(AllCommands(), {argv + 1, argv + argc}, *session, std::cout);
+  } catch (...) {
+    const Failure failure = Explain(std::current_exception());
+    LOG(INFO) << failure.sentence;  // into the run's log
+    if (session) session->Fail(failure.sentence, failure.status);
+    std::cerr << failure.sentence << std::endl;
+    return failure.status;
   }
 }

@@ -26,7 +26,7 @@ void PrintCounts(const datasets::PrepareStatistics& made, Progress& progress) {
                          " MB/s"));
 }
 
-int RunPrepare(dist::Communicator& communicator) {
+int RunPrepare(dist::Communicator&) {
   RequireFlag(FLAGS_text, "text", "a folder, glob or file");
   RequireFlag(FLAGS_vocabulary, "vocabulary", "a vocab.txt");
   RequireFlag(FLAGS_output, "output", "the token file to write");
@@ -34,7 +34,6 @@ int RunPrepare(dist::Communicator& communicator) {
     throw UserError(
         Sentence("--held_out_fraction is ", FLAGS_held_out_fraction, "; expected 0.0001 to 0.5"));
   }
-  if (communicator.rank() != 0) return 0;
   datasets::PrepareOptions options;
   options.text = TextSourceFromFlags();
   options.lower_case = FLAGS_lower_case;
@@ -67,5 +66,6 @@ Command PrepareCommand() {
           "data.held_out_token_file=test.tokens,data.vocabulary=vocab.txt\n",
           {"text", "vocabulary", "output", "held_out", "held_out_fraction", "lower_case",
            "document", "json_field", "replace_invalid_utf8", "threads"},
-          RunPrepare};
+          RunPrepare,
+          /*uses_ranks=*/false};
 }

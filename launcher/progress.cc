@@ -1,5 +1,6 @@
 #include "launcher/progress.h"
 
+#include <glog/logging.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -66,6 +67,7 @@ void Progress::Line(const std::string& text) {
   if (!speaks_) return;
   Clear();
   std::cout << text << std::endl;
+  LOG(INFO) << text;
 }
 
 void Progress::Bar(double share, const std::string& text) {

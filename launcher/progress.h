@@ -1,7 +1,7 @@
 #pragma once
 
-// What rank 0 says while it works: lines, and on a terminal a bar that is redrawn in place below
-// them.  The other ranks say nothing.
+// What rank 0 says while it works: lines, which go to the run's log too, and on a terminal a bar
+// that is redrawn in place below them.  The other ranks say nothing.
 
 #include <chrono>
 #include <string>

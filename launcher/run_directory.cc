@@ -100,12 +100,13 @@ RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& d
 }
 
 void LogTo(const std::string& directory, int rank) {
-  for (google::LogSeverity severity : {google::GLOG_WARNING, google::GLOG_ERROR}) {
-    google::SetLogDestination(severity, "");  // they are in the INFO file too
+  MakeDirectory(directory + "/log");
+  for (google::LogSeverity severity = 0; severity < google::NUM_SEVERITIES; ++severity) {
+    google::SetLogDestination(severity, "");  // all are in the INFO file
+    google::SetLogSymlink(severity, "");
   }
   google::SetLogDestination(google::GLOG_INFO,
                             Sentence(directory, "/log/rank_", rank, ".").c_str());
-  google::SetLogSymlink(google::GLOG_INFO, "");
   FLAGS_minloglevel = google::GLOG_INFO;
   FLAGS_logtostderr = false;
 }

@@ -42,7 +42,6 @@ struct RunStart {
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
                           const treeformer::RunConfig& config, bool resume);
 
-// From now on glog's files are DIRECTORY/log/rank_RANK.*, begun by the first message after the
-// directory is made; warnings go to stderr too.  For the whole process: call it once, in the
-// command.
+// Makes DIRECTORY/log.  From now on glog's files are rank_RANK.* there; warnings go to stderr too.
+// For the whole process: call it once, in the command.
 void LogTo(const std::string& directory, int rank);

@@ -3,6 +3,7 @@
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
 #include "launcher/run_directory.h"
+#include "launcher/run_plan.h"
 #include "launcher/stop_signal.h"
 #include "launcher/train_run.h"
 
@@ -13,12 +14,14 @@ int RunTrain(dist::Communicator& communicator) {
   const DeviceChoice device = DeviceChoiceFromFlags();
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
+  ValidateRun(config, communicator.size(), device.device);
+  RequireStartFrom(config);
+  LogTo(directory, communicator.rank());
   StopSignalsAskForCheckpoint();
   Progress progress(communicator.rank() == 0);
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
                          threads, threads == 1 ? " thread" : " threads"));
-  LogTo(directory, communicator.rank());
   return RunTraining(communicator, config, directory, FLAGS_resume, device, progress);
 }
 

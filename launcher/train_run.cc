@@ -39,8 +39,6 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
                 const std::string& directory, bool resume, const DeviceChoice& device,
                 Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
-  ValidateTraining(config, communicator.size());
-  datasets::ValidateDatasetConfig(config.data());
   const treeformer::Training& training = config.training();
   Context ctx = MakeContext(communicator, device.device, training);
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);

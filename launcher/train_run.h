@@ -9,6 +9,7 @@
 #include "launcher/run_config.h"
 
 // Runs `config` in `directory`, which goes on from its newest checkpoint; returns the exit status.
+// ValidateRun has passed it.
 // The same on every rank.  Collective.  Throws UserError.
 int RunTraining(dist::Communicator& communicator, const treeformer::RunConfig& config,
                 const std::string& directory, bool resume, const DeviceChoice& device,

@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "kernels/user_error.h"
 #include "launcher/flags.h"
+#include "launcher/run_plan.h"
 
 namespace fs = std::filesystem;
 
@@ -32,9 +33,7 @@ TrainedRun FindTrainedRun() {
 
 std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
                                                       int64_t vocabulary, const BatchShape& shape) {
-  const ModelConfig full =
-      MakeModelConfig(run.config.model(), vocabulary, run.config.data().sequence_length());
-  const BootstrapPlan plan(full, MakeBootstrapConfig(run.config.bootstrap(), full));
+  const BootstrapPlan plan = MakeBootstrapPlan(run.config, vocabulary);
   const ModelConfig config = plan.ModelOfStage(plan.stages().at(run.stage));
   if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
   auto model =

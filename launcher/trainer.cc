@@ -12,14 +12,10 @@
 #include "kernels/user_error.h"
 #include "launcher/command.h"
 #include "launcher/plan_report.h"
+#include "launcher/run_plan.h"
 #include "launcher/stop_signal.h"
 
 namespace {
-
-BootstrapPlan MakePlan(const treeformer::RunConfig& config, const TrainingData& data) {
-  const ModelConfig model = MakeModelConfig(config.model(), data.vocabulary, data.sequence_length);
-  return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
-}
 
 double ReadSquaredNorm(Context& ctx, In x) {
   const Buffer sum(ctx.device(), DType::kFloat64, {1});
@@ -55,18 +51,12 @@ Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
       directory_(directory),
       cuda_graphs_(cuda_graphs),
       progress_(progress),
-      plan_(MakePlan(config, data)),
+      plan_(MakeBootstrapPlan(config, data.vocabulary)),
       optimizer_config_(MakeOptimizerConfig(config.optimizer())),
       optimizer_(optimizer_config_),
       shape_(ShapeOf(data.train->Get(0))),
       report_(communicator, progress, directory, checkpoint ? checkpoint->step : 0, plan_,
               {training_.batch_size(), shape_.length, 0}) {
-  if (plan_.steps() == 0) {
-    throw UserError("bootstrap gives no steps; set full_steps, or tree_steps with attention");
-  }
-  if (ctx.device() == Device::kCuda) {
-    for (const Stage& stage : plan_.stages()) RequireGpuKernels(plan_.ModelOfStage(stage));
-  }
   if (checkpoint) Restore(*checkpoint, state);
 }
 

@@ -7,10 +7,9 @@
 
 namespace {
 
-int RunVocab(dist::Communicator& communicator) {
+int RunVocab(dist::Communicator&) {
   RequireFlag(FLAGS_text, "text", "a folder, glob or file");
   RequireFlag(FLAGS_output, "output", "the vocab.txt to write");
-  if (communicator.rank() != 0) return 0;
   datasets::VocabularyTrainerOptions options;
   options.text = TextSourceFromFlags();
   options.lower_case = FLAGS_lower_case;
@@ -55,5 +54,6 @@ Command VocabCommand() {
           "  treeformer vocab --text='crawl/*.jsonl.zst' --json_field=body --output=vocab.txt\n",
           {"text", "output", "size", "lower_case", "document", "json_field", "replace_invalid_utf8",
            "threads"},
-          RunVocab};
+          RunVocab,
+          /*uses_ranks=*/false};
 }

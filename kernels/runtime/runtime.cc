@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/runtime/gpu_copy.h"
+#include "kernels/user_error.h"
 
 namespace runtime {
 namespace {
@@ -19,7 +20,10 @@ void* Allocate(Device device, int64_t bytes) {
   if (bytes == 0) return nullptr;
   if (device == Device::kCuda) return AllocateCuda(bytes);
   void* data = std::aligned_alloc(kAlignment, RoundUp(bytes));
-  CHECK(data != nullptr) << "out of memory: " << bytes << " bytes";
+  if (data == nullptr) {
+    throw UserError(Sentence("out of memory: ", bytes >> 20, " MiB more are needed than this ",
+                             "machine, or a limit (ulimit -v), grants"));
+  }
   return data;
 }
 

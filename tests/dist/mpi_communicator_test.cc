@@ -41,7 +41,8 @@ TEST(MpiCommunicator, TheReducerSumsEveryGradient) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  dist::MpiSession session(&argc, &argv);
+  dist::MpiSession session;
+  session.Start();
   dist::g_comm = &session.communicator();
   return RUN_ALL_TESTS();
 }

@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "kernels/check.h"
 #include "kernels/user_error.h"
@@ -79,17 +81,45 @@ TEST(MpiSession, APlainProcessIsOneRank) {
 }
 
 TEST(MpiSession, OneOfSeveralProcessesThatSeesNoOtherIsRefused) {
-  const Outcome outcome = RunShell("SLURM_STEP_NUM_TASKS=4 '" + Self() + "' --mode=done");
+  const Outcome outcome =
+      RunShell("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 '" + Self() + "' --mode=done");
   EXPECT_EQ(outcome.status, 2);
   EXPECT_EQ(outcome.Occurrences("srun started 4 processes"), 1) << outcome.output;
 }
 
+// The shell of `srun --pty bash`, where Open MPI finds no PMI and would end the process.
+TEST(MpiSession, TheOnlyTaskOfAStepOfSlurmNeedsNoMpi) {
+  const Outcome outcome = RunShell(
+      "SLURM_JOB_ID=77 SLURM_STEP_ID=0 SLURM_NODELIST=$(hostname) SLURM_STEP_NUM_TASKS=1 "
+      "SLURM_PROCID=0 '" +
+      Self() + "' --mode=done");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.output, "1 ranks\n");
+}
+
+TEST(MpiSession, BeforeMpiTheFirstProcessSpeaksForAll) {
+  const Outcome outcome = RunRanks("fails_before");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.Occurrences("no such flag"), 1) << outcome.output;
+}
+
+TEST(MpiSession, AnExceptionThatLeavesAThreadEndsTheJob) {
+  const Outcome outcome = RunRanks("thread_throws");
+  EXPECT_EQ(outcome.status, kInternalError);
+  EXPECT_EQ(outcome.Occurrences("uncaught in a thread: of rank 1"), 1) << outcome.output;
+}
+
 // What a rank does.
 int Rank(const std::string& mode, MpiSession& session) {
+  if (mode == "fails_before") session.Fail("no such flag", /*status=*/2);
+  session.Start();
   Communicator& comm = session.communicator();
   comm.Barrier();
   if (mode == "all_fail" || (mode == "one_fails" && comm.rank() == 1)) {
     session.Fail("no such file", /*status=*/2);
+  }
+  if (mode == "thread_throws" && comm.rank() == 1) {
+    std::thread([] { throw std::runtime_error("of rank 1"); }).join();
   }
   if (mode == "check_fails" && comm.rank() == 2) CHECK_EQ(1, 2);
   comm.Barrier();
@@ -111,7 +141,7 @@ int main(int argc, char** argv) {
   try {
     google::InitGoogleLogging(argv[0]);
     FLAGS_logtostderr = true;
-    dist::MpiSession session(&argc, &argv);
+    dist::MpiSession session;
     return dist::Rank(mode.substr(7), session);
   } catch (const UserError& error) {
     std::cerr << error.what() << "\n";

@@ -90,7 +90,8 @@ TEST_F(NcclCommunicator, AllRanksHoldTheSameBits) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  dist::MpiSession session(&argc, &argv);
+  dist::MpiSession session;
+  session.Start();
   dist::g_base = &session.communicator();
   return RUN_ALL_TESTS();
 }

@@ -11,18 +11,22 @@ namespace dist {
 namespace {
 
 TEST(NoMpi, APlainProcessIsOneRank) {
-  MpiSession session(nullptr, nullptr);
+  MpiSession session;
   EXPECT_EQ(session.communicator().size(), 1);
 }
 
 TEST(NoMpi, OneOfSeveralProcessesIsRefused) {
   setenv("OMPI_COMM_WORLD_SIZE", "2", /*overwrite=*/1);
-  EXPECT_THROW(MpiSession(nullptr, nullptr), UserError);
+  setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+  MpiSession session;
+  EXPECT_FALSE(session.is_first());
+  EXPECT_THROW(session.Start(), UserError);
   unsetenv("OMPI_COMM_WORLD_SIZE");
+  unsetenv("OMPI_COMM_WORLD_RANK");
 }
 
 TEST(NoMpi, AFailureEndsTheProcessWithItsSentence) {
-  MpiSession session(nullptr, nullptr);
+  MpiSession session;
   EXPECT_EXIT(session.Fail("no such file", /*status=*/2), testing::ExitedWithCode(2),
               "no such file");
 }

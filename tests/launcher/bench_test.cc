@@ -107,45 +107,45 @@ TEST(TrainedAttention, IsTheDeepestTreeLayerOfARunWithTheRowsThatReachIt) {
 
 TEST(BenchCommand, RefusesDtypesThatItDoesNotKnow) {
   const gflags::FlagSaver saver;
-  const auto communicator = dist::MakeSingleRank();
+  dist::MpiSession session;
   std::ostringstream out;
   for (const char* suite : {"--suite=attention", "--suite=train"}) {
-    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--dtype=float16"}, *communicator, out),
+    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--dtype=float16"}, session, out),
                    "--dtype is 'float16'; expected float32 or bfloat16");
   }
 }
 
 TEST(BenchCommand, RefusesDevicesThatItDoesNotKnowOrHave) {
   const gflags::FlagSaver saver;
-  const auto communicator = dist::MakeSingleRank();
+  dist::MpiSession session;
   std::ostringstream out;
   for (const char* suite : {"--suite=attention", "--suite=train", "--suite=router"}) {
-    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--device=gpu"}, *communicator, out),
+    EXPECT_REFUSED(Dispatch(AllCommands(), {"bench", suite, "--device=gpu"}, session, out),
                    "--device is 'gpu'; expected cpu or cuda");
   }
   EXPECT_REFUSED(
-      Dispatch(AllCommands(), {"bench", "--suite=router", "--device=cuda"}, *communicator, out),
+      Dispatch(AllCommands(), {"bench", "--suite=router", "--device=cuda"}, session, out),
       "--suite=router runs on the CPU");
   EXPECT_REFUSED(Dispatch(AllCommands(),
                           {"bench", "--suite=attention", "--device=cuda", "--run_dir=runs/mine"},
-                          *communicator, out),
+                          session, out),
                  "timed with --device=cpu only");
   FLAGS_run_dir = "";
   if (Context::CudaDeviceCount() > 0) GTEST_SKIP() << "a GPU is here";
   for (const char* suite : {"--suite=attention", "--suite=train"}) {
-    EXPECT_THROW(Dispatch(AllCommands(), {"bench", suite, "--device=cuda"}, *communicator, out),
+    EXPECT_THROW(Dispatch(AllCommands(), {"bench", suite, "--device=cuda"}, session, out),
                  UserError);
   }
 }
 
 TEST(BenchCommand, RefusesLengthsThatAreNotNumbers) {
   const gflags::FlagSaver saver;
-  const auto communicator = dist::MakeSingleRank();
+  dist::MpiSession session;
   std::ostringstream out;
   for (const char* lengths : {"512,x", "0", "12 "}) {
     EXPECT_REFUSED(
         Dispatch(AllCommands(), {"bench", "--suite=attention", std::string("--lengths=") + lengths},
-                 *communicator, out),
+                 session, out),
         "is not a number of tokens");
   }
 }

@@ -16,7 +16,7 @@ namespace {
 class CommandTest : public testing::Test {
  protected:
   int Run(const std::vector<std::string>& arguments) {
-    return Dispatch(commands_, arguments, *communicator_, out_);
+    return Dispatch(commands_, arguments, session_, out_);
   }
 
   gflags::FlagSaver saver_;  // flags are as before after each test
@@ -30,7 +30,7 @@ class CommandTest : public testing::Test {
                                        return 75;
                                      }},
                                     {"plan", "plans", "", {"config"}, nullptr}};
-  std::unique_ptr<dist::Communicator> communicator_ = dist::MakeSingleRank();
+  dist::MpiSession session_;
   std::ostringstream out_;
 };
 
@@ -99,11 +99,11 @@ TEST_F(CommandTest, WithoutACommandTheListIsPrintedAndTheStatusIsTwo) {
 
 TEST(AllCommands, BenchTakesItsNumberOfThreadsFromTheFlag) {
   const gflags::FlagSaver saver;
-  const auto communicator = dist::MakeSingleRank();
+  dist::MpiSession session;
   std::ostringstream out;
   auto bench = [&](const std::string& threads) {
-    return Dispatch(AllCommands(), {"bench", "--suite=router", "--task=none", threads},
-                    *communicator, out);
+    return Dispatch(AllCommands(), {"bench", "--suite=router", "--task=none", threads}, session,
+                    out);
   };
   const int before = omp_get_max_threads();
   EXPECT_REFUSED(bench("--threads=3"), "there is no router task 'none'");

@@ -1,56 +1,18 @@
 // The program itself: stopped by signals, started again.
 
-#include <fcntl.h>
-#include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <fstream>
-#include <functional>
 #include <thread>
 
-#include "tests/launcher/small_run.h"
-
-extern char** environ;
+#include "tests/launcher/program.h"
 
 namespace {
 
 constexpr const char* kSteps = "bootstrap.full_steps=20,bootstrap.tree_steps=40";
 
-class SignalTest : public testing::Test {
+class SignalTest : public ProgramTest {
  protected:
-  SignalTest() { folder_.Write("run.textproto", kSmallRun); }
-
-  pid_t Start(const std::string& run, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words = {TREEFORMER, "train",
-                                      "--config=" + folder_.File("run.textproto"), "--threads=1",
-                                      "--run_dir=" + folder_.File(run)};
-    words.insert(words.end(), more.begin(), more.end());
-    return Spawn(words);
-  }
-  pid_t Spawn(std::vector<std::string> words) {
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (int fd : {STDOUT_FILENO, STDERR_FILENO}) {
-      posix_spawn_file_actions_addopen(&actions, fd, folder_.File("output").c_str(),
-                                       O_WRONLY | O_CREAT | O_APPEND, 0644);
-    }
-    pid_t pid = -1;
-    EXPECT_EQ(posix_spawn(&pid, TREEFORMER, &actions, nullptr, arguments.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    return pid;
-  }
-  static int Status(pid_t pid) {  // 1000 + the signal that ended it, or the exit status
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-  }
   std::vector<nlohmann::json> Metrics(const std::string& run) {
     return ParseMetrics(folder_.Read(run + "/metrics.jsonl"));
   }
@@ -67,8 +29,6 @@ class SignalTest : public testing::Test {
     EXPECT_EQ(Status(Start("undisturbed", {"--set", kSteps})), 0) << folder_.Read("output");
     return Metrics("undisturbed");
   }
-
-  TemporaryFolder folder_;
 };
 
 TEST_F(SignalTest, KilledInStageTwoAndStartedAgainTheMetricsAreThoseOfAnUndisturbedRun) {

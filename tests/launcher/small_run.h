@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "dist/local_communicator.h"
-#include "launcher/run_config.h"
+#include "launcher/run_plan.h"
 #include "launcher/train_run.h"
 #include "tests/datasets/temporary_folder.h"
 
@@ -35,6 +35,7 @@ inline treeformer::RunConfig SmallRun(const std::string& overrides = "") {
 // The exit status of rank 0.
 inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1,
                  const DeviceChoice& device = {}) {
+  ValidateRun(config, ranks, device.device);
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);

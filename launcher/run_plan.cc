@@ -1,0 +1,43 @@
+#include "launcher/run_plan.h"
+
+#include <filesystem>
+
+#include "core/config.h"
+#include "datasets/dataset_config.h"
+#include "datasets/vocabulary.h"
+#include "kernels/user_error.h"
+
+int64_t PlannedVocabulary(const treeformer::DatasetConfig& data) {
+  if (!data.has_vocabulary()) return data.vocabulary_size();
+  try {
+    return datasets::Vocabulary::Load(data.vocabulary()).size();
+  } catch (const UserError&) {
+    if (data.has_vocabulary_size()) return data.vocabulary_size();
+    throw;
+  }
+}
+
+BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary) {
+  const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
+  const ModelConfig model = MakeModelConfig(config.model(), vocabulary, sequences.length);
+  return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
+}
+
+void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) {
+  ValidateTraining(config, ranks);
+  datasets::ValidateDatasetConfig(config.data());
+  MakeOptimizerConfig(config.optimizer());
+  const BootstrapPlan plan = MakeBootstrapPlan(config, PlannedVocabulary(config.data()));
+  if (device == Device::kCuda) {
+    for (const Stage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
+  }
+}
+
+void RequireStartFrom(const treeformer::RunConfig& config) {
+  std::error_code error;
+  const std::string& weights = config.training().start_from();
+  if (!weights.empty() && !std::filesystem::exists(weights, error)) {
+    throw UserError(Sentence("training.start_from: ", weights, " cannot be read: ",
+                             error ? error.message() : "there is no such file or folder"));
+  }
+}

@@ -1,0 +1,20 @@
+#pragma once
+
+// What an experiment gives before its data is made: its plan, and whatever is wrong with it.
+
+#include "core/bootstrap_plan.h"
+#include "launcher/run_config.h"
+
+// The size of its vocabulary file, or of the vocabulary that is to be made; what the experiment
+// says also where its file lies elsewhere.  UserError when neither is there.
+int64_t PlannedVocabulary(const treeformer::DatasetConfig& data);
+
+// Throws UserError naming the field of model or bootstrap, its value and what is allowed.
+BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary);
+
+// Everything that the experiment alone can be refused for, before any data is read or any file is
+// written.  `ranks` will run it, each on `device`.
+void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device);
+
+// UserError where training.start_from names no file or folder that can be read.
+void RequireStartFrom(const treeformer::RunConfig& config);

@@ -1,0 +1,80 @@
+// The program itself: how it starts and what it leaves behind.
+
+#include "tests/launcher/program.h"
+
+namespace {
+
+std::string LogOf(const TemporaryFolder& folder, const std::string& run) {
+  std::string text;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.File(run + "/log"))) {
+    text += folder.Read(run + "/log/" + entry.path().filename().string());
+  }
+  return text;
+}
+
+// As in the shell of `srun --ntasks=4` and of a launcher whose MPI is not ours.
+TEST_F(ProgramTest, WhatNeedsNoRanksStartsNoMpi) {
+  const std::vector<std::string> fourth = {"env", "SLURM_JOB_ID=77", "SLURM_STEP_NUM_TASKS=4",
+                                           "SLURM_PROCID=3"};
+  const std::vector<std::string> first = {"env", "SLURM_JOB_ID=77", "SLURM_STEP_NUM_TASKS=4",
+                                          "SLURM_PROCID=0"};
+  const auto run = [&](std::vector<std::string> words, const std::vector<std::string>& more) {
+    words.push_back(TREEFORMER);
+    words.insert(words.end(), more.begin(), more.end());
+    std::filesystem::remove(folder_.File("output"));
+    return Status(Spawn(words));
+  };
+  EXPECT_EQ(run(first, {"--version"}), 0);
+  EXPECT_EQ(folder_.Read("output").find("treeformer "), 0u);
+  EXPECT_EQ(run(first, {"--help"}), 0);
+  EXPECT_EQ(run(first, {"plan"}), 0);
+  EXPECT_EQ(run(first, {"prepare", "--text=nowhere"}), 2);
+  EXPECT_EQ(folder_.Read("output"), "treeformer: --vocabulary is missing; expected a vocab.txt\n");
+  for (const char* word : {"--version", "--help", "plan", "frobnicate"}) {
+    EXPECT_EQ(run(fourth, {word}), 0) << word;
+    EXPECT_EQ(folder_.Read("output"), "") << word;
+  }
+}
+
+TEST_F(ProgramTest, TheLogHasWhatTheProgramSaid) {
+  EXPECT_EQ(Status(Start("run", {"--set=bootstrap.full_steps=2"})), 0) << folder_.Read("output");
+  const std::string log = LogOf(folder_, "run");
+  std::istringstream said(folder_.Read("output"));
+  for (std::string line; std::getline(said, line);) {
+    EXPECT_NE(log.find(line), std::string::npos) << line;
+  }
+}
+
+TEST_F(ProgramTest, TheLogHasTheSentenceThatEndedTheRun) {
+  EXPECT_EQ(Status(Start("run", {"--text=" + folder_.File("nowhere")})), 2);
+  const std::string said = folder_.Read("output");
+  EXPECT_NE(LogOf(folder_, "run").find("nowhere"), std::string::npos) << said;
+}
+
+TEST_F(ProgramTest, AWrongConfigurationIsRefusedBeforeAnythingIsWritten) {
+  const std::string nowhere = folder_.File("weights.safetensors");
+  for (const std::string& set :
+       {std::string("model.heads=3"), std::string("model.dropout=1.5"),
+        std::string("bootstrap.layer_width=0"), std::string("optimizer.beta1=2"),
+        std::string("training.batch_size=-1"), std::string("data.sequence_length=1"),
+        "training.start_from=" + nowhere}) {
+    EXPECT_EQ(Status(Start("run", {"--set=" + set})), 2) << set;
+    EXPECT_FALSE(std::filesystem::exists(folder_.File("run"))) << set;
+  }
+  EXPECT_NE(folder_.Read("output").find(nowhere + " cannot be read"), std::string::npos);
+}
+
+TEST_F(ProgramTest, AModelThatDoesNotFitIsRefusedWithWhatItNeeds) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer needs more address space than the limit of this test";
+#endif
+  const std::string command = std::string("ulimit -v 4000000; exec ") + TREEFORMER +
+                              " train --threads=1 --config=" + folder_.File("run.textproto") +
+                              " --set=model.width=20000 --run_dir=" + folder_.File("run");
+  EXPECT_EQ(Status(Spawn({"bash", "-c", command})), 2);
+  const std::string said = folder_.Read("output");
+  EXPECT_NE(said.find("planned for this rank"), std::string::npos) << said;
+  EXPECT_EQ(said.find("***"), std::string::npos) << "a stack trace: " << said;
+}
+
+}  // namespace
