@@ -3,7 +3,8 @@
 // OrderedPipeline: read -> work -> write, with one reading thread, `threads` working
 // threads and the calling thread as the writer.  What is written comes in the order
 // it was read, whatever the number of threads, and at most 2 * threads + 2 items are
-// under way.  The first exception of any of them stops all and is thrown on.
+// under way.  The first exception of any of them stops all and is thrown on; a thread that cannot
+// be had is a UserError.
 
 #include <condition_variable>
 #include <cstdint>
@@ -12,9 +13,12 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "kernels/user_error.h"
 
 namespace datasets {
 
@@ -29,16 +33,29 @@ class OrderedPipeline {
 
   void Run(const Read& read, const Work& work, const Write& write) {
     std::vector<std::thread> threads;
-    threads.emplace_back([&] { Guard([&] { ReadAll(read); }); });
-    for (int i = 0; i < threads_; ++i) {
-      threads.emplace_back([&, i] { Guard([&] { WorkAll(i, work); }); });
-    }
-    Guard([&] { WriteAll(write); });
+    Guard([&] {
+      Start(&threads, [&] { Guard([&] { ReadAll(read); }); });
+      for (int i = 0; i < threads_; ++i) {
+        Start(&threads, [&, i] { Guard([&] { WorkAll(i, work); }); });
+      }
+      WriteAll(write);
+    });
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
+  template <typename Body>
+  void Start(std::vector<std::thread>* threads, Body body) {
+    try {
+      threads->emplace_back(std::move(body));
+    } catch (const std::system_error& error) {
+      throw UserError(Sentence("thread ", threads->size() + 1, " of ", threads_ + 1,
+                               " cannot be started: ", error.code().message(),
+                               "; expected fewer threads"));
+    }
+  }
+
   void Guard(const std::function<void()>& body) {
     try {
       body();

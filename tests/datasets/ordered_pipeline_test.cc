@@ -1,11 +1,14 @@
 #include "datasets/ordered_pipeline.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <chrono>
 #include <numeric>
 #include <stdexcept>
 #include <string>
+
+#include "tests/datasets/temporary_folder.h"
 
 namespace datasets {
 namespace {
@@ -76,6 +79,18 @@ TEST(OrderedPipeline, TheReaderWaitsForTheWriter) {
         ++written;
       });
   EXPECT_EQ(written, kItems);
+}
+
+// Stacks that no address space holds: the first thread that cannot be had ends it all.
+TEST(OrderedPipeline, AThreadThatCannotBeStartedIsRefusedInASentence) {
+  pthread_attr_t usual, huge;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_attr_init(&huge), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, size_t{1} << 45), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
+  EXPECT_REFUSED(Squares(/*threads=*/8), " of 9 cannot be started: Resource temporarily unavail");
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(Squares(/*threads=*/8).size(), kItems);
 }
 
 }  // namespace
