@@ -30,10 +30,14 @@ SequenceConfig MakeSequenceConfig(const treeformer::DatasetConfig& config) {
 }
 
 TextSourceOptions MakeTextSourceOptions(const treeformer::DatasetConfig& config) {
+  Require(config.zstd_window_log() >= 10 && config.zstd_window_log() <= 31, "zstd_window_log",
+          config.zstd_window_log(), "10 to 31");
   return {.inputs = {config.text().begin(), config.text().end()},
           .document = static_cast<DocumentUnit>(config.document()),
           .json_field = config.json_field(),
-          .replace_invalid_utf8 = config.replace_invalid_utf8()};
+          .replace_invalid_utf8 = config.replace_invalid_utf8(),
+          .skip_bad_documents = config.skip_bad_documents(),
+          .zstd_window_log = config.zstd_window_log()};
 }
 
 StoriesConfig MakeStoriesConfig(const treeformer::DatasetConfig& config) {

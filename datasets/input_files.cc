@@ -3,7 +3,9 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <set>
 #include <string_view>
 
 #include "kernels/user_error.h"
@@ -16,28 +18,83 @@ namespace fs = std::filesystem;
 constexpr const char* kExpected =
     "expected a .txt or .jsonl file (also .zst), a folder that holds some, or a glob";
 
-InputFile Describe(const fs::path& path) {
-  InputFile file{.path = path.string(), .bytes = static_cast<int64_t>(fs::file_size(path))};
-  std::string_view name = file.path;
-  file.compressed = name.ends_with(".zst");
-  if (file.compressed) name.remove_suffix(4);
-  file.json_lines = name.ends_with(".jsonl");
+// Of formats that are no plain text, or text that is the smaller part of it.
+constexpr std::array<std::string_view, 24> kOtherFormats{
+    ".gz",    ".tgz",  ".bz2",    ".xz",  ".lz4", ".br",   ".z",   ".zip",
+    ".7z",    ".rar",  ".tar",    ".pdf", ".doc", ".docx", ".odt", ".parquet",
+    ".arrow", ".json", ".ndjson", ".csv", ".tsv", ".epub", ".png", ".jpg"};
+
+std::string_view WithoutZst(std::string_view path) {
+  if (path.ends_with(".zst")) path.remove_suffix(4);
+  return path;
+}
+
+bool HasTextName(const std::string& path) {
+  const std::string suffix = fs::path(WithoutZst(path)).extension();
+  return suffix == ".txt" || suffix == ".jsonl";
+}
+
+InputFile Describe(const std::string& path) {
+  const fs::file_type type = fs::status(path).type();
+  InputFile file{.path = path, .pipe = type == fs::file_type::fifo};
+  if (type != fs::file_type::regular && !file.pipe) {
+    throw UserError(Sentence(path, " is a device or a socket, ", kExpected));
+  }
+  if (!file.pipe) file.bytes = static_cast<int64_t>(fs::file_size(path));
+  file.compressed = path.ends_with(".zst");
+  file.json_lines = WithoutZst(path).ends_with(".jsonl");
   return file;
 }
 
-bool HasTextName(const fs::path& path) {
-  const fs::path stem = path.extension() == ".zst" ? path.stem() : path.filename();
-  return stem.extension() == ".txt" || stem.extension() == ".jsonl";
+InputFile DescribeNamed(const std::string& path) {
+  const std::string suffix = fs::path(WithoutZst(path)).extension();
+  std::string lower = suffix;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  if (std::find(kOtherFormats.begin(), kOtherFormats.end(), lower) != kOtherFormats.end()) {
+    throw UserError(Sentence(path, ": files that end in ", suffix, " are not read, ", kExpected));
+  }
+  return Describe(path);
 }
 
-void AddFolder(const fs::path& folder, std::vector<InputFile>* files) {
-  const auto options = fs::directory_options::follow_directory_symlink;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, options)) {
-    if (entry.is_regular_file() && HasTextName(entry.path())) {
-      files->push_back(Describe(entry.path()));
-    }
+// A number of files and the first of their names.
+class Names {
+ public:
+  void Add(const std::string& name) {
+    ++count_;
+    first_.insert(name);
+    if (first_.size() > 3) first_.erase(std::prev(first_.end()));
   }
-}
+  // "2 hidden (.a, .b)"; nothing for none.
+  void Describe(const std::string& what, std::string* text) const {
+    if (count_ == 0) return;
+    *text += Sentence(text->empty() ? "" : ", ", count_, " ", what, " (");
+    for (const std::string& name : first_) {
+      *text += name == *first_.begin() ? name : ", " + name;
+    }
+    *text += count_ > std::ssize(first_) ? ", ...)" : ")";
+  }
+
+ private:
+  int64_t count_ = 0;
+  std::set<std::string> first_;
+};
+
+class Listing {
+ public:
+  void Add(const std::string& input);
+  InputFiles Finish();
+
+ private:
+  void AddFolder(const fs::path& folder);
+  void AddEntry(const fs::path& path, bool is_link);
+  void RefuseLoop(const fs::path& link) const;
+  std::string LeftOut() const;
+
+  std::vector<InputFile> files_;
+  std::vector<fs::path> folders_;  // from the one named to the one that is listed
+  Names other_, hidden_, special_;
+};
 
 std::vector<std::string> Matches(const std::string& input) {
   if (fs::exists(input)) return {input};  // a name with glob characters in it
@@ -50,42 +107,93 @@ std::vector<std::string> Matches(const std::string& input) {
   return paths;
 }
 
-void AddInput(const std::string& input, std::vector<InputFile>* files) {
+void Listing::Add(const std::string& input) {
   const std::vector<std::string> matches = Matches(input);
   if (matches.empty()) {
     throw UserError(Sentence("input '", input, "' matches nothing, ", kExpected));
   }
-  const size_t before = files->size();
+  const size_t before = files_.size();
   for (const std::string& match : matches) {
     if (fs::is_directory(match)) {
-      AddFolder(match, files);
+      AddFolder(match);
     } else {
-      files->push_back(Describe(match));
+      files_.push_back(DescribeNamed(match));
     }
   }
-  if (files->size() == before) {
-    throw UserError(Sentence("input '", input, "' holds no text, ", kExpected));
+  if (files_.size() > before) return;
+  const std::string left_out = LeftOut();
+  throw UserError(Sentence("input '", input, "' holds no text",
+                           left_out.empty() ? "" : " (" + left_out + ")", ", ", kExpected));
+}
+
+void Listing::AddFolder(const fs::path& folder) {
+  folders_.push_back(folder);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename().native().starts_with('.')) {
+      hidden_.Add(entry.path().lexically_relative(folders_.front()));
+    } else {
+      AddEntry(entry.path(), entry.is_symlink());
+    }
   }
+  folders_.pop_back();
+}
+
+void Listing::AddEntry(const fs::path& path, bool is_link) {
+  std::error_code error;
+  const fs::file_type type = fs::status(path, error).type();
+  const bool broken =
+      type == fs::file_type::not_found || error == std::errc::too_many_symbolic_link_levels;
+  if (error && !broken) throw fs::filesystem_error("status", path, error);
+  if (type == fs::file_type::directory) {
+    if (is_link) RefuseLoop(path);
+    AddFolder(path);
+  } else if (!HasTextName(path)) {
+    other_.Add(path.lexically_relative(folders_.front()));
+  } else if (type == fs::file_type::regular) {
+    files_.push_back(Describe(path));
+  } else {
+    special_.Add(path.lexically_relative(folders_.front()));
+  }
+}
+
+void Listing::RefuseLoop(const fs::path& link) const {
+  for (const fs::path& folder : folders_) {
+    if (!fs::equivalent(link, folder)) continue;
+    throw UserError(Sentence("link ", link.string(), " leads back to ", folder.string(),
+                             ", which holds it; expected links to other folders"));
+  }
+}
+
+std::string Listing::LeftOut() const {
+  std::string text;
+  other_.Describe("of other suffixes", &text);
+  hidden_.Describe("hidden", &text);
+  special_.Describe("broken links or no regular files", &text);
+  return text.empty() ? text : "left out: " + text;
+}
+
+InputFiles Listing::Finish() {
+  std::sort(files_.begin(), files_.end(),
+            [](const InputFile& a, const InputFile& b) { return a.path < b.path; });
+  const auto same = [](const InputFile& a, const InputFile& b) { return a.path == b.path; };
+  files_.erase(std::unique(files_.begin(), files_.end(), same), files_.end());
+  return {std::move(files_), LeftOut()};
 }
 
 }  // namespace
 
-std::vector<InputFile> ListInputFiles(const std::vector<std::string>& inputs) {
+InputFiles ListInputFiles(const std::vector<std::string>& inputs) {
   if (inputs.empty()) throw UserError(Sentence("no input given, ", kExpected));
-  std::vector<InputFile> files;
+  Listing listing;
   for (const std::string& input : inputs) {
     try {
-      AddInput(input, &files);
+      listing.Add(input);
     } catch (const fs::filesystem_error& error) {
       throw UserError(Sentence("input '", error.path1().string(),
                                "' cannot be read: ", error.code().message()));
     }
   }
-  std::sort(files.begin(), files.end(),
-            [](const InputFile& a, const InputFile& b) { return a.path < b.path; });
-  const auto same = [](const InputFile& a, const InputFile& b) { return a.path == b.path; };
-  files.erase(std::unique(files.begin(), files.end(), same), files.end());
-  return files;
+  return listing.Finish();
 }
 
 }  // namespace datasets

@@ -1,12 +1,14 @@
 #pragma once
 
-// What the user calls the text: folders (with all below them), globs and files.
+// What the user calls the text: folders (with all below them), globs, files and pipes.
 //
 //   *.txt          plain text          *.txt.zst    the same, compressed
 //   *.jsonl        a JSON object a line *.jsonl.zst
 //
-// A folder gives its files of these names; a file named by itself or by a glob is
-// plain text whatever its name, unless it ends in .jsonl or .zst.
+// A folder gives its files of these names, but not what is hidden (a name that begins
+// with a dot).  A file named by itself or by a glob is plain text whatever its name,
+// unless it ends in .jsonl or .zst; a suffix of another format (.gz, .parquet, .json) is
+// a UserError.  A pipe is plain text too unless named so, and can be read once.
 
 #include <cstdint>
 #include <string>
@@ -16,12 +18,18 @@ namespace datasets {
 
 struct InputFile {
   std::string path;
-  int64_t bytes = 0;        // on disk
+  int64_t bytes = 0;        // on disk; 0 of a pipe
   bool json_lines = false;  // else plain text
   bool compressed = false;  // by zstd
+  bool pipe = false;
 };
 
-// Sorted by path (bytewise), each file once.  An input that yields no file is a UserError.
-std::vector<InputFile> ListInputFiles(const std::vector<std::string>& inputs);
+struct InputFiles {
+  std::vector<InputFile> files;  // sorted by path (bytewise), each once
+  std::string left_out;          // what else the folders hold: counts and names; or empty
+};
+
+// An input that yields no file is a UserError.
+InputFiles ListInputFiles(const std::vector<std::string>& inputs);
 
 }  // namespace datasets

@@ -145,7 +145,7 @@ PrepareStatistics Prepare(const Vocabulary& vocabulary, const PrepareOptions& op
                  if (progress) progress(block.bytes_read, source.total_bytes());
                });
   writer.Finish(options, &statistics);
-  statistics.replaced_sequences = source.replaced_sequences();
+  statistics.text = source.report();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   statistics.seconds = elapsed.count();
   return statistics;

@@ -30,8 +30,8 @@ struct PrepareStatistics {
   int64_t tokens = 0;           // in both files
   int64_t unknown_tokens = 0;   // of them, [UNK]
   int64_t held_out_documents = 0, held_out_tokens = 0;
-  int64_t text_bytes = 0;          // uncompressed
-  int64_t replaced_sequences = 0;  // of invalid UTF-8
+  int64_t text_bytes = 0;  // uncompressed
+  TextReport text;
   double seconds = 0;
 };
 

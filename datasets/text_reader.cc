@@ -1,32 +1,66 @@
 #include "datasets/text_reader.h"
 
-#include <fcntl.h>
-#include <glog/logging.h>
-#include <unistd.h>
-#include <zstd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <array>
 #include <iomanip>
+#include <string_view>
+#include <utility>
 
 #include "datasets/utf8.h"
-#include "kernels/user_error.h"
 
 namespace datasets {
+namespace {
 
-TextReader::TextReader(const InputFile& file, bool replace_invalid_utf8)
-    : file_(file),
-      replace_invalid_utf8_(replace_invalid_utf8),
-      fd_(open(file.path.c_str(), O_RDONLY | O_CLOEXEC)) {
-  if (fd_ < 0) throw UserError(Sentence(file.path, " cannot be opened: ", strerror(errno)));
-  posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
-  if (file.compressed) zstd_ = ZSTD_createDCtx();
+using namespace std::string_view_literals;
+
+constexpr int64_t kHeadBytes = 8192;
+
+constexpr std::array<std::pair<std::string_view, const char*>, 15> kFormats{{
+    {"\x1F\x8B"sv, "gzip"},
+    {"PK\3\4"sv, "zip"},
+    {"\x28\xB5\x2F\xFD"sv, "zstd, whose name must end in .zst"},
+    {"\xFD"
+     "7zXZ\0"sv,
+     "xz"},
+    {"BZh91AY&SY"sv, "bzip2"},
+    {"\x04\x22\x4D\x18"sv, "lz4"},
+    {"7z\xBC\xAF\x27\x1C"sv, "7z"},
+    {"\x7F"
+     "ELF"sv,
+     "ELF, a program"},
+    {"%PDF-"sv, "PDF"},
+    {"PAR1\x15"sv, "Parquet"},
+    {"ARROW1\0"sv, "Arrow"},
+    {"\x89PNG"sv, "PNG"},
+    {"\xFF\xD8\xFF"sv, "JPEG"},
+    {"\xFF\xFE"sv, "UTF-16, which iconv converts"},
+    {"\xFE\xFF"sv, "UTF-16, which iconv converts"},
+}};
+
+void RefuseBinary(const std::string& path, std::string_view head) {
+  for (const auto& [magic, format] : kFormats) {
+    if (!head.starts_with(magic)) continue;
+    throw BinaryFileError(Sentence(path, " is no text: it begins as ", format, "; expected UTF-8"));
+  }
+  const size_t nul = head.find('\0');
+  if (nul != std::string_view::npos) {
+    throw BinaryFileError(Sentence(path, " is no text: byte ", nul, " is NUL; expected UTF-8"));
+  }
 }
 
-TextReader::~TextReader() {
-  ZSTD_freeDCtx(zstd_);
-  close(fd_);
+}  // namespace
+
+TextReader::TextReader(const InputFile& file, InvalidUtf8 invalid, int zstd_window_log)
+    : file_(file), invalid_(invalid), bytes_(file, zstd_window_log), head_(kHeadBytes, '\0') {
+  head_.resize(bytes_.Read(head_.data(), kHeadBytes));
+  RefuseBinary(file.path, head_);
+}
+
+int64_t TextReader::ReadBytes(char* data, int64_t bytes) {
+  const int64_t count = std::min<int64_t>(bytes, head_.size());
+  head_.copy(data, count);
+  head_.erase(0, count);
+  return count + bytes_.Read(data + count, bytes - count);
 }
 
 bool TextReader::Read(int64_t bytes, std::string* text) {
@@ -37,6 +71,7 @@ bool TextReader::Read(int64_t bytes, std::string* text) {
   const int64_t count = ReadBytes(raw_.data() + kept, bytes);
   raw_.resize(kept + count);
   TakeValid(/*end_of_file=*/count < bytes, text);
+  RefuseNoText();
   return count == bytes;
 }
 
@@ -46,11 +81,7 @@ void TextReader::TakeValid(bool end_of_file, std::string* text) {
     if (raw_begin_ == raw_.size()) return;
     const Utf8Sequence sequence = FirstSequence(std::string_view(raw_).substr(raw_begin_));
     if (sequence.kind == Utf8Sequence::kIncomplete && !end_of_file) return;
-    if (!replace_invalid_utf8_) RefuseInvalid();
-    AppendUtf8(kReplacementCharacter, text);
-    raw_begin_ += sequence.bytes;
-    offset_ += sequence.bytes;
-    ++replaced_sequences_;
+    Replace(sequence.bytes, text);
   }
 }
 
@@ -60,57 +91,37 @@ void TextReader::Take(std::string* text, int64_t bytes) {
   line_ += std::count(begin, begin + bytes, '\n');
   raw_begin_ += bytes;
   offset_ += bytes;
+  given_ += bytes;
 }
 
-void TextReader::RefuseInvalid() const {
+void TextReader::Replace(int64_t bytes, std::string* text) {
+  if (invalid_ == InvalidUtf8::kRefuse) {
+    throw UserError(Sentence(DescribeInvalid(),
+                             ", expected UTF-8; convert it, or "
+                             "replace_invalid_utf8, or skip_bad_documents"));
+  }
+  if (invalid_ == InvalidUtf8::kMark) marks_.push_back({given_, DescribeInvalid()});
+  const size_t before = text->size();
+  AppendUtf8(kReplacementCharacter, text);
+  given_ += text->size() - before;
+  raw_begin_ += bytes;
+  offset_ += bytes;
+  replaced_bytes_ += bytes;
+  ++replaced_sequences_;
+}
+
+std::string TextReader::DescribeInvalid() const {
   const int byte = static_cast<unsigned char>(raw_[raw_begin_]);
-  throw UserError(Sentence(file_.path, ", line ", line_, ", byte ", offset_, ": invalid UTF-8 (0x",
-                           std::hex, std::uppercase, std::setfill('0'), std::setw(2), byte,
-                           "), expected UTF-8 text; convert it, or let invalid sequences be "
-                           "replaced by U+FFFD"));
+  return Sentence(file_.path, ", line ", line_, ", byte ", offset_, ": invalid UTF-8 (0x", std::hex,
+                  std::uppercase, std::setfill('0'), std::setw(2), byte, ")");
 }
 
-int64_t TextReader::ReadBytes(char* data, int64_t bytes) {
-  return file_.compressed ? Decompress(data, bytes) : ReadDisk(data, bytes);
-}
-
-int64_t TextReader::ReadDisk(char* data, int64_t bytes) {
-  int64_t done = 0;
-  while (done < bytes) {
-    const ssize_t count = read(fd_, data + done, bytes - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw UserError(Sentence(file_.path, " cannot be read: ", strerror(errno)));
-    if (count == 0) break;
-    done += count;
-  }
-  bytes_read_ += done;
-  return done;
-}
-
-int64_t TextReader::Decompress(char* data, int64_t bytes) {
-  ZSTD_outBuffer output{data, static_cast<size_t>(bytes), 0};
-  while (output.pos < output.size) {
-    if (compressed_begin_ == compressed_.size()) {
-      compressed_.resize(ZSTD_DStreamInSize());
-      compressed_.resize(ReadDisk(compressed_.data(), compressed_.size()));
-      compressed_begin_ = 0;
-    }
-    const bool end_of_file = compressed_.empty();
-    if (end_of_file && !inside_frame_) break;
-    ZSTD_inBuffer input{compressed_.data(), compressed_.size(), compressed_begin_};
-    const size_t before = output.pos;
-    const size_t status = ZSTD_decompressStream(zstd_, &output, &input);
-    if (ZSTD_isError(status)) {
-      throw UserError(
-          Sentence(file_.path, " is not a sound zstd file: ", ZSTD_getErrorName(status)));
-    }
-    compressed_begin_ = input.pos;
-    inside_frame_ = status != 0;
-    if (end_of_file && inside_frame_ && output.pos == before) {
-      throw UserError(Sentence(file_.path, " is cut short: it ends inside a zstd frame"));
-    }
-  }
-  return output.pos;
+void TextReader::RefuseNoText() const {
+  constexpr int64_t kFew = 64;
+  if (replaced_sequences_ < kFew || replaced_bytes_ <= offset_ / 5) return;
+  throw BinaryFileError(Sentence(file_.path, " is no text: of its first ", offset_, " bytes ",
+                                 replaced_bytes_,
+                                 " are invalid UTF-8; expected UTF-8, convert it from what it is"));
 }
 
 }  // namespace datasets

@@ -28,6 +28,7 @@ struct Word {
 
 struct CountedBlock {
   WordCounts counts;
+  int64_t text_bytes = 0;
   int64_t bytes_read = 0;  // on disk, up to the end of the block
 };
 
@@ -46,6 +47,7 @@ void CheckOptions(const VocabularyTrainerOptions& options) {
 // Words do not cross pieces: text is cut after white space.
 CountedBlock CountWords(const TextBlock& block, BasicTokenizer* tokenizer, Words* words) {
   CountedBlock counted;
+  counted.text_bytes = block.text.size();
   counted.bytes_read = block.bytes_read;
   for (size_t i = 0; i < block.pieces.size(); ++i) {
     tokenizer->Tokenize(block.Text(i), words);
@@ -54,7 +56,8 @@ CountedBlock CountWords(const TextBlock& block, BasicTokenizer* tokenizer, Words
   return counted;
 }
 
-WordCounter CountText(const VocabularyTrainerOptions& options, const PrepareProgress& progress) {
+WordCounter CountText(const VocabularyTrainerOptions& options,
+                      VocabularyTrainerStatistics* statistics, const PrepareProgress& progress) {
   TextSource source(options.text);
   const int cores = std::max(1u, std::thread::hardware_concurrency());
   const int threads = options.threads > 0 ? options.threads : cores;
@@ -68,8 +71,10 @@ WordCounter CountText(const VocabularyTrainerOptions& options, const PrepareProg
                },
                [&](const CountedBlock& block) {
                  counter.Add(block.counts);
+                 statistics->text_bytes += block.text_bytes;
                  if (progress) progress(block.bytes_read, source.total_bytes());
                });
+  statistics->text = source.report();
   return counter;
 }
 
@@ -148,7 +153,7 @@ Vocabulary TrainVocabulary(const VocabularyTrainerOptions& options,
                            const PrepareProgress& progress) {
   CheckOptions(options);
   const auto start = std::chrono::steady_clock::now();
-  const WordCounter counter = CountText(options, progress);
+  const WordCounter counter = CountText(options, statistics, progress);
   if (counter.occurrences() == 0) throw UserError("the input holds no words to train on");
   std::vector<Word> words = SpellWords(counter);
   const std::set<char32_t> alphabet = FindAlphabet(words, options.max_alphabet);

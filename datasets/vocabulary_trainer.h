@@ -33,6 +33,8 @@ struct VocabularyTrainerStatistics {
   int64_t left_out_words = 0;   // of them, with rare characters or more than 100
   int64_t distinct_words = 0;
   int64_t characters = 0;  // of the alphabet
+  int64_t text_bytes = 0;  // uncompressed
+  TextReport text;
   double seconds = 0;
 };
 

@@ -63,6 +63,8 @@ datasets::TextSourceOptions TextSourceFromFlags() {
   }
   config.set_json_field(FLAGS_json_field);
   config.set_replace_invalid_utf8(FLAGS_replace_invalid_utf8);
+  config.set_skip_bad_documents(FLAGS_skip_bad_documents);
+  config.set_zstd_window_log(FLAGS_zstd_window_log);
   return datasets::MakeTextSourceOptions(config);
 }
 

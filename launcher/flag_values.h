@@ -26,7 +26,8 @@ Device DeviceFromFlag();
 // --dtype.  Throws UserError for anything but float32 and bfloat16.
 MatmulPrecision MatmulPrecisionFromFlag();
 
-// --text, --document, --json_field, --replace_invalid_utf8.
+// --text, --document, --json_field, --replace_invalid_utf8, --skip_bad_documents,
+// --zstd_window_log.
 datasets::TextSourceOptions TextSourceFromFlags();
 
 // Throws UserError when the flag is empty.

@@ -40,3 +40,9 @@ DEFINE_string(json_field, "text", "the field that holds the text, in .jsonl");
 DEFINE_bool(lower_case, true, "uncased: lower case, no accents");
 DEFINE_bool(replace_invalid_utf8, false,
             "replace invalid UTF-8, and count it, instead of refusing");
+DEFINE_bool(
+    skip_bad_documents, false,
+    "skip documents with invalid UTF-8, and lines of JSON without a string at --json_field, "
+    "and count and list them, instead of refusing");
+DEFINE_int32(zstd_window_log, 31,
+             "largest window of a .zst frame, 2^this bytes of memory; 10 to 31, as zstd --long");

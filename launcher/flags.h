@@ -33,3 +33,5 @@ DECLARE_string(document);
 DECLARE_string(json_field);
 DECLARE_bool(lower_case);
 DECLARE_bool(replace_invalid_utf8);
+DECLARE_bool(skip_bad_documents);
+DECLARE_int32(zstd_window_log);

@@ -4,6 +4,7 @@
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
 #include "launcher/progress.h"
+#include "launcher/text_report.h"
 
 namespace {
 
@@ -17,9 +18,7 @@ void PrintCounts(const datasets::PrepareStatistics& made, Progress& progress) {
     progress.Line(Sentence("held out: ", made.held_out_documents, " documents or ends of such, ",
                            made.held_out_tokens, " tokens"));
   }
-  if (made.replaced_sequences > 0) {
-    progress.Line(Sentence(made.replaced_sequences, " invalid UTF-8 sequences replaced"));
-  }
+  PrintTextReport(made.text, progress);
   progress.Line(Sentence(FormatBytes(static_cast<double>(made.text_bytes)), " of text in ",
                          FormatFixed(made.seconds, 1), " s, ",
                          FormatFixed(static_cast<double>(made.text_bytes) / 1e6 / made.seconds, 1),
@@ -42,30 +41,28 @@ int RunPrepare(dist::Communicator&) {
   options.held_out_fraction = FLAGS_held_out_fraction;
   options.threads = FLAGS_threads;
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
-  const auto show = [&progress](int64_t read, int64_t total) {
-    progress.Bar(
-        static_cast<double>(read) / static_cast<double>(total),
-        FormatBytes(static_cast<double>(read)) + " of " + FormatBytes(static_cast<double>(total)));
-  };
-  PrintCounts(Prepare(datasets::Vocabulary::Load(FLAGS_vocabulary), options, show), progress);
+  PrintCounts(Prepare(datasets::Vocabulary::Load(FLAGS_vocabulary), options, ShowBytes(progress)),
+              progress);
   return 0;
 }
 
 }  // namespace
 
 Command PrepareCommand() {
-  return {"prepare",
-          "turns text into token files",
-          "Tokenises as BERT does and writes a token file that `train` maps into memory.  Reads "
-          ".txt and .jsonl\nfiles, each also .zst, as a stream: memory stays small whatever the "
-          "size of the text.  With --held_out a\nshare of it goes into a second file for "
-          "evaluation.\n\n"
-          "  treeformer prepare --text=books --vocabulary=vocab.txt --output=books.tokens "
-          "--held_out=test.tokens\n"
-          "  treeformer train --set=data.token_file=books.tokens,"
-          "data.held_out_token_file=test.tokens,data.vocabulary=vocab.txt\n",
-          {"text", "vocabulary", "output", "held_out", "held_out_fraction", "lower_case",
-           "document", "json_field", "replace_invalid_utf8", "threads"},
-          RunPrepare,
-          /*uses_ranks=*/false};
+  return {
+      "prepare",
+      "turns text into token files",
+      "Tokenises as BERT does and writes a token file that `train` maps into memory.  Reads "
+      ".txt and .jsonl\nfiles, each also .zst, and pipes, as a stream: memory stays small whatever "
+      "the size of the text, but\nfor the longest line of JSON and the window of a .zst "
+      "frame (--zstd_window_log).  With --held_out a\nshare of it goes into a second file "
+      "for evaluation.\n\n"
+      "  treeformer prepare --text=books --vocabulary=vocab.txt --output=books.tokens "
+      "--held_out=test.tokens\n"
+      "  treeformer train --set=data.token_file=books.tokens,"
+      "data.held_out_token_file=test.tokens,data.vocabulary=vocab.txt\n",
+      {"text", "vocabulary", "output", "held_out", "held_out_fraction", "lower_case", "document",
+       "json_field", "replace_invalid_utf8", "skip_bad_documents", "zstd_window_log", "threads"},
+      RunPrepare,
+      /*uses_ranks=*/false};
 }

@@ -11,6 +11,7 @@
 #include "datasets/stories.h"
 #include "datasets/vocabulary_trainer.h"
 #include "kernels/user_error.h"
+#include "launcher/text_report.h"
 
 namespace fs = std::filesystem;
 using treeformer::DatasetConfig;
@@ -35,7 +36,12 @@ std::string DescribeSource(const DatasetConfig& config) {
   std::vector<std::string> files{config.text().begin(), config.text().end()};
   std::vector<std::string> paths;
   if (!files.empty()) {
-    for (const datasets::InputFile& file : datasets::ListInputFiles(files)) {
+    for (const datasets::InputFile& file : datasets::ListInputFiles(files).files) {
+      if (file.pipe) {
+        throw UserError(Sentence(file.path,
+                                 " is a pipe, which can be read only once, expected a "
+                                 "file; or `treeformer prepare` makes a token file"));
+      }
       paths.push_back(file.path);
     }
   }
@@ -70,14 +76,6 @@ bool AreWhole(const DataFiles& files) {
   }
 }
 
-datasets::PrepareProgress ShowBytes(Progress& progress, const std::string& what) {
-  return [&progress, what](int64_t read, int64_t total) {
-    progress.Bar(total > 0 ? static_cast<double>(read) / static_cast<double>(total) : 1,
-                 what + " " + FormatBytes(static_cast<double>(read)) + " of " +
-                     FormatBytes(static_cast<double>(total)));
-  };
-}
-
 datasets::TextSourceOptions TextOf(const DatasetConfig& config, const std::string& directory,
                                    Progress& progress) {
   datasets::TextSourceOptions text = datasets::MakeTextSourceOptions(config);
@@ -99,7 +97,7 @@ void MakeVocabulary(const DatasetConfig& config, const datasets::TextSourceOptio
   options.size = config.vocabulary_size();
   datasets::VocabularyTrainerStatistics statistics;
   const datasets::Vocabulary vocabulary =
-      TrainVocabulary(options, &statistics, ShowBytes(progress, "vocabulary:"));
+      TrainVocabulary(options, &statistics, ShowBytes(progress, "vocabulary: "));
   vocabulary.Save(path);
   progress.Line(Sentence("data: a vocabulary of ", vocabulary.size(), " tokens from ",
                          FormatCount(static_cast<double>(statistics.words)), " words, ",
@@ -117,11 +115,12 @@ void MakeFiles(const DatasetConfig& config, const std::string& directory, const 
   options.held_out_fraction = config.held_out_fraction();
   options.held_out_min_tokens = config.sequence_length();
   const datasets::PrepareStatistics made = datasets::Prepare(
-      datasets::Vocabulary::Load(files.vocabulary), options, ShowBytes(progress, "tokens:"));
+      datasets::Vocabulary::Load(files.vocabulary), options, ShowBytes(progress, "tokens: "));
   progress.Line(Sentence("data: ", made.documents, " documents, ",
                          FormatCount(static_cast<double>(made.tokens)), " tokens (",
                          FormatCount(static_cast<double>(made.held_out_tokens)), " held out), ",
                          FormatDuration(made.seconds)));
+  PrintTextReport(made.text, progress);
 }
 
 }  // namespace
@@ -176,8 +175,9 @@ void PrepareEvaluationText(dist::Communicator& communicator, const DatasetConfig
     options.text = datasets::MakeTextSourceOptions(evaluated);
     options.lower_case = config.lower_case();
     options.output = output;
-    datasets::Prepare(datasets::Vocabulary::Load(vocabulary), options,
-                      ShowBytes(progress, "tokens:"));
+    const datasets::PrepareStatistics made = datasets::Prepare(
+        datasets::Vocabulary::Load(vocabulary), options, ShowBytes(progress, "tokens: "));
+    PrintTextReport(made.text, progress);
   }
   WaitQuietly(communicator);
 }

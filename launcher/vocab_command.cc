@@ -4,6 +4,7 @@
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"
 #include "launcher/progress.h"
+#include "launcher/text_report.h"
 
 namespace {
 
@@ -17,19 +18,16 @@ int RunVocab(dist::Communicator&) {
   options.threads = FLAGS_threads;
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   datasets::VocabularyTrainerStatistics statistics;
-  double read = 0;
   const datasets::Vocabulary vocabulary =
-      TrainVocabulary(options, &statistics, [&](int64_t done, int64_t total) {
-        read = static_cast<double>(done);
-        progress.Bar(read / static_cast<double>(total),
-                     FormatBytes(read) + " of " + FormatBytes(static_cast<double>(total)));
-      });
+      TrainVocabulary(options, &statistics, ShowBytes(progress));
   vocabulary.Save(FLAGS_output);
   progress.Line(Sentence(
       FLAGS_output, ": ", vocabulary.size(), " tokens, ", statistics.characters,
       " of them characters, from ", FormatCount(static_cast<double>(statistics.words)), " words (",
-      statistics.distinct_words, " different); ", FormatFixed(read / 1e6 / statistics.seconds, 1),
+      statistics.distinct_words, " different); ",
+      FormatFixed(static_cast<double>(statistics.text_bytes) / 1e6 / statistics.seconds, 1),
       " MB/s, ", FormatDuration(statistics.seconds)));
+  PrintTextReport(statistics.text, progress);
   const int64_t lost = statistics.left_out_words + statistics.forgotten_words;
   if (lost > 0) {
     progress.Line(Sentence(lost,
@@ -47,13 +45,14 @@ int RunVocab(dist::Communicator&) {
 Command VocabCommand() {
   return {"vocab",
           "trains a WordPiece vocabulary on text",
-          "Reads .txt and .jsonl files, each also .zst, and writes a vocab.txt in the form of "
+          "Reads .txt and .jsonl files, each also .zst, and pipes, and writes a vocab.txt in the "
+          "form of "
           "Hugging Face BERT:\nthe special tokens, the characters, and the pieces that merge most "
           "often.  The result does not depend\non the number of threads.\n\n"
           "  treeformer vocab --text=books --size=8000 --output=vocab.txt\n"
           "  treeformer vocab --text='crawl/*.jsonl.zst' --json_field=body --output=vocab.txt\n",
           {"text", "output", "size", "lower_case", "document", "json_field", "replace_invalid_utf8",
-           "threads"},
+           "skip_bad_documents", "zstd_window_log", "threads"},
           RunVocab,
           /*uses_ranks=*/false};
 }

@@ -33,6 +33,7 @@ TEST(DatasetConfig, DefaultsAreThoseOfBertOnTheBuiltInStories) {
 TEST(DatasetConfig, FieldsArriveInTheStructs) {
   const auto config = Parse(R"(
       text: "a" text: "b" document: BLANK_LINE json_field: "body" replace_invalid_utf8: true
+      skip_bad_documents: true zstd_window_log: 27
       sequence_length: 64 pack: true
       masking { rate: 0.2 mask_share: 0.5 random_share: 0.5 whole_word: true })");
   ValidateDatasetConfig(config);
@@ -48,6 +49,8 @@ TEST(DatasetConfig, FieldsArriveInTheStructs) {
   EXPECT_EQ(text.document, DocumentUnit::kBlankLine);
   EXPECT_EQ(text.json_field, "body");
   EXPECT_TRUE(text.replace_invalid_utf8);
+  EXPECT_TRUE(text.skip_bad_documents);
+  EXPECT_EQ(text.zstd_window_log, 27);
   EXPECT_EQ(MakeTextSourceOptions(Parse("document: LINE")).document, DocumentUnit::kLine);
   const StoriesConfig stories =
       MakeStoriesConfig(Parse("stories { seed: 5 count: 6 mean_words: 70 }"));
@@ -68,6 +71,8 @@ TEST(DatasetConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
   EXPECT_REFUSED(Validate("stories { mean_words: 3 }"), "data.stories.mean_words is 3");
   EXPECT_REFUSED(Validate("held_out_fraction: 0.9"), "data.held_out_fraction is 0.9");
   EXPECT_REFUSED(Validate("vocabulary_size: 10"), "data.vocabulary_size is 10");
+  EXPECT_REFUSED(MakeTextSourceOptions(Parse("zstd_window_log: 32")),
+                 "data.zstd_window_log is 32; allowed: 10 to 31");
   EXPECT_REFUSED(Validate("json_field: \"\""), "data.json_field is empty");
 }
 

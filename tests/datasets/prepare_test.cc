@@ -96,7 +96,7 @@ TEST(Prepare, CountsWhatItLeavesOutAndReplaces) {
   const PrepareStatistics statistics = Prepare(SmallVocabulary(), options);
   EXPECT_EQ(statistics.documents, 2);
   EXPECT_EQ(statistics.empty_documents, 3);
-  EXPECT_EQ(statistics.replaced_sequences, 2);
+  EXPECT_EQ(statistics.text.replaced_sequences, 2);
   EXPECT_EQ(statistics.tokens, 6);
 }
 

@@ -77,4 +77,43 @@ TEST_F(ProgramTest, AModelThatDoesNotFitIsRefusedWithWhatItNeeds) {
   EXPECT_EQ(said.find("***"), std::string::npos) << "a stack trace: " << said;
 }
 
+TEST_F(ProgramTest, WhatIsLeftOutOfTheTextIsTold) {
+  folder_.Write("text/a.jsonl", "{\"text\": \"good morning\"}\n{\"text\": null}\n");
+  folder_.Write("text/b.txt.gz", "packed");
+  const std::string text = "--text=" + folder_.File("text");
+  const std::string vocabulary = folder_.File("vocab.txt");
+  const std::vector<std::vector<std::string>> commands = {
+      {TREEFORMER, "vocab", text, "--output=" + vocabulary, "--skip_bad_documents"},
+      {TREEFORMER, "prepare", text, "--vocabulary=" + vocabulary, "--skip_bad_documents",
+       "--output=" + folder_.File("a.tokens")}};
+  for (const std::vector<std::string>& command : commands) {
+    std::filesystem::remove(folder_.File("output"));
+    EXPECT_EQ(Status(Spawn(command)), 0);
+    const std::string said = folder_.Read("output");
+    EXPECT_NE(said.find("left out: 1 of other suffixes (b.txt.gz)\n"), std::string::npos) << said;
+    EXPECT_NE(said.find("1 bad documents skipped:\n  " + folder_.File("text/a.jsonl") +
+                        ", line 2: field 'text' is null"),
+              std::string::npos)
+        << said;
+  }
+}
+
+// `prepare` reads text once; `train` reads it for the vocabulary and for the tokens.
+TEST_F(ProgramTest, APipeIsTextForPrepareAndRefusedByTrain) {
+  folder_.Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n");
+  const std::string treeformer = "echo good good | " + std::string(TREEFORMER);
+  const std::string prepare =
+      treeformer + " prepare --text=/dev/stdin --vocabulary=" + folder_.File("vocab.txt") +
+      " --output=" + folder_.File("a.tokens");
+  EXPECT_EQ(Status(Spawn({"bash", "-c", prepare})), 0);
+  EXPECT_NE(folder_.Read("output").find("2 tokens, 0.000 % unknown"), std::string::npos);
+  const std::string train = treeformer +
+                            " train --text=/dev/stdin --config=" + folder_.File("run.textproto") +
+                            " --run_dir=" + folder_.File("run");
+  EXPECT_EQ(Status(Spawn({"bash", "-c", train})), 2);
+  EXPECT_NE(folder_.Read("output").find("/dev/stdin is a pipe, which can be read only once"),
+            std::string::npos)
+      << folder_.Read("output");
+}
+
 }  // namespace
