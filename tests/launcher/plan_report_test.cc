@@ -18,8 +18,8 @@ TEST(PlanReport, TellsStagesLayersMemoryAndOperations) {
   const std::string text = out.str();
   // BERT base has 110M parameters; TF with four leaves does a quarter of the attention and routes.
   for (const char* words :
-       {"1800000 steps of 1024 sequences, 64 ranks", "stage 0: full attention, steps 0-900000",
-        "stage 8: layers 1-12 are trees, growing to height 2, steps 1687500-1800000",
+       {"2250000 steps of 1024 sequences, 64 ranks", "stage 0: full attention, steps 0-450000",
+        "stage 8: layers 1-12 are trees, growing to height 2, steps 2025000-2250000",
         "parameters   110M", "    12    TF       2       4", "25.4 %", "memory of one rank"}) {
     EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
   }

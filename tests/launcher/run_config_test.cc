@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "core/bootstrap_plan.h"
+#include "core/config.h"
 #include "dist/local_communicator.h"
 #include "tests/datasets/temporary_folder.h"
 
@@ -108,13 +112,49 @@ TEST(RunConfig, PrintingAndParsingGiveTheSame) {
 }
 
 TEST(Experiments, ShippedOnesAreFoundByNameAndParse) {
-  for (const char* name : {"quick_start", "bert_base_tf", "bert_base_tc"}) {
-    const RunConfig config = ReadRunConfig(FindExperiment(name));
-    EXPECT_TRUE(config.has_bootstrap()) << name;
+  int shipped = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(TREEFORMER_SOURCE_DIR "/launcher/experiments")) {
+    ++shipped;
+    const RunConfig config = ReadRunConfig(FindExperiment(entry.path().stem()));
     ValidateTraining(config, /*ranks=*/2);
+    const ModelConfig model =
+        MakeModelConfig(config.model(), 30522, config.data().sequence_length());
+    EXPECT_GT(BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model)).steps(), 0)
+        << entry.path();
   }
+  EXPECT_GE(shipped, 7);
   EXPECT_REFUSED(FindExperiment("quick_strat"),
                  "neither a file nor a shipped experiment (did you mean quick_start?)");
+}
+
+// Appendix A.1: a pretrained model, then 450,000 steps for every group of three layers.
+TEST(Experiments, BertBaseTakesThePapersStepsInEachBootstrappingProcess) {
+  struct Shipped {
+    const char* name;
+    int groups, levels;
+  };
+  for (const Shipped& shipped : {Shipped{"bert_base_tf", 4, 2}, Shipped{"bert_base_tf_kary", 4, 2},
+                                 Shipped{"bert_base_tc", 2, 7}, Shipped{"bert_base_tc_9", 3, 7},
+                                 Shipped{"bert_base_tc_12", 4, 7}}) {
+    const RunConfig config = ReadRunConfig(FindExperiment(shipped.name));
+    const ModelConfig model = MakeModelConfig(config.model(), 30522, 512);
+    const BootstrapPlan plan(model, MakeBootstrapConfig(config.bootstrap(), model));
+    ASSERT_EQ(plan.stages().size(), 1u + shipped.groups * shipped.levels) << shipped.name;
+    for (int group = 0; group < shipped.groups; ++group) {
+      const Stage& first = plan.stages()[1 + group * shipped.levels];
+      const Stage& last = plan.stages()[(group + 1) * shipped.levels];
+      EXPECT_NEAR(last.last_step - first.first_step, 450'000, shipped.levels) << shipped.name;
+      EXPECT_EQ(first.first_tree_layer, 12 - 3 * (group + 1)) << shipped.name;
+    }
+    // The last group's rate is not what is left of one decay over the whole run.
+    EXPECT_TRUE(MakeOptimizerConfig(config.optimizer()).restart_each_stage) << shipped.name;
+    EXPECT_EQ(config.training().batch_size(), 1024) << shipped.name;
+  }
+  const RunConfig kary = ReadRunConfig(FindExperiment("bert_base_tf_kary"));
+  const ModelConfig model = MakeModelConfig(kary.model(), 30522, 512);
+  EXPECT_EQ(MakeBootstrapConfig(kary.bootstrap(), model).attention.shape,
+            TreeShape::Kary({100, 10}));
 }
 
 }  // namespace
