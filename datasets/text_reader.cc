@@ -89,6 +89,7 @@ void TextReader::Take(std::string* text, int64_t bytes) {
   const auto begin = raw_.begin() + raw_begin_;
   text->append(begin, begin + bytes);
   line_ += std::count(begin, begin + bytes, '\n');
+  no_text_ += std::count(begin, begin + bytes, '\0');
   raw_begin_ += bytes;
   offset_ += bytes;
   given_ += bytes;
@@ -106,7 +107,7 @@ void TextReader::Replace(int64_t bytes, std::string* text) {
   given_ += text->size() - before;
   raw_begin_ += bytes;
   offset_ += bytes;
-  replaced_bytes_ += bytes;
+  no_text_ += bytes;
   ++replaced_sequences_;
 }
 
@@ -118,10 +119,10 @@ std::string TextReader::DescribeInvalid() const {
 
 void TextReader::RefuseNoText() const {
   constexpr int64_t kFew = 64;
-  if (replaced_sequences_ < kFew || replaced_bytes_ <= offset_ / 5) return;
-  throw BinaryFileError(Sentence(file_.path, " is no text: of its first ", offset_, " bytes ",
-                                 replaced_bytes_,
-                                 " are invalid UTF-8; expected UTF-8, convert it from what it is"));
+  if (no_text_ < kFew || no_text_ <= offset_ / 5) return;
+  throw BinaryFileError(
+      Sentence(file_.path, " is no text: of its first ", offset_, " bytes ", no_text_,
+               " are invalid UTF-8 or NUL; expected UTF-8, convert it from what it is"));
 }
 
 }  // namespace datasets

@@ -5,7 +5,7 @@
 // An invalid sequence is a UserError with file, line and byte (of the uncompressed
 // text), or, if so asked, becomes U+FFFD and is counted or marked.  What is no text is a
 // BinaryFileError all the same: a file that begins as those of another format do, or with a
-// NUL byte in its first 8 KiB, or of which more than a fifth is no text.  A file that cannot
+// NUL byte in its first 8 KiB, or of which more than a fifth is invalid or NUL.  A file that cannot
 // be read is a UserError (see ByteReader).
 
 #include <cstdint>
@@ -56,8 +56,9 @@ class TextReader {
   ByteReader bytes_;
   std::string head_;  // the first bytes, looked at and not yet given
   std::vector<Mark> marks_;
-  int64_t replaced_sequences_ = 0, replaced_bytes_ = 0;
-  int64_t given_ = 0;  // bytes of text
+  int64_t replaced_sequences_ = 0;
+  int64_t no_text_ = 0;  // bytes: invalid UTF-8 and NUL
+  int64_t given_ = 0;    // bytes of text
 
   std::string raw_;  // bytes not yet given, at raw_begin_: at most an incomplete sequence
   size_t raw_begin_ = 0;

@@ -102,6 +102,9 @@ TEST(TextReader, TextOfWhichTooMuchIsInvalidIsRefused) {
   };
   EXPECT_GT(read(0.1), 1000);
   EXPECT_REFUSED(read(0.4), "a.txt is no text: of its first 20000 bytes");
+  folder.Write("a.txt", std::string(10000, 'e') + std::string(10000, '\0'));  // holes of a crash
+  EXPECT_REFUSED(ReadDocuments({.inputs = {folder.path()}}),
+                 "a.txt is no text: of its first 20000 bytes 10000 are invalid UTF-8 or NUL");
 }
 
 }  // namespace
