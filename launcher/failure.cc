@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "kernels/user_error.h"
 #include "launcher/command.h"
@@ -19,6 +20,14 @@ Failure Explain(const std::exception_ptr& exception) {
     return {
         "treeformer: out of memory: this machine, or a limit (ulimit -v), grants no more; "
         "`treeformer plan` tells what a run needs",
+        kBadInput};
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) {
+      return {Sentence("treeformer: a fault of the program: ", error.what()), dist::kInternalError};
+    }
+    return {
+        "treeformer: a thread cannot be started: this machine, or a limit (ulimit -u, ulimit -v), "
+        "grants no more",
         kBadInput};
   } catch (const std::exception& error) {
     return {Sentence("treeformer: a fault of the program: ", error.what()), dist::kInternalError};

@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "dist/mpi_session.h"
 #include "launcher/commands.h"
@@ -11,13 +12,14 @@
 #include "launcher/stop_signal.h"
 
 int main(int argc, char** argv) {
-  const StopSignals stop_signals;
+  std::optional<StopSignals> stop_signals;
   // Until a run directory takes the log files.
   FLAGS_stderrthreshold = FLAGS_minloglevel = google::GLOG_WARNING;
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
   std::unique_ptr<dist::MpiSession> session;
   try {
+    stop_signals.emplace();
     session = std::make_unique<dist::MpiSession>();
     return Dispatch(AllCommands(), {argv + 1, argv + argc}, *session, std::cout);
   } catch (...) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 #include "kernels/user_error.h"
 #include "launcher/command.h"
@@ -34,6 +35,15 @@ TEST(Failure, OutOfMemoryIsStatusTwo) {
   const Failure failure = Explained(std::bad_alloc());
   EXPECT_NE(failure.sentence.find("out of memory"), std::string::npos);
   EXPECT_EQ(failure.status, kBadInput);
+}
+
+TEST(Failure, AThreadThatCannotBeStartedIsStatusTwo) {
+  const auto none = std::make_error_code(std::errc::resource_unavailable_try_again);
+  const Failure failure = Explained(std::system_error(none));
+  EXPECT_NE(failure.sentence.find("a thread cannot be started"), std::string::npos);
+  EXPECT_EQ(failure.status, kBadInput);
+  const auto other = std::make_error_code(std::errc::invalid_argument);
+  EXPECT_EQ(Explained(std::system_error(other)).status, dist::kInternalError);
 }
 
 TEST(Failure, AnyOtherExceptionIsAFaultOfTheProgram) {
