@@ -4,7 +4,6 @@
 #include <chrono>
 #include <optional>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,9 +24,6 @@ struct TokenBlock {
 
 void CheckOptions(const PrepareOptions& options) {
   if (options.output.empty()) throw UserError("no output given, expected a path for the tokens");
-  if (options.threads < 0) {
-    throw UserError(Sentence("threads is ", options.threads, ", expected 0 or more"));
-  }
   if (options.held_out_output.empty()) return;
   if (options.output == options.held_out_output) {
     throw UserError(Sentence("output and held_out_output are both ", options.output));
@@ -127,12 +123,11 @@ class Writer {
 PrepareStatistics Prepare(const Vocabulary& vocabulary, const PrepareOptions& options,
                           const PrepareProgress& progress) {
   CheckOptions(options);
+  const int threads = WorkingThreads(options.threads);
   const auto start = std::chrono::steady_clock::now();
   TextSource source(options.text);
   Writer writer(vocabulary, options);
   PrepareStatistics statistics;
-  const int cores = std::max(1u, std::thread::hardware_concurrency());
-  const int threads = options.threads > 0 ? options.threads : cores;
   std::vector<Tokenizer> tokenizers;
   for (int i = 0; i < threads; ++i) tokenizers.emplace_back(vocabulary, options.lower_case);
   OrderedPipeline<TextBlock, TokenBlock> pipeline(threads);

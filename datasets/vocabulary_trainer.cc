@@ -6,7 +6,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -41,7 +40,6 @@ void CheckOptions(const VocabularyTrainerOptions& options) {
   check("min_frequency", options.min_frequency, 1);
   check("max_alphabet", options.max_alphabet, 1);
   check("max_words", options.max_words, 1);
-  check("threads", options.threads, 0);
 }
 
 // Words do not cross pieces: text is cut after white space.
@@ -58,9 +56,8 @@ CountedBlock CountWords(const TextBlock& block, BasicTokenizer* tokenizer, Words
 
 WordCounter CountText(const VocabularyTrainerOptions& options,
                       VocabularyTrainerStatistics* statistics, const PrepareProgress& progress) {
+  const int threads = WorkingThreads(options.threads);
   TextSource source(options.text);
-  const int cores = std::max(1u, std::thread::hardware_concurrency());
-  const int threads = options.threads > 0 ? options.threads : cores;
   std::vector<BasicTokenizer> tokenizers(threads, BasicTokenizer(options.lower_case));
   std::vector<Words> words(threads);
   WordCounter counter(options.max_words);

@@ -93,5 +93,12 @@ TEST(OrderedPipeline, AThreadThatCannotBeStartedIsRefusedInASentence) {
   EXPECT_EQ(Squares(/*threads=*/8).size(), kItems);
 }
 
+TEST(OrderedPipeline, ThreadsAreBounded) {
+  EXPECT_EQ(WorkingThreads(3), 3);
+  EXPECT_GE(WorkingThreads(0), 1);
+  EXPECT_REFUSED(WorkingThreads(-1), "threads is -1, expected 0 to 256");
+  EXPECT_REFUSED(WorkingThreads(100000), "threads is 100000, expected 0 to 256");
+}
+
 }  // namespace
 }  // namespace datasets
