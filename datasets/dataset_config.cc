@@ -61,6 +61,7 @@ void ValidateDatasetConfig(const treeformer::DatasetConfig& config) {
           "held_out_fraction", config.held_out_fraction(), "0.0001 to 0.5");
   Require(!config.json_field().empty(), "json_field", "empty", "the name of a field");
   MakeSequenceConfig(config);
+  MakeTextSourceOptions(config);
   MakeStoriesConfig(config);
 }
 

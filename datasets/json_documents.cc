@@ -87,8 +87,7 @@ std::string_view JsonDocuments::FindText() {
   if (string.lone_surrogates > 0 && !options_.replace_invalid_utf8) {
     throw UserError(Sentence(where, ": field '", options_.json_field, "' holds ",
                              string.first_surrogate,
-                             ", one half of a surrogate pair, expected "
-                             "both, or replace_invalid_utf8"));
+                             ", half a surrogate pair, expected both or replace_invalid_utf8"));
   }
   report_->replaced_sequences += string.lone_surrogates;
   return string.escaped;

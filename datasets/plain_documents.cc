@@ -90,8 +90,8 @@ bool PlainDocuments::Next(TextBlock* block) {
 
 size_t PlainDocuments::CutPosition() const {
   if (options_.document == DocumentUnit::kFile) return CutAfterSpace(pending_, searched_);
-  const size_t newline = pending_.find_last_of('\n');
-  if (newline != std::string::npos && newline >= searched_) return newline + 1;
+  const size_t newline = std::string_view(pending_).substr(searched_).find_last_of('\n');
+  if (newline != std::string_view::npos) return searched_ + newline + 1;
   return pending_.size() < kMaxUnbrokenBytes ? 0 : CutAfterSpace(pending_, 0);
 }
 

@@ -71,8 +71,7 @@ TEST(DatasetConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
   EXPECT_REFUSED(Validate("stories { mean_words: 3 }"), "data.stories.mean_words is 3");
   EXPECT_REFUSED(Validate("held_out_fraction: 0.9"), "data.held_out_fraction is 0.9");
   EXPECT_REFUSED(Validate("vocabulary_size: 10"), "data.vocabulary_size is 10");
-  EXPECT_REFUSED(MakeTextSourceOptions(Parse("zstd_window_log: 32")),
-                 "data.zstd_window_log is 32; allowed: 10 to 31");
+  EXPECT_REFUSED(Validate("zstd_window_log: 32"), "data.zstd_window_log is 32; allowed: 10 to 31");
   EXPECT_REFUSED(Validate("json_field: \"\""), "data.json_field is empty");
 }
 

@@ -54,7 +54,7 @@ TEST(JsonDocuments, HalvesOfSurrogatePairsAreReplacedAndCountedIfAsked) {
     EXPECT_EQ(report.replaced_sequences, 3);
   }
   EXPECT_REFUSED(ReadDocuments({.inputs = {folder.path()}}),
-                 "a.jsonl, line 2: field 'text' holds \\ud83d, one half of a surrogate pair");
+                 "a.jsonl, line 2: field 'text' holds \\ud83d, half a surrogate pair");
 }
 
 TEST(JsonDocuments, BadDocumentsAreSkippedAndListedIfAsked) {
