@@ -22,8 +22,9 @@ std::string RunDirectoryFromFlag() {
 }
 
 int ConfigureThreadsFromFlag(dist::Communicator& communicator) {
-  if (FLAGS_threads < 0) {
-    throw UserError(Sentence("--threads is ", FLAGS_threads, "; expected 0 or more"));
+  constexpr int kMaxThreads = 1024;  // OpenMP ends the program where it cannot have them
+  if (FLAGS_threads < 0 || FLAGS_threads > kMaxThreads) {
+    throw UserError(Sentence("--threads is ", FLAGS_threads, "; expected 0 to ", kMaxThreads));
   }
   const int share = dist::ConfigureThreads(communicator);
   if (FLAGS_threads > 0) omp_set_num_threads(FLAGS_threads);

@@ -108,7 +108,8 @@ TEST(AllCommands, BenchTakesItsNumberOfThreadsFromTheFlag) {
   const int before = omp_get_max_threads();
   EXPECT_REFUSED(bench("--threads=3"), "there is no router task 'none'");
   EXPECT_EQ(omp_get_max_threads(), 3);
-  EXPECT_REFUSED(bench("--threads=-1"), "--threads is -1; expected 0 or more");
+  EXPECT_REFUSED(bench("--threads=-1"), "--threads is -1; expected 0 to 1024");
+  EXPECT_REFUSED(bench("--threads=100000"), "--threads is 100000; expected 0 to 1024");
   omp_set_num_threads(before);
 }
 
