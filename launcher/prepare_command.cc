@@ -54,9 +54,10 @@ Command PrepareCommand() {
       "turns text into token files",
       "Tokenises as BERT does and writes a token file that `train` maps into memory.  Reads "
       ".txt and .jsonl\nfiles, each also .zst, and pipes, as a stream: memory stays small whatever "
-      "the size of the text, but\nfor the longest line of JSON and the window of a .zst "
-      "frame (--zstd_window_log).  With --held_out a\nshare of it goes into a second file "
-      "for evaluation.\n\n"
+      "the size of the text, but\nfor up to twice the longest line of JSON and the window of a "
+      ".zst frame (--zstd_window_log).  Hidden\nfiles of a folder, and those of other suffixes, "
+      "are left out.  With --held_out a share of the text goes\ninto a second file for "
+      "evaluation.\n\n"
       "  treeformer prepare --text=books --vocabulary=vocab.txt --output=books.tokens "
       "--held_out=test.tokens\n"
       "  treeformer train --set=data.token_file=books.tokens,"
