@@ -14,9 +14,6 @@ TreeShape FirstLevels(const TreeShape& shape, int height) {
 
 void Validate(const ModelConfig& model, const BootstrapConfig& bootstrap) {
   const int height = bootstrap.attention.shape.height();
-  if (bootstrap.full_steps < 0 || bootstrap.tree_steps < 0 || bootstrap.final_steps < 0) {
-    throw UserError("bootstrap: the numbers of steps must not be negative");
-  }
   if (bootstrap.full_steps + bootstrap.tree_steps + bootstrap.final_steps == 0) {
     throw UserError(
         "bootstrap: full_steps, tree_steps and final_steps are all 0: nothing to train");
@@ -58,6 +55,11 @@ BootstrapPlan::BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bo
   if (bootstrap.tree_steps > 0) {
     const int64_t groups = (tree_layers + w - 1) / w;
     const int64_t tree_stages = groups * (h_f - h_s);
+    if (bootstrap.tree_steps < tree_stages) {
+      throw UserError(Sentence("bootstrap.tree_steps is ", bootstrap.tree_steps,
+                               "; expected a step or more for each of ", tree_stages, " stages (",
+                               groups, " groups of layers x ", h_f - h_s, " heights)"));
+    }
     int64_t finished = N_L;  // layers from here on have reached h_f
     for (int64_t i = 1; i <= groups; ++i) {
       const int64_t first = std::max(N_L - tree_layers, N_L - w * i);

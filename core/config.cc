@@ -7,6 +7,9 @@
 
 namespace {
 
+// Products of any two sizes, and sums of any steps, stay far from the end of int64.
+constexpr int64_t kMaxWidth = 1 << 20;
+
 TreeShape MakeTreeShape(const treeformer::TreeAttention& tree) {
   const char* kForm = "either height (binary) or branching (k-ary), one of them";
   if ((tree.height() > 0) == (tree.branching_size() > 0)) {
@@ -70,7 +73,7 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
   config.layers = model.layers();
   config.width = model.width();
   config.heads = model.heads();
-  config.feed_forward = model.feed_forward() > 0 ? model.feed_forward() : 4 * model.width();
+  config.feed_forward = model.feed_forward() > 0 ? model.feed_forward() : 4 * config.width;
   config.vocabulary = vocabulary;
   config.max_positions = model.max_positions() > 0 ? model.max_positions() : sequence_length;
   config.dropout = model.dropout();
@@ -80,12 +83,15 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
   config.pre_norm = model.pre_norm();
   config.sinusoidal_positions = model.sinusoidal_positions();
 
-  RequireField(config.layers >= 1, "model.layers", config.layers, "1 or more");
-  RequireField(config.width >= 1, "model.width", config.width, "1 or more");
+  RequireField(config.layers >= 1 && config.layers <= 10000, "model.layers", config.layers,
+               "1 to 10000");
+  RequireField(config.width >= 1 && config.width <= kMaxWidth, "model.width", config.width,
+               Sentence("1 to ", kMaxWidth));
   RequireField(config.heads >= 1 && config.width % config.heads == 0, "model.heads", config.heads,
                "a divisor of model.width");
-  RequireField(model.feed_forward() >= 0, "model.feed_forward", model.feed_forward(),
-               "0 (4 x width) or more");
+  RequireField(model.feed_forward() >= 0 && model.feed_forward() <= 4 * kMaxWidth,
+               "model.feed_forward", model.feed_forward(),
+               Sentence("0 (4 x width) to ", 4 * kMaxWidth));
   RequireField(config.max_positions >= sequence_length, "model.max_positions", config.max_positions,
                "0 (the sequence length), or no less than the sequence length");
   for (const auto& [field, rate] : {std::pair{"model.dropout", config.dropout},
@@ -112,6 +118,12 @@ BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
   config.layer_width = bootstrap.layer_width();
   config.start_height = bootstrap.start_height();
   config.regrow = bootstrap.regrow();
+  for (const auto& [field, steps] : {std::pair{"bootstrap.full_steps", config.full_steps},
+                                     {"bootstrap.tree_steps", config.tree_steps},
+                                     {"bootstrap.final_steps", config.final_steps}}) {
+    constexpr int64_t kMaxSteps = 1'000'000'000'000'000;
+    RequireField(steps >= 0 && steps <= kMaxSteps, field, steps, Sentence("0 to ", kMaxSteps));
+  }
   if (config.tree_steps == 0) return config;
   if (!bootstrap.has_attention()) {
     throw UserError(

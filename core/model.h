@@ -28,8 +28,9 @@ struct LossSum {    // over the masked positions of one or several micro-batches
   int64_t targets = 0;
 
   LossSum& operator+=(const LossSum& other);
-  double MeanLoss() const { return targets > 0 ? loss / targets : 0; }
-  double Accuracy() const { return targets > 0 ? static_cast<double>(correct) / targets : 0; }
+  // NaN without targets.
+  double MeanLoss() const { return loss / static_cast<double>(targets); }
+  double Accuracy() const { return static_cast<double>(correct) / static_cast<double>(targets); }
 };
 
 class MaskedLanguageModel {

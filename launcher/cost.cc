@@ -31,12 +31,12 @@ double RouterFlops(const ModelConfig& model, const AttentionConfig& attention, d
   const double d = static_cast<double>(model.width);
   const double nodes = static_cast<double>(attention.shape.total_nodes());
   const double interval = attention.tree.router_interval;
+  const bool tc = attention.kind == AttentionKind::kTc;
   switch (attention.tree.gradient) {
     case TreeGradient::kFlip:
-      return 4 * 2 * n * n * d * density;
+      return tc ? 2 * 2 * n * d * nodes : 4 * 2 * n * n * d * density;
     case TreeGradient::kDense:
-      return (attention.kind == AttentionKind::kTc ? 2 * 2 * n * d * nodes : 2 * 2 * n * n * d) /
-             interval;
+      return (tc ? 2 * 2 * n * d * nodes : 2 * 2 * n * n * d) / interval;
     case TreeGradient::kNone:
       return 0;
   }
@@ -46,8 +46,8 @@ double RouterFlops(const ModelConfig& model, const AttentionConfig& attention, d
 double MatrixFlops(const ModelConfig& model, double n, double targets) {
   const double d = static_cast<double>(model.width), f = static_cast<double>(model.feed_forward);
   double flops = 2 * targets * d * (d + static_cast<double>(model.vocabulary));
-  for (const AttentionConfig& attention : model.attention) {
-    flops += 2 * n * (IsFolded(attention) ? 2 : 4) * d * d;
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    flops += ProjectionFlops(model, layer, n);
   }
   // The last layer's feed-forward block is made at the targets alone.
   const double rows = static_cast<double>(model.layers - 1) * n + targets;
@@ -101,6 +101,11 @@ double AttentionFlops(const ModelConfig& model, int64_t layer, double n, double 
   const double routing = 4 * n * d * heads * planes;
   if (attention.kind == AttentionKind::kTf) return routing + 4 * n * n * d * density;
   return routing + 2 * d * (n + static_cast<double>(attention.shape.total_nodes()));
+}
+
+double ProjectionFlops(const ModelConfig& model, int64_t layer, double n) {
+  const double d = static_cast<double>(model.width);
+  return 2 * n * (IsFolded(model.attention[layer]) ? 2 : 4) * d * d;
 }
 
 double TrainingFlops(const ModelConfig& model, double n, double targets,

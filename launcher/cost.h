@@ -24,8 +24,11 @@ MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape,
 
 // The density of a balanced tree: 1 / leaves; 1 for FULL.
 double IdealDensity(const AttentionConfig& attention);
-// Forward pass of one sequence of n tokens through one layer's attention, routing included.
+// Forward pass of one sequence of n tokens through one layer's attention, routing included, without
+// and with the projections W^Q, W^K, W^V, W^O (folded TC has no W^Q and W^K).
 double AttentionFlops(const ModelConfig& model, int64_t layer, double n, double density);
-// Forward and backward pass of one sequence with `targets` masked positions; density [layers].
+double ProjectionFlops(const ModelConfig& model, int64_t layer, double n);
+// Forward and backward pass of one sequence with `targets` masked positions; density [layers], that
+// of a TC layer is not read.
 double TrainingFlops(const ModelConfig& model, double n, double targets,
                      const std::vector<double>& density);

@@ -28,12 +28,16 @@ std::string EvaluationFile(dist::Communicator& communicator, const TrainedRun& t
 
 void PrintEvaluation(const Evaluation& evaluation, const TrainedRun& trained,
                      const std::string& text, Progress& progress) {
+  if (evaluation.loss.targets == 0) {
+    throw UserError(Sentence(text, " holds no token that can be masked and predicted; expected ",
+                             "text in the run's vocabulary, more than unknown words"));
+  }
   progress.Line(Sentence(trained.checkpoint.path, " on ", text));
   progress.Line(Sentence("loss ", FormatFixed(evaluation.loss.MeanLoss(), 4), ", accuracy ",
                          FormatFixed(100 * evaluation.loss.Accuracy(), 2), " %, perplexity ",
                          FormatFixed(evaluation.Perplexity(), 2), " over ", evaluation.loss.targets,
                          " masked tokens"));
-  progress.Line("density of attention, layer by layer: " + FormatDensity(evaluation.density));
+  progress.Line("layer by layer: " + FormatDensity(evaluation.density, evaluation.empty_queries));
 }
 
 int RunEvaluate(dist::Communicator& communicator) {

@@ -20,6 +20,7 @@ DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
 DEFINE_string(device, "cpu", "where it runs: cpu, or cuda, a GPU, with activations in bfloat16");
 DEFINE_bool(cuda_graphs, false, "on a GPU: give the work of a step as CUDA graphs");
 DEFINE_int32(ranks, 1, "ranks that will run it, for memory");
+DEFINE_double(density, 0, "expected of the trees, as `train` reports it; 0: balanced trees");
 DEFINE_string(suite, "", "the suite to run");
 DEFINE_int64(steps, 1500, "training steps of a row of the table");
 DEFINE_string(task, "all", "router suite: recall, characters, matching, or all");

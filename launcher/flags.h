@@ -16,6 +16,7 @@ DECLARE_int32(threads);
 DECLARE_string(device);
 DECLARE_bool(cuda_graphs);
 DECLARE_int32(ranks);
+DECLARE_double(density);
 DECLARE_string(suite);
 DECLARE_int64(steps);
 DECLARE_string(task);

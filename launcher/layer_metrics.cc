@@ -5,6 +5,7 @@
 
 #include "kernels/adamw.h"
 #include "kernels/user_error.h"
+#include "launcher/evaluation.h"
 
 namespace {
 
@@ -30,20 +31,26 @@ double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t laye
 LayerMetrics MeasureLayers(Context& ctx, dist::Communicator& communicator,
                            const MaskedLanguageModel& model, double targets) {
   LayerMetrics metrics;
-  const auto mean = [&](double value) { return communicator.Sum(value) / communicator.size(); };
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
-    const bool full = model.config().attention[layer].kind == AttentionKind::kFull;
+    const AttentionConfig& attention = model.config().attention[layer];
     metrics.density.push_back(1);
-    if (full) continue;
+    metrics.empty_queries.push_back(0);
+    if (attention.kind == AttentionKind::kFull) continue;
     TreeStatistics statistics = model.ReadStatistics(ctx, layer);
-    metrics.density.back() = mean(statistics.density);
+    const PairCounts all = SumOverRanks(communicator, statistics.counts);
+    const auto mean = [&](double value) {  // a rank weighs what it has of the queries
+      const double sum = communicator.Sum(value * statistics.counts.queries);
+      return all.queries > 0 ? sum / all.queries : 0;
+    };
+    metrics.density.back() = DensityOf(attention, all);
+    metrics.empty_queries.back() = all.EmptyShare();
     const std::string tag = Sentence("layer_", layer + 1 < 10 ? "0" : "", layer + 1);
-    metrics.layers[tag] = {
-        {"density", metrics.density.back()},
-        {"leaf_entropy", mean(statistics.leaf_entropy)},
-        {"empty_queries", mean(statistics.empty_queries)},
-        {"mean_strength", mean(statistics.mean_strength)},
-        {"tree_gradient_norm", TreeGradientNorm(ctx, model.parameters(), layer, targets)}};
+    nlohmann::ordered_json& record = metrics.layers[tag];
+    if (attention.kind == AttentionKind::kTf) record["density"] = all.Density();
+    record["leaf_entropy"] = mean(statistics.leaf_entropy);
+    record["empty_queries"] = all.EmptyShare();
+    record["mean_strength"] = mean(statistics.mean_strength);
+    record["tree_gradient_norm"] = TreeGradientNorm(ctx, model.parameters(), layer, targets);
     metrics.keys_per_leaf.emplace_back(tag + "/keys_per_leaf", std::move(statistics.keys_per_leaf));
   }
   return metrics;

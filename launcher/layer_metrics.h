@@ -10,14 +10,14 @@
 #include "dist/communicator.h"
 
 struct LayerMetrics {
-  std::vector<double> density;  // [layers], 1 for FULL
-  // Of the tree layers, by tag "layer_03" (from 1): density, leaf_entropy (nats), empty_queries,
-  // mean_strength, tree_gradient_norm (of the mean gradient).
+  std::vector<double> density, empty_queries;  // [layers], as Evaluation's
+  // Of the tree layers, by tag "layer_03" (from 1): density (TF), leaf_entropy (nats),
+  // empty_queries, mean_strength, tree_gradient_norm (of the mean gradient).
   nlohmann::ordered_json layers = nlohmann::ordered_json::object();
   // Keys per leaf of all heads, [H L] of this rank: tag and values.
   std::vector<std::pair<std::string, std::vector<double>>> keys_per_leaf;
 };
 
-// Means over ranks; collective.  `targets`: masked positions of the global batch.
+// Over all ranks; collective.  `targets`: masked positions of the global batch.
 LayerMetrics MeasureLayers(Context& ctx, dist::Communicator& communicator,
                            const MaskedLanguageModel& model, double targets);

@@ -3,26 +3,48 @@
 #include <iomanip>
 #include <ostream>
 
+#include "kernels/user_error.h"
 #include "launcher/cost.h"
 #include "launcher/progress.h"
 
 namespace {
 
-std::vector<double> IdealDensities(const ModelConfig& model) {
+double ExpectedDensity(const AttentionConfig& attention, double of_trees) {
+  const bool tree = attention.kind != AttentionKind::kFull;
+  return tree && of_trees > 0 ? of_trees : IdealDensity(attention);
+}
+
+std::vector<double> ExpectedDensities(const ModelConfig& model, double of_trees) {
   std::vector<double> density;
   for (const AttentionConfig& attention : model.attention) {
-    density.push_back(IdealDensity(attention));
+    density.push_back(ExpectedDensity(attention, of_trees));
   }
   return density;
 }
 
-// Forward attention of one sequence over all layers, with trees that are balanced.
-double IdealAttention(const ModelConfig& model, double n) {
-  double flops = 0;
+// Forward pass of one sequence through attention, without and with its projections.
+struct AttentionCost {
+  double alone = 0, projected = 0;
+};
+
+AttentionCost CostOfLayer(const ModelConfig& model, int64_t layer, double n, double of_trees) {
+  const double density = ExpectedDensity(model.attention[layer], of_trees);
+  const double alone = AttentionFlops(model, layer, n, density);
+  return {alone, alone + ProjectionFlops(model, layer, n)};
+}
+
+AttentionCost CostOfLayers(const ModelConfig& model, double n, double of_trees) {
+  AttentionCost sum;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    flops += AttentionFlops(model, layer, n, IdealDensity(model.attention[layer]));
+    const AttentionCost cost = CostOfLayer(model, layer, n, of_trees);
+    sum = {sum.alone + cost.alone, sum.projected + cost.projected};
   }
-  return flops;
+  return sum;
+}
+
+std::string DescribeTrees(const PlanInput& input) {
+  if (input.density == 0) return "balanced trees";
+  return Sentence("trees of density ", input.density);
 }
 
 const char* KindName(AttentionKind kind) {
@@ -37,40 +59,53 @@ const char* KindName(AttentionKind kind) {
   return "";
 }
 
-std::string Percent(double share) { return FormatFixed(100 * share, 1) + " %"; }
+// Two digits at least: "25.4 %", "4.57 %", "0.061 %".
+std::string Percent(double share) {
+  const double percent = 100 * share;
+  return FormatFixed(percent, percent >= 10 ? 1 : (percent >= 0.995 ? 2 : 3)) + " %";
+}
 
-void PrintStages(std::ostream& out, const PlanInput& input, double full) {
+void PrintStages(std::ostream& out, const PlanInput& input) {
   const double n = static_cast<double>(input.micro_batch.length);
-  out << "stages (attention: balanced trees against full attention, forward pass)\n";
+  const AttentionCost full = CostOfLayers(input.model, n, /*of_trees=*/0);
+  out << "stages (attention: " << DescribeTrees(input)
+      << " against full attention, forward pass; alone, and with the projections)\n";
   for (const Stage& stage : input.plan.stages()) {
     const ModelConfig model = input.plan.ModelOfStage(stage);
+    const AttentionCost cost = CostOfLayers(model, n, input.density);
     out << "  " << std::left << std::setw(76) << Describe(stage) << " parameters " << std::right
         << std::setw(6) << FormatCount(static_cast<double>(CountParameters(model)))
-        << "  attention " << std::setw(8) << Percent(IdealAttention(model, n) / full) << "\n";
+        << "  attention " << std::setw(8) << Percent(cost.alone / full.alone) << "  "
+        << std::setw(7) << Percent(cost.projected / full.projected) << "\n";
   }
 }
 
-void PrintLayers(std::ostream& out, const ModelConfig& last, const ModelConfig& full, double n) {
-  out << "\nattention of the last stage, forward pass of one sequence\n"
-      << "  layer  kind  height  leaves   full FLOP  balanced   share\n";
+void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
+  const double n = static_cast<double>(input.micro_batch.length);
+  out << "\nattention of the last stage, forward pass of one sequence; the last two columns with "
+         "the projections\n"
+      << "  layer  kind  height  leaves   full FLOP     trees    share     trees    share\n";
   for (int64_t layer = 0; layer < last.layers; ++layer) {
     const AttentionConfig& attention = last.attention[layer];
     const bool tree = attention.kind != AttentionKind::kFull;
-    const double before = AttentionFlops(full, layer, n, 1);
-    const double after = AttentionFlops(last, layer, n, IdealDensity(attention));
+    const AttentionCost before = CostOfLayer(input.model, layer, n, /*of_trees=*/0);
+    const AttentionCost after = CostOfLayer(last, layer, n, input.density);
     out << "  " << std::right << std::setw(5) << layer + 1 << "  " << std::setw(4)
         << KindName(attention.kind) << "  " << std::setw(6) << (tree ? attention.shape.height() : 0)
         << "  " << std::setw(6) << (tree ? attention.shape.leaves() : 1) << "  " << std::setw(10)
-        << FormatCount(before) << "  " << std::setw(8) << FormatCount(after) << "  " << std::setw(7)
-        << Percent(after / before) << "\n";
+        << FormatCount(before.alone) << "  " << std::setw(8) << FormatCount(after.alone) << "  "
+        << std::setw(7) << Percent(after.alone / before.alone) << "  " << std::setw(8)
+        << FormatCount(after.projected) << "  " << std::setw(7)
+        << Percent(after.projected / before.projected) << "\n";
   }
 }
 
 void PrintMemory(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
-  const MemoryCost full = CountMemory(input.model, input.micro_batch);
-  const MemoryCost memory = CountMemory(last, input.micro_batch);
-  out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time)\n"
-      << "  " << DescribeMemory(memory) << "\n  at a stage's boundary the models before and after: "
+  const MemoryCost full = CountMemory(input.model, input.micro_batch, input.dtype);
+  const MemoryCost memory = CountMemory(last, input.micro_batch, input.dtype);
+  out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time, "
+      << (input.dtype == DType::kBFloat16 ? "activations in bfloat16" : "float32") << ")\n  "
+      << DescribeMemory(memory) << "\n  at a stage's boundary the models before and after: "
       << FormatBytes(full.Total() + memory.Total()) << "\n";
 }
 
@@ -87,13 +122,12 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   const ModelConfig& model = input.model;
   const ModelConfig last = input.plan.ModelOfStage(input.plan.stages().back());
   const double n = static_cast<double>(input.micro_batch.length);
-  const double full = IdealAttention(model, n);
   out << "model: " << model.layers << " layers, width " << model.width << ", " << model.heads
       << " heads, vocabulary " << model.vocabulary << ", sequences of " << input.micro_batch.length
       << " tokens\nrun: " << input.plan.steps() << " steps of " << input.batch_size
       << " sequences, " << input.ranks << (input.ranks == 1 ? " rank\n\n" : " ranks\n\n");
-  PrintStages(out, input, full);
-  PrintLayers(out, last, model, n);
+  PrintStages(out, input);
+  PrintLayers(out, input, last);
   PrintMemory(out, input, last);
 
   const double targets = static_cast<double>(input.micro_batch.targets) /
@@ -102,7 +136,8 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   for (const Stage& stage : input.plan.stages()) {
     const ModelConfig staged = input.plan.ModelOfStage(stage);
     total += static_cast<double>((stage.last_step - stage.first_step) * input.batch_size) *
-             TrainingFlops(staged, n, targets, IdealDensities(staged));
+             TrainingFlops(staged, n, targets, ExpectedDensities(staged, input.density));
   }
-  out << "\noperations of the whole run, balanced trees: " << FormatCount(total) << "FLOP\n";
+  out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)
+      << "FLOP\n";
 }

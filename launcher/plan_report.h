@@ -14,6 +14,8 @@ struct PlanInput {
   int64_t batch_size = 0;  // sequences of the global batch
   BatchShape micro_batch;  // of one rank
   int ranks = 1;
+  DType dtype = DType::kFloat32;  // of the activations
+  double density = 0;             // expected of the trees; 0: balanced ones
 };
 
 // "parameters 418 MiB, gradients ..., together ..."

@@ -114,6 +114,7 @@ std::string FormatBytes(double bytes) {
 }
 
 std::string FormatFixed(double value, int digits) {
+  if (!std::isfinite(value)) return "-";
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;

@@ -29,7 +29,7 @@ class Progress {
   Clock::time_point last_;
 };
 
-std::string FormatDuration(double seconds);  // "42 s", "3:05", "2:00:07"
-std::string FormatCount(double count);       // "931", "12.3k", "4.56M"
-std::string FormatBytes(double bytes);       // "931 B", "12.3 KiB"
-std::string FormatFixed(double value, int digits);
+std::string FormatDuration(double seconds);         // "42 s", "3:05", "2:00:07"
+std::string FormatCount(double count);              // "931", "12.3k", "4.56M"
+std::string FormatBytes(double bytes);              // "931 B", "12.3 KiB"
+std::string FormatFixed(double value, int digits);  // "-" where there is no number

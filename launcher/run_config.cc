@@ -184,10 +184,11 @@ void ValidateTraining(const RunConfig& config, int ranks) {
   const treeformer::Training& training = config.training();
   Require(training.micro_batches() >= 1, "micro_batches", training.micro_batches(), "1 or more");
   const int64_t parts = int64_t{ranks} * training.micro_batches();
-  Require(training.batch_size() >= 1 && training.batch_size() % parts == 0, "batch_size",
-          training.batch_size(),
+  constexpr int64_t kMaxBatch = 1 << 24;
+  const int64_t batch = training.batch_size();
+  Require(batch >= 1 && batch <= kMaxBatch && batch % parts == 0, "batch_size", batch,
           Sentence("multiples of ", parts, " (", ranks, " ranks x ", training.micro_batches(),
-                   " micro_batches)"));
+                   " micro_batches) to ", kMaxBatch));
   Require(training.log_every() >= 1, "log_every", training.log_every(), "1 or more steps");
   Require(training.evaluate_every() >= 0, "evaluate_every", training.evaluate_every(),
           "0 or more steps");

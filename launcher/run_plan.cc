@@ -1,11 +1,15 @@
 #include "launcher/run_plan.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include "core/config.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
 #include "kernels/user_error.h"
+#include "launcher/cost.h"
+#include "launcher/plan_report.h"
+#include "launcher/progress.h"
 
 int64_t PlannedVocabulary(const treeformer::DatasetConfig& data) {
   if (!data.has_vocabulary()) return data.vocabulary_size();
@@ -23,6 +27,14 @@ BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t voc
   return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
 }
 
+BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks) {
+  const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
+  const treeformer::Training& training = config.training();
+  const int64_t share = training.batch_size() / ranks / training.micro_batches();
+  const double targets = sequences.masking.rate * static_cast<double>(sequences.length);
+  return {share, sequences.length, share * std::llround(targets)};
+}
+
 void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) {
   ValidateTraining(config, ranks);
   datasets::ValidateDatasetConfig(config.data());
@@ -30,6 +42,16 @@ void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) 
   const BootstrapPlan plan = MakeBootstrapPlan(config, PlannedVocabulary(config.data()));
   if (device == Device::kCuda) {
     for (const Stage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
+  }
+  // Sizes below this many bytes do not overflow where they are multiplied as integers.
+  constexpr double kMostBytes = 1e15;
+  const BatchShape shape = MicroBatchOf(config, ranks);
+  for (const Stage& stage : plan.stages()) {
+    const MemoryCost memory = CountMemory(plan.ModelOfStage(stage), shape, ActivationDType(device));
+    if (memory.Total() <= kMostBytes) continue;
+    throw UserError(Sentence("the model of stage ", stage.index, " needs on each rank ",
+                             DescribeMemory(memory), "; expected less than ",
+                             FormatBytes(kMostBytes)));
   }
 }
 

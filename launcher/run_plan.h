@@ -12,6 +12,9 @@ int64_t PlannedVocabulary(const treeformer::DatasetConfig& data);
 // Throws UserError naming the field of model or bootstrap, its value and what is allowed.
 BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary);
 
+// What one of `ranks` trains at a time.
+BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks);
+
 // Everything that the experiment alone can be refused for, before any data is read or any file is
 // written.  `ranks` will run it, each on `device`.
 void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device);

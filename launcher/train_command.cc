@@ -31,9 +31,12 @@ Command TrainCommand() {
   return {"train",
           "pretrains a masked language model, with full attention and then with trees",
           "Runs an experiment from its text to the last stage of its plan and evaluates it on "
-          "held-out text.\nAlone or under mpirun or srun; the result does not depend on the number "
-          "of ranks.  A run directory\nwith checkpoints goes on from the newest one.  SIGTERM, "
-          "SIGUSR1 or SIGUSR2 make it write a checkpoint\nand stop with status 75.\n\n"
+          "held-out text.\nAlone or under mpirun or srun.  The same numbers of ranks and "
+          "micro-batches give the same\nbits.  Another number of ranks trains on the same batches, "
+          "masks and dropout, and differs by the order\nof sums: a rounding at first, which hard "
+          "decisions of trees enlarge to some 0.001 of the loss.\nA run directory with checkpoints "
+          "goes on from the newest one.  SIGTERM, SIGUSR1 or SIGUSR2 make it\nwrite a checkpoint "
+          "and stop with status 75.\n\n"
           "  mpirun -n 2 treeformer train                          the quick start, built-in text\n"
           "  mpirun -n 2 treeformer train --text=DIR               the same on your own text\n"
           "  treeformer train --config=my.textproto --set=model.layers=6 "

@@ -22,7 +22,7 @@ void PrintSummary(Trainer& trainer, const std::string& directory, double seconds
                          ", accuracy ", FormatFixed(100 * held_out.loss.Accuracy(), 1),
                          " %, perplexity ", FormatFixed(held_out.Perplexity(), 1), " over ",
                          held_out.loss.targets, " masked tokens"));
-  progress.Line("density of attention, layer by layer: " + FormatDensity(held_out.density));
+  progress.Line("layer by layer: " + FormatDensity(held_out.density, held_out.empty_queries));
   progress.Line(Sentence(trainer.step(), " steps, ", FormatCount(report.tokens()), " tokens at ",
                          FormatCount(report.tokens() / report.seconds()), " tokens/s; training ",
                          FormatDuration(report.seconds()), ", all together ",

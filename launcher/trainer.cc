@@ -120,10 +120,11 @@ StepResult Trainer::Step() {
     const bool last = micro + 1 == training_.micro_batches();
     work_->Accumulate(ctx_, micro, batch, info, reduces && last ? reduce : GradientHook());
     result.loss.targets += batch.CountTargets();
-    result.tokens += batch.CountTokens();
+    result.tokens += static_cast<double>(batch.CountTokens());
   }
   if (reduces) reducer_->Wait(ctx_.stream());
   const double targets = communicator_.Sum(static_cast<double>(result.loss.targets));
+  result.tokens = communicator_.Sum(result.tokens);
   work_->Update(ctx_, optimizer_, targets, result.learning_rate, step_ + 1);
   const StepSums sums = work_->Read(ctx_);
   result.loss = {communicator_.Sum(sums.loss),

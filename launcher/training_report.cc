@@ -5,7 +5,6 @@
 
 #include "kernels/user_error.h"
 #include "launcher/cost.h"
-#include "launcher/layer_metrics.h"
 
 using Json = nlohmann::ordered_json;
 
@@ -17,13 +16,30 @@ bool StepResult::IsFinite() const {
   return std::isfinite(loss.loss) && std::isfinite(squared_norm);
 }
 
-std::string FormatDensity(const std::vector<double>& density) {
+namespace {
+
+std::string FormatShare(double share) {
+  if (std::isnan(share)) return "TC";
+  if (share <= 0) return "0";
+  if (share >= 0.995) return "1";
+  const int leading_zeros = static_cast<int>(-std::floor(std::log10(share))) - 1;
+  return FormatFixed(share, 2 + std::max(0, leading_zeros)).substr(1);
+}
+
+}  // namespace
+
+std::string FormatShares(const std::vector<double>& shares) {
   std::string text;
-  for (double value : density) {
-    text += (text.empty() ? "" : " ") +
-            (value >= 0.995 ? std::string("1") : FormatFixed(value, 2).substr(1));
-  }
+  for (double share : shares) text += (text.empty() ? "" : " ") + FormatShare(share);
   return text;
+}
+
+std::string FormatDensity(const std::vector<double>& density,
+                          const std::vector<double>& empty_queries) {
+  const auto is_full = [](double share) { return share == 1; };
+  const bool trees = !std::all_of(density.begin(), density.end(), is_full);
+  return "density " + FormatShares(density) +
+         (trees ? "  without keys " + FormatShares(empty_queries) : "");
 }
 
 TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progress,
@@ -50,7 +66,8 @@ void TrainingReport::Restore(const nlohmann::json& state) {
 void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage& stage) {
   last_ = result;
   interval_.loss += result.loss;
-  interval_.tokens += static_cast<double>(result.tokens);
+  interval_.tokens += result.tokens;
+  tokens_ += result.tokens;
   interval_.seconds += result.seconds;
   interval_.steps += 1;
   seconds_ += result.seconds;
@@ -66,26 +83,25 @@ double TrainingReport::SecondsLeft(int64_t step) const {
   return seconds_per_step_ * static_cast<double>(plan_.steps() - step);
 }
 
-void TrainingReport::PrintLine(int64_t step, const std::vector<double>& density) const {
+void TrainingReport::PrintLine(int64_t step, const LayerMetrics& layers) const {
   const std::string steps = std::to_string(plan_.steps());
   std::string number = std::to_string(step);
   number.insert(0, steps.size() - std::min(steps.size(), number.size()), ' ');
   progress_.Line(
       Sentence("  step ", number, "/", steps, "  loss ", FormatFixed(interval_.loss.MeanLoss(), 3),
                "  accuracy ", FormatFixed(interval_.loss.Accuracy(), 3), "  norm ",
-               FormatFixed(last_.GradientNorm(), 2), "  density ", FormatDensity(density), "  ",
+               FormatFixed(last_.GradientNorm(), 2), "  ",
+               FormatDensity(layers.density, layers.empty_queries), "  ",
                FormatCount(tokens_per_second_), " tokens/s  ", FormatCount(flops_per_second_),
                "FLOP/s  ETA ", FormatDuration(SecondsLeft(step))));
 }
 
 void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<double>& density) {
-  const double tokens = communicator_.Sum(interval_.tokens);
   const double sequences = static_cast<double>(global_batch_.sequences);
   const double targets = static_cast<double>(last_.loss.targets) / sequences;
   const double flops =
       sequences * TrainingFlops(model, static_cast<double>(global_batch_.length), targets, density);
-  tokens_ += tokens;
-  tokens_per_second_ = tokens / interval_.seconds;
+  tokens_per_second_ = interval_.tokens / interval_.seconds;
   seconds_per_step_ = interval_.seconds / static_cast<double>(interval_.steps);
   flops_per_second_ = flops / seconds_per_step_;
 }
@@ -110,7 +126,7 @@ void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t
   const LayerMetrics measured = MeasureLayers(ctx, communicator_, model, targets);
   MeasureSpeed(model.config(), measured.density);
   if (writer_) {
-    PrintLine(step, measured.density);
+    PrintLine(step, measured);
     if (histograms) {
       for (const auto& [tag, values] : measured.keys_per_leaf) writer_->AddHistogram(tag, values);
     }
@@ -123,15 +139,17 @@ void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t
 
 void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage) {
   if (!writer_) return;
-  progress_.Line(Sentence(
-      "  held out at step ", step, ": loss ", FormatFixed(evaluation.loss.MeanLoss(), 3),
-      "  accuracy ", FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
-      FormatFixed(evaluation.Perplexity(), 1), "  density ", FormatDensity(evaluation.density)));
+  progress_.Line(Sentence("  held out at step ", step, ": loss ",
+                          FormatFixed(evaluation.loss.MeanLoss(), 3), "  accuracy ",
+                          FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
+                          FormatFixed(evaluation.Perplexity(), 1), "  ",
+                          FormatDensity(evaluation.density, evaluation.empty_queries)));
   writer_->Write({{"step", step},
                   {"stage", stage.index},
                   {"held_out",
                    {{"loss", evaluation.loss.MeanLoss()},
                     {"accuracy", evaluation.loss.Accuracy()},
                     {"perplexity", evaluation.Perplexity()},
-                    {"density", evaluation.density}}}});
+                    {"density", evaluation.density},
+                    {"empty_queries", evaluation.empty_queries}}}});
 }

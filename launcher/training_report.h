@@ -11,6 +11,7 @@
 #include "core/model.h"
 #include "dist/communicator.h"
 #include "launcher/evaluation.h"
+#include "launcher/layer_metrics.h"
 #include "launcher/metrics.h"
 #include "launcher/progress.h"
 
@@ -18,7 +19,7 @@ struct StepResult {
   LossSum loss;             // of the global batch
   double squared_norm = 0;  // of the summed gradient
   double learning_rate = 0;
-  int64_t tokens = 0;  // of this rank, without padding
+  double tokens = 0;  // of the global batch, without padding
   double seconds = 0;
 
   double GradientNorm() const;  // of the mean gradient
@@ -54,7 +55,7 @@ class TrainingReport {
   };
   void MeasureSpeed(const ModelConfig& model, const std::vector<double>& density);
   nlohmann::ordered_json Record(int64_t step, const Stage& stage) const;
-  void PrintLine(int64_t step, const std::vector<double>& density) const;
+  void PrintLine(int64_t step, const LayerMetrics& layers) const;
   double SecondsLeft(int64_t step) const;
 
   dist::Communicator& communicator_;
@@ -69,4 +70,9 @@ class TrainingReport {
   double tokens_per_second_ = 0, flops_per_second_ = 0, seconds_per_step_ = 0;
 };
 
-std::string FormatDensity(const std::vector<double>& density);  // "1 1 .21 .18"
+// Two digits each, but 0 and 1 in full: "1 1 .21 .0018"; "TC" for NaN, a layer without density.
+std::string FormatShares(const std::vector<double>& shares);
+// "density 1 1 .21 .18", and where a layer has trees "  without keys 0 0 .01 .24": the share of
+// queries that attend to nothing.
+std::string FormatDensity(const std::vector<double>& density,
+                          const std::vector<double>& empty_queries);

@@ -26,6 +26,14 @@ double Entropy(const std::vector<int64_t>& count, int64_t total) {  // nats
 
 }  // namespace
 
+PairCounts& PairCounts::operator+=(const PairCounts& other) {
+  pairs += other.pairs;
+  all_pairs += other.all_pairs;
+  queries += other.queries;
+  empty_queries += other.empty_queries;
+  return *this;
+}
+
 TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
                                      const std::vector<int32_t>& key_leaf,
                                      const std::vector<float>& strength,
@@ -39,8 +47,9 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
   TreeStatistics statistics;
   statistics.leaves = leaves;
   statistics.keys_per_leaf.assign(heads * leaves, 0);
-  int64_t queries = 0, empty = 0, trees = 0;
-  double pairs = 0, all_pairs = 0, strengths = 0, entropy = 0;
+  PairCounts& sums = statistics.counts;
+  int64_t trees = 0;
+  double strengths = 0, entropy = 0;
   for (int64_t b = 0; b < batch; ++b) {
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t first = (b * heads + h) * length;
@@ -60,26 +69,26 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
         for (const auto& [leaf, count] : leaf_queries) {
           const int64_t leaf_keys = counts.keys[doc].count(leaf) ? counts.keys[doc][leaf] : 0;
           document_tokens += count;
-          pairs += static_cast<double>(count) * leaf_keys;
-          if (leaf_keys == 0) empty += count;
+          sums.pairs += static_cast<double>(count) * leaf_keys;
+          if (leaf_keys == 0) sums.empty_queries += count;
         }
-        all_pairs += document_tokens * document_tokens;
+        sums.all_pairs += document_tokens * document_tokens;
       }
       for (int64_t m = 0; m < leaves; ++m) {
         statistics.keys_per_leaf[h * leaves + m] +=
             static_cast<double>(counts.keys_per_leaf[m]) / batch;
       }
-      queries += counts.tokens;
+      sums.queries += counts.tokens;
       if (counts.tokens == 0) continue;
       entropy += Entropy(counts.keys_per_leaf, counts.tokens);
       ++trees;
     }
   }
-  if (queries == 0) return statistics;
-  statistics.density = pairs / all_pairs;
-  statistics.square_density = pairs / (static_cast<double>(rows) * length);
+  if (sums.queries == 0) return statistics;
+  statistics.density = sums.Density();
+  statistics.square_density = sums.pairs / (static_cast<double>(rows) * length);
   statistics.leaf_entropy = entropy / trees;
-  statistics.empty_queries = static_cast<double>(empty) / queries;
-  statistics.mean_strength = strengths / queries;
+  statistics.empty_queries = sums.EmptyShare();
+  statistics.mean_strength = strengths / sums.queries;
   return statistics;
 }

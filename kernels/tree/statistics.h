@@ -6,11 +6,24 @@
 #include <cstdint>
 #include <vector>
 
+// Of one or several micro-batches: sums, so that an empty one adds nothing to their shares.
+struct PairCounts {
+  double pairs = 0;          // attended: a query and a key in the same leaf and document
+  double all_pairs = 0;      // full attention would attend
+  double queries = 0;        // of all heads
+  double empty_queries = 0;  // whose leaf holds no key
+
+  PairCounts& operator+=(const PairCounts& other);
+  double Density() const { return all_pairs > 0 ? pairs / all_pairs : 1; }
+  double EmptyShare() const { return queries > 0 ? empty_queries / queries : 0; }
+};
+
 struct TreeStatistics {
-  double density = 1;         // pairs attended / pairs full attention would attend
+  PairCounts counts;
+  double density = 1;         // counts.Density()
   double square_density = 1;  // the same / n^2 a sequence: without documents and padding
   double leaf_entropy = 0;    // of keys over leaves, nats, mean over (b, h); log L is balanced
-  double empty_queries = 0;   // share of queries whose leaf holds no key
+  double empty_queries = 0;   // counts.EmptyShare()
   double mean_strength = 0;   // mean |f| (k-ary: margin) on the paths
   int64_t leaves = 1;
   std::vector<double> keys_per_leaf;  // [H L]: mean number of keys a sequence, per head and leaf

@@ -69,14 +69,15 @@ TaskTraining TaskTraining::Copy() const {
 TaskResult TaskTraining::Evaluate() {
   LossSum sum;
   TaskResult result;
-  result.density.resize(config_.layers);
+  std::vector<PairCounts> counts(config_.layers);
   for (int64_t i = 0; i < kHeldOutBatches; ++i) {
     model_->Forward(ctx_, task_.HeldOut(i), {.seed = seed_, .step = step_, .training = false});
     sum += model_->ReadLoss(ctx_);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
-      result.density[layer] += model_->ReadStatistics(ctx_, layer).density / kHeldOutBatches;
+      counts[layer] += model_->ReadStatistics(ctx_, layer).counts;
     }
   }
+  for (const PairCounts& layer : counts) result.density.push_back(layer.Density());
   result.loss = sum.MeanLoss();
   result.accuracy = sum.Accuracy();
   return result;

@@ -41,7 +41,7 @@ TEST(ModelConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
     return Refusal([&] { MakeModelConfig(Parse<treeformer::Model>(text), 100, 16); });
   };
   EXPECT_EQ(refusal("width: 10 heads: 3"), "model.heads is 3; allowed: a divisor of model.width");
-  EXPECT_EQ(refusal("layers: 0"), "model.layers is 0; allowed: 1 or more");
+  EXPECT_EQ(refusal("layers: 0"), "model.layers is 0; allowed: 1 to 10000");
   EXPECT_EQ(refusal("dropout: 1"), "model.dropout is 1; allowed: from 0 to below 1");
   EXPECT_EQ(refusal("max_positions: 8"),
             "model.max_positions is 8; allowed: 0 (the sequence length), or no less than the "

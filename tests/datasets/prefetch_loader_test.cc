@@ -13,8 +13,11 @@ namespace {
 // thread is at most one step ahead of the step in use.
 class CountingLoader : public Loader {
  public:
-  CountingLoader(const std::atomic<int64_t>* step_in_use, int64_t failing_step)
-      : step_in_use_(step_in_use), failing_step_(failing_step) {}
+  CountingLoader(const std::atomic<int64_t>* step_in_use, int64_t failing_step, int* alive)
+      : step_in_use_(step_in_use), failing_step_(failing_step), alive_(alive) {
+    ++*alive_;
+  }
+  ~CountingLoader() override { --*alive_; }
 
   Batch Get(int micro) override {
     EXPECT_LE(state_.step, *step_in_use_ + 1);
@@ -34,13 +37,14 @@ class CountingLoader : public Loader {
  private:
   const std::atomic<int64_t>* step_in_use_;
   const int64_t failing_step_;
+  int* const alive_;
   LoaderState state_;
 };
 
 class PrefetchLoaderTest : public testing::Test {
  protected:
   PrefetchLoader Make(int micro_batches, int64_t failing_step = -1) {
-    return PrefetchLoader(std::make_unique<CountingLoader>(&step_in_use_, failing_step),
+    return PrefetchLoader(std::make_unique<CountingLoader>(&step_in_use_, failing_step, &alive_),
                           micro_batches);
   }
   void Next(PrefetchLoader* loader) {
@@ -49,6 +53,7 @@ class PrefetchLoaderTest : public testing::Test {
   }
 
   std::atomic<int64_t> step_in_use_ = 0;
+  int alive_ = 0;  // loaders within
 };
 
 TEST_F(PrefetchLoaderTest, GivesTheBatchesAndStatesOfTheLoaderWithin) {
@@ -95,7 +100,9 @@ TEST_F(PrefetchLoaderTest, MayDieAtAnyTime) {
     PrefetchLoader loader = Make(1);
     for (int i = 0; i < uses % 4; ++i) Next(&loader);
     if (uses % 3 == 0) loader.Get(0);
+    EXPECT_EQ(alive_, 1);
   }
+  EXPECT_EQ(alive_, 0);
 }
 
 }  // namespace

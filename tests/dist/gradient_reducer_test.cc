@@ -62,10 +62,17 @@ TEST(GradientReducer, SumsWhateverTheBucketSizeAndTheOrderOfReports) {
 
 TEST(GradientReducer, EmptyRangesAndAnEmptyBufferAreFine) {
   const std::unique_ptr<Communicator> comm = MakeSingleRank();
-  std::vector<float> gradients;
+  std::vector<float> nothing;
+  GradientReducer empty(*comm, Whole(nothing), 64);
+  empty.Ready(0, 0);
+  empty.Wait(nullptr);
+  std::vector<float> gradients = {1, 2, 3};
   GradientReducer reducer(*comm, Whole(gradients), 64);
+  reducer.Ready(3, 3);
+  reducer.Ready(0, 3);
   reducer.Ready(0, 0);
   reducer.Wait(nullptr);
+  EXPECT_EQ(gradients, (std::vector<float>{1, 2, 3}));
 }
 
 // Records what is started and done, in order.

@@ -104,9 +104,14 @@ TEST_P(CrossEntropy, NotANumberInGivesNotANumberOut) {
 }
 
 TEST_P(CrossEntropy, NoRowsAreNoWork) {
-  const Tensor<float> logits(ctx_, {0, 3}), loss(ctx_, {0});
-  const Tensor<int32_t> target(ctx_, {0}), correct(ctx_, {0});
-  SoftmaxCrossEntropy(ctx_, loss, correct, logits, target, /*gradient=*/true);
+  const Tensor<float> logits(ctx_, {1, 3}, {1, 2, 3}), loss(ctx_, {1}, {7});
+  const Tensor<int32_t> target(ctx_, {1}, {0}), correct(ctx_, {1}, {7});
+  SoftmaxCrossEntropy(ctx_, Out(loss).Rows(0, 0), View<int32_t>(correct).Rows(0, 0),
+                      Out(logits).Rows(0, 0), View<const int32_t>(target).Rows(0, 0),
+                      /*gradient=*/true);
+  EXPECT_EQ(loss.values()[0], 7);
+  EXPECT_EQ(correct.values()[0], 7);
+  EXPECT_EQ(logits.values(), (std::vector<float>{1, 2, 3}));
 }
 
 INSTANTIATE_BACKENDS(CrossEntropy);

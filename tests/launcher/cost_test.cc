@@ -41,12 +41,32 @@ TEST(Cost, ParametersAreThoseTheModelDeclares) {
 TEST(Cost, ActivationsAreWithinATenthOfWhatTheModelAllocates) {
   Context ctx = Context::Cpu();
   ModelConfig model = Model();
-  model.width = 128;
-  model.feed_forward = 512;
+  for (const auto& [width, shape] : {std::pair<int64_t, BatchShape>{128, {4, 64, 40}},
+                                     {64, {1, 1024, 150}},
+                                     {256, {2, 300, 4}}}) {
+    model.width = width;
+    model.feed_forward = 4 * width;
+    model.max_positions = shape.length;
+    const MaskedLanguageModel made(ctx, model, shape, DType::kFloat32);
+    const double allocated = static_cast<double>(made.ActivationBytes());
+    EXPECT_NEAR(CountMemory(model, shape).activations, allocated, allocated / 10) << width;
+  }
+}
+
+TEST(Cost, OnAGpuActivationsTakeHalfAndParametersHaveARoundedCopy) {
   const BatchShape shape{4, 64, 40};
-  const MaskedLanguageModel made(ctx, model, shape, DType::kFloat32);
-  const double allocated = static_cast<double>(made.ActivationBytes());
-  EXPECT_NEAR(CountMemory(model, shape).activations, allocated, allocated / 10);
+  const MemoryCost cpu = CountMemory(Model(), shape),
+                   gpu = CountMemory(Model(), shape, DType::kBFloat16);
+  EXPECT_EQ(gpu.activations, cpu.activations / 2);
+  EXPECT_EQ(gpu.parameters, cpu.parameters * 1.5);
+  EXPECT_EQ(gpu.moments, cpu.moments);
+}
+
+TEST(Cost, FoldedTcSavesTheProjectionsOfQueriesAndKeys) {
+  ModelConfig model = Model();
+  EXPECT_EQ(ProjectionFlops(model, 3, 100), 2.0 * 100 * 4 * 32 * 32);
+  model.attention[3].tree.fold_projections = true;
+  EXPECT_EQ(ProjectionFlops(model, 3, 100), 2.0 * 100 * 2 * 32 * 32);
 }
 
 TEST(Cost, AttentionIsQuadraticInFullAndLinearInTc) {

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/config.h"
+#include "launcher/progress.h"
 #include "launcher/run_config.h"
 
 namespace {
@@ -23,6 +24,37 @@ TEST(PlanReport, TellsStagesLayersMemoryAndOperations) {
         "parameters   110M", "    12    TF       2       4", "25.4 %", "memory of one rank"}) {
     EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
   }
+}
+
+// The paper's Table 11 gives .61 % for Retrieval where one decimal would show 0.1 % of ours.
+TEST(PlanReport, SharesAreTheAttentionsAloneAndWithItsProjections) {
+  ModelConfig model;
+  model.layers = 1;
+  model.width = 64;
+  model.heads = 2;
+  model.feed_forward = 128;
+  model.vocabulary = 256;
+  model.max_positions = 4096;
+  model.attention.resize(1);
+  BootstrapConfig bootstrap;
+  bootstrap.tree_steps = 6;
+  bootstrap.attention.kind = AttentionKind::kTc;
+  bootstrap.attention.shape = TreeShape::Binary(6);
+  const BootstrapPlan plan(model, bootstrap);
+  const auto print = [&](DType dtype, double density) {
+    std::ostringstream out;
+    PrintPlan(out, {model, plan, 32, {1, 4096, 600}, 1, dtype, density});
+    return out.str();
+  };
+  const double n = 4096, d = 64, full = 4 * n * n * d, projections = 2 * n * 4 * d * d;
+  const double tc = 4 * n * d * 6 + 2 * d * (n + 127);
+  const std::string text = print(DType::kFloat32, 0);
+  EXPECT_NE(text.find(FormatFixed(100 * tc / full, 3) + " %"), std::string::npos) << text;
+  EXPECT_NE(text.find(FormatFixed(100 * (tc + projections) / (full + projections), 2) + " %"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(print(DType::kBFloat16, 0).find("activations in bfloat16"), std::string::npos);
+  EXPECT_NE(print(DType::kFloat32, 0.25).find("trees of density 0.25"), std::string::npos);
 }
 
 }  // namespace

@@ -82,6 +82,20 @@ TEST_F(TrainerTest, AResumedRunEndsWithTheSameMetricsWhereverItWasStopped) {
   }
 }
 
+// Also where the checkpoint stands between two log lines.
+TEST_F(TrainerTest, AResumedRunCountsAllTokens) {
+  const auto tokens = [](const TemporaryFolder& folder) {
+    nlohmann::json state;
+    OpenCheckpoint(folder.File("checkpoints/step_18"), &state);
+    return state.at("report").at("tokens").get<double>();
+  };
+  TemporaryFolder folder;
+  CopyRun(*undisturbed_, folder, 4);
+  ASSERT_EQ(Train(SmallRun(), folder.path()), 0);
+  EXPECT_GT(tokens(folder), 0);
+  EXPECT_EQ(tokens(folder), tokens(*undisturbed_));
+}
+
 TEST_F(TrainerTest, ADamagedCheckpointIsSkippedAndTheOneBeforeUsed) {
   TemporaryFolder folder;
   CopyRun(*undisturbed_, folder, 16);

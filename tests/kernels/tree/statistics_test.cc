@@ -57,4 +57,17 @@ TEST(TreeStatistics, EmptySequencesAndBatchesAreHarmless) {
   EXPECT_EQ(nothing.balance(), 1);
 }
 
+// An empty micro-batch or rank changes no share; one of other size weighs what it has.
+TEST(PairCounts, SharesAreThoseOfTheSums) {
+  const PairCounts nothing = ComputeTreeStatistics({-1}, {-1}, {9}, {-1}, 1, 1, 1, 2).counts;
+  const PairCounts one = ComputeTreeStatistics({0}, {1}, {1}, {0}, 1, 1, 1, 2).counts;
+  const PairCounts two = ComputeTreeStatistics({0, 1}, {0, 0}, {1, 1}, {0, 0}, 1, 1, 2, 2).counts;
+  PairCounts sum = nothing;
+  EXPECT_EQ(sum.Density(), 1);
+  EXPECT_EQ(sum.EmptyShare(), 0);
+  for (const PairCounts& counts : {two, nothing, one, nothing}) sum += counts;
+  EXPECT_DOUBLE_EQ(sum.Density(), 2.0 / 5);     // of 4 + 1 pairs
+  EXPECT_DOUBLE_EQ(sum.EmptyShare(), 2.0 / 3);  // one of two, and the only one
+}
+
 }  // namespace

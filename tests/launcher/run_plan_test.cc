@@ -1,0 +1,36 @@
+#include "launcher/run_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/launcher/small_run.h"
+
+namespace {
+
+void Validate(const std::string& overrides, int ranks = 1) {
+  ValidateRun(SmallRun(overrides), ranks, Device::kCpu);
+}
+
+TEST(ValidateRun, SizesThatWouldOverflowAreRefused) {
+  EXPECT_REFUSED(Validate("model.layers=2147483647"), "allowed: 1 to 10000");
+  EXPECT_REFUSED(Validate("model.width=2000000000"), "model.width is 2000000000; allowed: 1 to");
+  EXPECT_REFUSED(Validate("model.feed_forward=2147483647"), "model.feed_forward is 2147483647");
+  EXPECT_REFUSED(Validate("training.batch_size=4294967296"), "training.batch_size is 4294967296");
+  EXPECT_REFUSED(Validate("bootstrap.full_steps=9223372036854775807"), "bootstrap.full_steps is");
+  EXPECT_REFUSED(Validate("bootstrap.final_steps=-1"), "bootstrap.final_steps is -1");
+  EXPECT_REFUSED(Validate("model.width=1048576,training.batch_size=1048576"),
+                 "the model of stage 0 needs on each rank");
+}
+
+TEST(ValidateRun, EveryStageHasAStep) {
+  Validate("bootstrap.tree_steps=2");
+  EXPECT_REFUSED(Validate("bootstrap.tree_steps=1"),
+                 "expected a step or more for each of 2 stages (1 groups of layers x 2 heights)");
+}
+
+TEST(ValidateRun, TheBatchDividesOverRanksAndMicroBatches) {
+  Validate("training.micro_batches=2", 4);
+  EXPECT_REFUSED(Validate("training.micro_batches=2", 3), "training.batch_size is 8");
+  EXPECT_EQ(MicroBatchOf(SmallRun("training.micro_batches=2"), 2).sequences, 2);
+}
+
+}  // namespace
