@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -49,7 +50,7 @@ int64_t FileBytes(const Header& header) {
 }
 
 std::string_view Map(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // no wait for a pipe
   if (fd < 0) {
     throw UserError(Sentence("token file ", path, " cannot be opened: ", strerror(errno)));
   }
@@ -84,7 +85,40 @@ Header ReadHeader(const std::string& path, std::string_view file) {
     throw UserError(
         Sentence("token file ", path, " is corrupt: the checksum of its header does not match"));
   }
+  // A checksum is no proof of good intent: every count, offset and id is checked before use.
+  constexpr int64_t kMost = int64_t{1} << 56;  // beyond any disk; FileBytes() does not overflow
+  const auto is_count = [](int64_t count) { return count >= 0 && count <= kMost; };
+  if (!is_count(header.documents) || !is_count(header.tokens) || header.vocabulary_size < 1) {
+    throw UserError(Sentence("token file ", path, " is corrupt: its header says ", header.documents,
+                             " documents, ", header.tokens, " tokens and a vocabulary of ",
+                             header.vocabulary_size, ", which cannot be"));
+  }
   return header;
+}
+
+// All lie inside the tokens when they rise from 0 to the number of tokens.
+void CheckOffsets(const std::string& path, std::span<const int64_t> offsets, int64_t tokens) {
+  if (offsets.front() != 0 || offsets.back() != tokens) {
+    throw UserError(Sentence("token file ", path, " is corrupt: its documents are tokens ",
+                             offsets.front(), " to ", offsets.back(), ", expected 0 to ", tokens));
+  }
+  const auto bad = std::adjacent_find(offsets.begin(), offsets.end(), std::greater_equal<>());
+  if (bad != offsets.end()) {
+    throw UserError(Sentence("token file ", path, " is corrupt: document ", bad - offsets.begin(),
+                             " begins at token ", bad[0], " and ends at token ", bad[1],
+                             ", expected a later end"));
+  }
+}
+
+void CheckIds(const std::string& path, std::span<const int32_t> tokens, int32_t vocabulary_size) {
+  const auto bad = std::find_if(tokens.begin(), tokens.end(), [vocabulary_size](int32_t id) {
+    return id < 0 || id >= vocabulary_size;
+  });
+  if (bad != tokens.end()) {
+    throw UserError(Sentence("token file ", path, " is corrupt: token ", bad - tokens.begin(),
+                             " has id ", *bad, ", expected 0 to ", vocabulary_size - 1,
+                             ", its vocabulary"));
+  }
 }
 
 }  // namespace
@@ -119,7 +153,8 @@ void TokenFile::Parse() {
   tokens_ = {reinterpret_cast<const int32_t*>(payload.data()), static_cast<size_t>(header.tokens)};
   offsets_ = {reinterpret_cast<const int64_t*>(mapping_.data() + bytes) - (header.documents + 1),
               static_cast<size_t>(header.documents + 1)};
-  CHECK(offsets_.front() == 0 && offsets_.back() == header.tokens) << path_;
+  CheckOffsets(path_, offsets_, header.tokens);
+  CheckIds(path_, tokens_, header.vocabulary_size);
   vocabulary_size_ = header.vocabulary_size;
   vocabulary_hash_ = header.vocabulary_hash;
 }

@@ -10,7 +10,8 @@
 //
 // All little-endian.  Checksums are XXH3-64.  No document is empty.  A file that is
 // not a token file, of another version, cut short, corrupt, or made with another
-// vocabulary is a UserError that names it.
+// vocabulary is a UserError that names it.  What is open is safe to use: the offsets rise
+// from 0 to T, the ids are of the vocabulary.
 
 #include <cstdint>
 #include <optional>

@@ -13,7 +13,14 @@ namespace {
 std::vector<TokenFile> OpenAll(const std::vector<std::string>& paths,
                                const Vocabulary& vocabulary) {
   std::vector<TokenFile> files;
-  for (const std::string& path : paths) files.push_back(TokenFile::Open(path, vocabulary.hash()));
+  for (const std::string& path : paths) {
+    files.push_back(TokenFile::Open(path, vocabulary.hash()));
+    if (files.back().vocabulary_size() != vocabulary.size()) {
+      throw UserError(Sentence("token file ", path, " is corrupt: it says that its vocabulary has ",
+                               files.back().vocabulary_size(), " tokens, expected ",
+                               vocabulary.size()));
+    }
+  }
   return files;
 }
 

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <xxhash.h>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <vector>
@@ -134,6 +137,52 @@ TEST(TokenFile, FilesThatAreNotTokenFilesAreRefused) {
   EXPECT_REFUSED(TokenFile::Open(folder.File("missing")), "No such file");
   EXPECT_REFUSED(TokenFile::Open(folder.path()), "is not a token file");
   EXPECT_REFUSED(TokenFile::Open(folder.Write("text", "Once upon a time")), "is not a token file");
+}
+
+// Changes the numbers at these bytes and makes both checksums right again.
+template <typename T>
+std::string Crafted(std::string file, const std::vector<std::pair<size_t, T>>& changes) {
+  for (const auto& [at, value] : changes) memcpy(file.data() + at, &value, sizeof value);
+  const uint64_t payload = XXH3_64bits(file.data() + 64, file.size() - 64);
+  memcpy(file.data() + 40, &payload, sizeof payload);
+  const uint64_t header = XXH3_64bits(file.data(), 56);
+  memcpy(file.data() + 56, &header, sizeof header);
+  return file;
+}
+
+TEST(TokenFile, CountsOffsetsAndIdsAreCheckedWhateverTheChecksumsSay) {
+  TemporaryFolder folder;
+  WriteDocuments(folder.File("a"), {{1, 2, 3}, {4}});
+  const std::string good = folder.Read("a");
+  const auto refused = [&](const std::string& file, const std::string& words) {
+    EXPECT_REFUSED(TokenFile::Open(folder.Write("bad", file)), words);
+  };
+  constexpr size_t kDocuments = 24, kTokens = 32, kIds = 64, kOffsets = 80;
+  const auto count = [&](size_t at, int64_t value) {
+    return Crafted<int64_t>(good, {{at, value}});
+  };
+  EXPECT_EQ(count(kDocuments, 2), good);
+  refused(count(kTokens, int64_t{1} << 62), "a vocabulary of 1000, which cannot be");
+  refused(count(kTokens, int64_t{1} << 55), "is cut short");
+  refused(count(kTokens, -4), "-4 tokens");
+  refused(count(kDocuments, -1), "-1 documents");
+  refused(count(kDocuments, INT64_MAX), "9223372036854775807 documents");
+  refused(Crafted<int32_t>(good, {{12, 0}}), "a vocabulary of 0");
+  // The same number of bytes: two tokens fewer are one offset more.
+  refused(Crafted<int64_t>(good, {{kDocuments, 3}, {kTokens, 2}}), "its documents are tokens");
+  refused(count(kOffsets, 1), "its documents are tokens 1 to 4, expected 0 to 4");
+  refused(count(kOffsets + 16, 5), "its documents are tokens 0 to 5, expected 0 to 4");
+  refused(count(kOffsets + 8, int64_t{1} << 40), "document 1 begins at token 1099511627776");
+  refused(count(kOffsets + 8, -1), "document 0 begins at token 0 and ends at token -1");
+  refused(count(kOffsets + 8, 0), "document 0 begins at token 0 and ends at token 0");
+  refused(Crafted<int32_t>(good, {{kIds + 4, 1000}}), "token 1 has id 1000, expected 0 to 999");
+  refused(Crafted<int32_t>(good, {{kIds + 12, -1}}), "token 3 has id -1, expected 0 to 999");
+}
+
+TEST(TokenFile, APipeIsRefusedWithoutAWait) {
+  TemporaryFolder folder;
+  ASSERT_EQ(mkfifo(folder.File("pipe").c_str(), 0600), 0);
+  EXPECT_REFUSED(TokenFile::Open(folder.File("pipe")), "is not a token file");
 }
 
 // A disk that is full from the first byte: PATH.tmp leads to /dev/full.

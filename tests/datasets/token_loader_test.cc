@@ -246,6 +246,10 @@ TEST_F(TokenLoaderTest, RefusesWhatCannotBeLoaded) {
   EXPECT_REFUSED(
       TokenLoader(folder_.File("tokens"), other, config_, layout, SampleOrder::kInOrder, kSeed),
       "another vocabulary");
+  TokenFileWriter(folder_.File("larger"), vocabulary_.hash(), vocabulary_.size() + 1).Finish();
+  EXPECT_REFUSED(TokenLoader(folder_.File("larger"), vocabulary_, config_, layout,
+                             SampleOrder::kInOrder, kSeed),
+                 "it says that its vocabulary has");
   WriteTokenFile(folder_.File("empty"), vocabulary_, {});
   EXPECT_REFUSED(TokenLoader(folder_.File("empty"), vocabulary_, config_, layout,
                              SampleOrder::kInOrder, kSeed),
