@@ -7,6 +7,8 @@
 #include <array>
 #include <limits>
 
+#include "datasets/decomposition.h"
+#include "datasets/lower_case.h"
 #include "datasets/utf8.h"
 
 namespace datasets {
@@ -57,31 +59,6 @@ bool IsCjk(char32_t c) {
          (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
          (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B820 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-bool IsCased(char32_t c) {
-  const utf8proc_category_t category = utf8proc_category(c);
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LT;
-}
-
-bool IsCaseIgnorable(char32_t c) {
-  switch (utf8proc_category(c)) {
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK:
-      return true;
-    default:
-      return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x2018 || c == 0x2019;
-  }
-}
-
-// Unicode 15, section 3.13: a cased letter before, none after.
-bool IsFinalSigma(std::u32string_view word, size_t i) {
-  size_t before = i, after = i + 1;
-  while (before > 0 && IsCaseIgnorable(word[before - 1])) --before;
-  while (after < word.size() && IsCaseIgnorable(word[after])) ++after;
-  return before > 0 && IsCased(word[before - 1]) && !(after < word.size() && IsCased(word[after]));
 }
 
 void EndWord(Words* words) {
@@ -161,30 +138,14 @@ void BasicTokenizer::Clean(std::string_view text) {
   }
 }
 
-void BasicTokenizer::AppendLower(std::u32string_view word, size_t i) {
-  constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2;
-  const char32_t c = word[i];
-  const bool final_sigma = c == kCapitalSigma && IsFinalSigma(word, i);
-  AppendUtf8(final_sigma ? kFinalSigma : utf8proc_tolower(c), &lowered_);
-}
-
 void BasicTokenizer::AddWord(std::u32string_view word, Words* words) {
-  lowered_.clear();
-  for (size_t i = 0; i < word.size(); ++i) {
-    if (lower_case_) {
-      AppendLower(word, i);
-    } else {
-      AppendUtf8(word[i], &lowered_);
-    }
+  if (lower_case_) {
+    lowered_.clear();
+    for (size_t i = 0; i < word.size(); ++i) lowered_.push_back(LowerCase(word, i));
+    Decompose(lowered_, &decomposed_);
+    word = decomposed_;
   }
-  decomposed_.resize(4 * lowered_.size());
-  const int options = lower_case_ ? UTF8PROC_DECOMPOSE : 0;
-  const auto count = utf8proc_decompose(reinterpret_cast<const uint8_t*>(lowered_.data()),
-                                        lowered_.size(), decomposed_.data(), decomposed_.size(),
-                                        static_cast<utf8proc_option_t>(options));
-  CHECK(count >= 0 && count <= static_cast<int64_t>(decomposed_.size())) << count;
-  for (int64_t i = 0; i < count; ++i) {
-    const char32_t c = decomposed_[i];
+  for (const char32_t c : word) {
     if (lower_case_ && utf8proc_category(c) == UTF8PROC_CATEGORY_MN) continue;
     const bool punctuation = IsPunctuation(c);
     if (punctuation) EndWord(words);

@@ -1,13 +1,15 @@
 #pragma once
 
-// BasicTokenizer: text -> words, exactly as BERT's BasicTokenizer.   Devlin et al. 2019,
-// tokenization.py
+// BasicTokenizer: text -> words, as Hugging Face's BasicTokenizer of BERT.
 //
 //   clean      drop U+0000, U+FFFD and the categories C* except tab and line ends
 //   spaces     tab, line ends and the categories Z* separate words
 //   CJK        every ideograph is a word
 //   lower      (uncased only) lower case, NFD, drop the category Mn
 //   split      every ASCII symbol and every code point of the categories P* is a word
+//
+// Google's tokenization.py (Devlin et al. 2019) differs where text hardly goes: of C* it drops
+// Cc and Cf alone, not unassigned and private code points.
 //
 // Words never cross ASCII white space, so text may be cut there.  Special tokens in the
 // text are text: "[MASK]" is three words.  The input is valid UTF-8; ASCII takes a
@@ -45,12 +47,11 @@ class BasicTokenizer {
   void TokenizeUnicode(std::string_view text, Words* words);
   void Clean(std::string_view text);  // into cleaned_
   void AddWord(std::u32string_view word, Words* words);
-  void AppendLower(std::u32string_view word, size_t i);  // of word[i], to lowered_
 
   const bool lower_case_;
-  std::u32string cleaned_;           // code points, white space as ' '
-  std::string lowered_;              // UTF-8
-  std::vector<int32_t> decomposed_;  // NFD
+  std::u32string cleaned_;     // white space as ' '
+  std::u32string lowered_;     // a word in lower case
+  std::u32string decomposed_;  // the same in NFD
 };
 
 }  // namespace datasets

@@ -3,9 +3,9 @@
 // WordPiece: word -> pieces, greedy longest match first.   Wu et al. 2016; BERT's
 // WordpieceTokenizer
 //
-// A word of more than 100 code points, or one that the vocabulary cannot spell, is
-// [UNK].  Frequent words are kept in a cache of bounded size, so an object is for
-// one thread; it borrows the vocabulary.
+// A word of more than 100 code points (as in Hugging Face; Google's tokenization.py has 200),
+// or one that the vocabulary cannot spell, is [UNK].  Frequent words are kept in a cache of bounded
+// size, so an object is for one thread; it borrows the vocabulary.
 
 #include <cstdint>
 #include <string>

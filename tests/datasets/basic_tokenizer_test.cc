@@ -79,6 +79,13 @@ TEST(BasicTokenizer, LowerCaseFollowsTheRulesOfWords) {
             (Strings{"\u03BF\u03B4\u03BF\u03C2", "\u03C3\u03B1"}));
 }
 
+TEST(BasicTokenizer, AWordOfAMillionMarksInTheWorstOrderTakesNoQuadraticTime) {
+  std::string text = "e";
+  for (int i = 0; i < 500'000; ++i) text += "\u0301\u0323";
+  EXPECT_EQ(Tokenize(text), (Strings{"e"}));
+  EXPECT_EQ(TokenizeCased(text), (Strings{text}));  // neither ordered nor dropped
+}
+
 TEST(BasicTokenizer, SpecialTokensInTheTextAreText) {
   EXPECT_EQ(Tokenize("a [MASK]"), (Strings{"a", "[", "mask", "]"}));
   EXPECT_EQ(TokenizeCased("[MASK]"), (Strings{"[", "MASK", "]"}));
