@@ -16,6 +16,14 @@ BFloat16 Rounded(float value) {
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+// t of element i of w.
+int64_t UpdatesOf(int64_t i, const Shape& shape, const AdamWOptions& options) {
+  if (options.levels.empty()) return options.t;
+  const int64_t heads = shape[0], entries = shape[1];
+  const int64_t entry = i / (shape.count() / heads / entries) % entries;
+  return std::ranges::upper_bound(options.levels, entry, {}, &AdamWLevel::end)->t;
+}
+
 }  // namespace
 
 template <typename T>
@@ -23,9 +31,10 @@ void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T
            const AdamWOptions& options, View<BFloat16> copy) {
   if (std::isnan(scale[0])) return;
   const double beta1 = options.beta1, beta2 = options.beta2;
-  const double m_correction = 1 - std::pow(beta1, options.t);
-  const double v_correction = 1 - std::pow(beta2, options.t);
   for (int64_t i = 0; i < w.count(); ++i) {
+    const int64_t t = UpdatesOf(i, w.shape(), options);
+    const double m_correction = 1 - std::pow(beta1, t);
+    const double v_correction = 1 - std::pow(beta2, t);
     const double g = gradient[i] * scale[0];
     m[i] = beta1 * m[i] + (1 - beta1) * g;
     v[i] = beta2 * v[i] + (1 - beta2) * g * g;
@@ -83,15 +92,33 @@ void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double 
                double max_norm);
 }  // namespace cuda
 
+namespace {
+
+void CheckLevels(const Shape& shape, const AdamWOptions& options) {
+  CHECK_GE(options.t, 1);
+  if (options.levels.empty()) return;
+  CHECK_LE(static_cast<int>(options.levels.size()), AdamWOptions::kMaxLevels);
+  CHECK_GE(shape.rank(), 2);
+  int64_t begin = 0;
+  for (const AdamWLevel& level : options.levels) {
+    CHECK_GT(level.end, begin);
+    CHECK_GE(level.t, 1);
+    begin = level.end;
+  }
+  CHECK_EQ(begin, shape[1]) << "entries of the levels";
+}
+
+}  // namespace
+
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy) {
   CHECK_EQ(m.shape(), w.shape());
   CHECK_EQ(v.shape(), w.shape());
   CHECK_EQ(gradient.shape(), w.shape());
   CHECK_EQ(scale.count(), 1);
-  CHECK_GE(options.t, 1);
   if (copy) CHECK_EQ(copy.shape(), w.shape());
   if (w.count() == 0) return;
+  CheckLevels(w.shape(), options);
   DISPATCH(ctx, w.dtype(), AdamW, w, m, v, gradient, scale, options, copy);
 }
 

@@ -7,16 +7,28 @@
 namespace cuda {
 namespace {
 
-AdamWFactors MakeFactors(const AdamWOptions& options) {
+AdamWFactors MakeFactors(const AdamWOptions& options, int64_t t) {
   const auto single = [](double value) { return static_cast<float>(value); };
   return {.beta1 = single(options.beta1),
           .rest1 = single(1 - options.beta1),
           .beta2 = single(options.beta2),
           .rest2 = single(1 - options.beta2),
-          .rate = single(options.learning_rate / (1 - std::pow(options.beta1, options.t))),
-          .root_correction = single(1 / std::sqrt(1 - std::pow(options.beta2, options.t))),
+          .rate = single(options.learning_rate / (1 - std::pow(options.beta1, t))),
+          .root_correction = single(1 / std::sqrt(1 - std::pow(options.beta2, t))),
           .epsilon = single(options.epsilon),
           .decay = single(options.learning_rate * options.weight_decay)};
+}
+
+AdamWLevels MakeLevels(const Shape& shape, const AdamWOptions& options) {
+  AdamWLevels levels{.entries = shape[1], .entry = shape.count() / shape[0] / shape[1]};
+  for (const AdamWLevel& level : options.levels) {
+    const AdamWFactors factors = MakeFactors(options, level.t);
+    levels.end[levels.count] = level.end;
+    levels.rate[levels.count] = factors.rate;
+    levels.root_correction[levels.count] = factors.root_correction;
+    ++levels.count;
+  }
+  return levels;
 }
 
 }  // namespace
@@ -24,10 +36,17 @@ AdamWFactors MakeFactors(const AdamWOptions& options) {
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy) {
   for (In view : {In(w), In(m), In(v), gradient, In(copy)}) CheckAligned(view);
+  if (!options.levels.empty()) {
+    Launch(ctx, AdamWLevelsKernel, {DivideUp(w.count(), kAdamWThreads)}, kAdamWThreads, 0,
+           w.as<float>().data(), m.as<float>().data(), v.as<float>().data(),
+           copy.as<BFloat16>().data(), gradient.as<float>().data(), scale.as<float>().data(),
+           MakeFactors(options, options.t), MakeLevels(w.shape(), options), w.count());
+    return;
+  }
   Launch(ctx, AdamWKernel, {DivideUp(w.count(), kAdamWPerBlock)}, kAdamWThreads, 0,
          w.as<float>().data(), m.as<float>().data(), v.as<float>().data(),
          copy.as<BFloat16>().data(), gradient.as<float>().data(), scale.as<float>().data(),
-         MakeFactors(options), w.count());
+         MakeFactors(options, options.t), w.count());
 }
 
 void RoundToBFloat16(Context& ctx, Out copy, In w) {

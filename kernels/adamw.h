@@ -2,12 +2,19 @@
 
 // The optimiser's elementwise work on a range of the one parameter buffer.
 
+#include <vector>
+
 #include "kernels/runtime/context.h"
 
 // AdamW.                                                  Loshchilov, Hutter 2019, algorithm 2
 //   g = gradient scale
 //   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
 //   w -= rate (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) + decay w)
+struct AdamWLevel {
+  int64_t end = 0;  // of its entries, which begin where the level before ends
+  int64_t t = 1;    // of these entries, instead of AdamWOptions::t
+};
+
 struct AdamWOptions {
   double learning_rate = 1e-4;
   double beta1 = 0.9;
@@ -15,6 +22,10 @@ struct AdamWOptions {
   double epsilon = 1e-8;
   double weight_decay = 0.01;
   int64_t t = 1;  // updates including this one, from 1
+  // Where not all of w [H, K, ...] have had as many updates: levels along axis 1, up to K; at most
+  // kMaxLevels.  Empty: all have had t.
+  static constexpr int kMaxLevels = 24;
+  std::vector<AdamWLevel> levels = {};
 };
 
 // Nothing is written where `scale` is NaN.

@@ -26,11 +26,11 @@ using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
 void AdamWRange(float* w, float* m, float* v, const float* gradient, float scale,
-                const AdamWOptions& options, int64_t count) {
+                const AdamWOptions& options, int64_t t, int64_t count) {
   const D d;
   const int64_t N = hn::Lanes(d);
-  const double m_correction = 1 - std::pow(options.beta1, options.t);
-  const double v_correction = 1 - std::pow(options.beta2, options.t);
+  const double m_correction = 1 - std::pow(options.beta1, t);
+  const double v_correction = 1 - std::pow(options.beta2, t);
   auto constant = [d](double value) HWY_ATTR { return hn::Set(d, static_cast<float>(value)); };
   const V beta1 = constant(options.beta1), rest1 = constant(1 - options.beta1);
   const V beta2 = constant(options.beta2), rest2 = constant(1 - options.beta2);
@@ -74,11 +74,25 @@ void RoundToBFloat16(Context&, View<BFloat16> copy, View<const float> w) {
 void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
            View<const float> scale, const AdamWOptions& options, View<BFloat16> copy) {
   if (std::isnan(scale[0])) return;
-  ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
+  const auto update = [&](int64_t begin, int64_t end, int64_t t) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
     (w.data() + begin, m.data() + begin, v.data() + begin, gradient.data() + begin, scale[0],
-     options, end - begin);
-  });
+     options, t, end - begin);
+  };
+  if (options.levels.empty()) {
+    ParallelChunks(w.count(), kChunk,
+                   [&](int64_t, int64_t begin, int64_t end) { update(begin, end, options.t); });
+  } else {
+    const int64_t head = w.count() / w.shape()[0], entry = head / w.shape()[1];
+    ParallelChunks(w.shape()[0], 1, [&](int64_t h, int64_t, int64_t) {
+      int64_t begin = h * head;
+      for (const AdamWLevel& level : options.levels) {
+        const int64_t end = h * head + level.end * entry;
+        update(begin, end, level.t);
+        begin = end;
+      }
+    });
+  }
   if (copy) cpu::RoundToBFloat16(ctx, copy, w);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/adamw.h"
 #include "kernels/cuda/vectors.cuh"
 
 namespace cuda {
@@ -23,6 +24,14 @@ struct AdamWFactors {
   float root_correction;  // (1 - beta2^t)^(-1/2)
   float epsilon;
   float decay;  // learning_rate weight_decay
+};
+
+// AdamWOptions::levels of [H, entries, entry] elements, with the corrections of each.
+struct AdamWLevels {
+  int64_t entries = 0, entry = 0;
+  int count = 0;
+  int64_t end[AdamWOptions::kMaxLevels] = {};
+  float rate[AdamWOptions::kMaxLevels] = {}, root_correction[AdamWOptions::kMaxLevels] = {};
 };
 
 // Elements i .. i + kWidth - 1; `copy` may be null.
@@ -64,6 +73,20 @@ AdamWKernel(float* w, float* m, float* v, BFloat16* copy, const float* gradient,
       AdamWUpdate<1>(w, m, v, copy, gradient, *scale, factors, i);
     }
   }
+}
+
+// One element a thread: trees are small beside the rest.
+KERNEL(kAdamWThreads)
+AdamWLevelsKernel(float* w, float* m, float* v, BFloat16* copy, const float* gradient,
+                  const float* scale, AdamWFactors factors, AdamWLevels levels, int64_t count) {
+  const int64_t i = int64_t{device::BlockX()} * kAdamWThreads + device::Thread();
+  if (i >= count || *scale != *scale) return;  // NaN
+  const int64_t entry = i / levels.entry % levels.entries;
+  int level = 0;
+  while (entry >= levels.end[level]) ++level;
+  factors.rate = levels.rate[level];
+  factors.root_correction = levels.root_correction[level];
+  AdamWUpdate<1>(w, m, v, copy, gradient, *scale, factors, i);
 }
 
 KERNEL(kAdamWThreads) RoundToBFloat16Kernel(BFloat16* copy, const float* w, int64_t count) {

@@ -35,6 +35,19 @@ TEST(AdamWReference, TheFirstStepIsTheSignOfTheGradientAndTheDecay) {
   EXPECT_NEAR(v[1], 0.001 * 64, 1e-15);
 }
 
+TEST(AdamWReference, ALevelHasTheStepOfItsOwnUpdates) {
+  std::vector<double> w(4), m(4), v(4), gradient(4, 1), scale{1};
+  AdamWOptions options{.learning_rate = 1, .epsilon = 1e-12, .weight_decay = 0};
+  options.levels = {{1, 3}, {2, 1}};
+  reference::AdamW<double>(On(w, {2, 2}), On(m, {2, 2}), On(v, {2, 2}), On(gradient, {2, 2}),
+                           On(scale, {1}), options, {});
+  const double late = 0.1 / (1 - 0.9 * 0.9 * 0.9) / std::sqrt(0.001 / (1 - 0.999 * 0.999 * 0.999));
+  for (int64_t h = 0; h < 2; ++h) {
+    EXPECT_NEAR(w[2 * h], -late, 1e-11);
+    EXPECT_NEAR(w[2 * h + 1], -1, 1e-11);  // from rest: the sign of the gradient
+  }
+}
+
 // m: three roundings of numbers up to 1; v: four.  The step is a quotient with eight roundings of
 // its parts, 4 where sqrt v is not small, and relative to itself otherwise.
 TEST_P(Optimizer, AdamWAgreesWithTheReference) {
@@ -58,6 +71,38 @@ TEST_P(Optimizer, AdamWAgreesWithTheReference) {
       return 0.125 * step_error * kRounding + 3 * kRounding;
     };
     ExpectNear(w_on.values(), w, tolerance, "w");
+  }
+}
+
+// [H, K, E] = [2, 7, 3]: the levels of three binary planes and the four of the next, and one level
+// more than fits a vector.  Each level by itself, as a whole with its own t, has the same bits.
+TEST_P(Optimizer, LevelsBornLaterAreCorrectedForTheirOwnUpdatesAlone) {
+  const Shape shape{2, 7, 3};
+  AdamWOptions options = kOptions;
+  options.levels = {{1, 900}, {3, 40}, {7, 2}};
+  const Operands in(shape.count());
+  const Tensor<float> w(ctx_, shape, in.w), m(ctx_, shape, in.m), v(ctx_, shape, in.v);
+  const Tensor<float> gradient(ctx_, shape, in.gradient), scale(ctx_, {1}, {kScale});
+  const Tensor<BFloat16> copy(ctx_, shape, std::vector<BFloat16>(shape.count()));
+  AdamW(ctx_, w, m, v, gradient, scale, options, copy);
+  int64_t begin = 0;
+  for (const AdamWLevel& level : options.levels) {
+    const Tensor<float> w_all(ctx_, shape, in.w), m_all(ctx_, shape, in.m),
+        v_all(ctx_, shape, in.v);
+    AdamWOptions at_once = kOptions;
+    at_once.t = level.t;
+    AdamW(ctx_, w_all, m_all, v_all, gradient, scale, at_once, {});
+    for (int64_t i = 0; i < shape.count(); ++i) {
+      if (i / 3 % 7 < begin || i / 3 % 7 >= level.end) continue;
+      EXPECT_EQ(w.values()[i], w_all.values()[i]) << i;
+      EXPECT_EQ(m.values()[i], m_all.values()[i]) << i;
+      EXPECT_EQ(v.values()[i], v_all.values()[i]) << i;
+      std::vector<float> one{w_all.values()[i]};
+      std::vector<BFloat16> rounded(1);
+      reference::RoundToBFloat16<float>(On(rounded, {1}), On(one, {1}));
+      EXPECT_EQ(copy.values()[i].bits, rounded[0].bits) << i;
+    }
+    begin = level.end;
   }
 }
 
@@ -161,6 +206,10 @@ TEST(OptimizerDeathTest, WrongShapeDies) {
   EXPECT_DEATH(AdamW(ctx, a, a, b, a, scale, kOptions, {}), "v.shape");
   EXPECT_DEATH(AdamW(ctx, a, a, a, a, b, kOptions, {}), "scale.count");
   EXPECT_DEATH(AdamW(ctx, a, a, a, a, scale, AdamWOptions{.t = 0}, {}), "options.t");
+  const Tensor<float> heads(ctx, {1, 3});
+  AdamWOptions options;
+  options.levels = {{2, 1}};
+  EXPECT_DEATH(AdamW(ctx, heads, heads, heads, heads, scale, options, {}), "entries of the levels");
 }
 
 }  // namespace

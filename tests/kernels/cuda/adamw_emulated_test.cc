@@ -73,6 +73,43 @@ TEST(AdamWKernels, AgreeWithTheReferenceAndRoundTheCopy) {
   }
 }
 
+// 3 heads of 31 entries of 5 elements, one past a block with a fourth.
+TEST(AdamWKernels, LevelsAgreeWithTheReferenceInEveryOrderOfThreads) {
+  const Shape shape{3, 31, 5};
+  const int64_t count = shape.count();
+  AdamWOptions options = kOptions;
+  options.levels = {{1, 900}, {15, 40}, {31, 3}};
+  cuda::AdamWLevels levels{.entries = 31, .entry = 5, .count = 3};
+  for (int i = 0; i < 3; ++i) {
+    levels.end[i] = options.levels[i].end;
+    const double t = options.levels[i].t;
+    levels.rate[i] = static_cast<float>(0.125 / (1 - std::pow(0.9, t)));
+    levels.root_correction[i] = static_cast<float>(1 / std::sqrt(1 - std::pow(0.999, t)));
+  }
+  const State in(count);
+  auto w = Wide(in.w), m = Wide(in.m), v = Wide(in.v), gradient = Wide(in.gradient);
+  std::vector<double> scale{kScale};
+  reference::AdamW<double>(On(w, shape), On(m, shape), On(v, shape), On(gradient, shape),
+                           On(scale, {1}), options, {});
+  for (const emulation::Options& order : AllOptions()) {
+    State result(count);
+    emulation::Launch(emulation::Grid{Blocks(count, cuda::kAdamWThreads)}, cuda::kAdamWThreads,
+                      /*shared_bytes=*/0, order, cuda::AdamWLevelsKernel, result.w.data(),
+                      result.m.data(), result.v.data(), result.copy.data(), result.gradient.data(),
+                      &kScale, kFactors, levels, count);
+    ExpectNear(
+        result.w, w,
+        [&](int64_t i) {
+          const double t = options.levels[i / 5 % 31 < 1 ? 0 : (i / 5 % 31 < 15 ? 1 : 2)].t;
+          const double root = std::sqrt(v[i] / (1 - std::pow(0.999, t)));
+          const double step_error = (4 / (1 - std::pow(0.9, t)) + 12 * std::abs(m[i]) * 4) / root;
+          return 0.125 * step_error * kRounding + 3 * kRounding;
+        },
+        "w");
+    EXPECT_EQ(result.copy[count].bits, 0x7fff) << "past the end";
+  }
+}
+
 TEST(AdamWKernels, NotANumberStaysNotANumber) {
   State state(9);
   state.gradient[3] = NAN;
