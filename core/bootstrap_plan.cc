@@ -43,10 +43,11 @@ BootstrapPlan::BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bo
   const int64_t tree_layers = bootstrap.tree_layers > 0 ? bootstrap.tree_layers : N_L;
 
   std::vector<int> heights(N_L, 0);
+  int regrown = 0;
   auto add_stage = [&](int64_t first_tree_layer, int height, int64_t steps) {
     const int64_t first_step = this->steps();
     stages_.push_back({static_cast<int>(stages_.size()), first_tree_layer, height, first_step,
-                       first_step + steps, heights});
+                       first_step + steps, heights, regrown});
   };
 
   if (bootstrap.full_steps > 0 || bootstrap.tree_steps == 0) {
@@ -63,6 +64,7 @@ BootstrapPlan::BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bo
     int64_t finished = N_L;  // layers from here on have reached h_f
     for (int64_t i = 1; i <= groups; ++i) {
       const int64_t first = std::max(N_L - tree_layers, N_L - w * i);
+      if (bootstrap.regrow && i > 1) ++regrown;
       for (int height = h_s + 1; height <= h_f; ++height) {
         const int64_t last = bootstrap.regrow ? N_L : finished;
         for (int64_t layer = first; layer < last; ++layer) heights[layer] = height;

@@ -9,7 +9,9 @@
 //                                  tree_steps / (ceil(N_L / w) (h_f - h_s)) steps
 //   finally `final_steps` more in the last form, as part of the last stage
 // Layers that an earlier i brought to h_f stay there, unless `regrow` (the algorithm to the
-// letter). Steps that do not divide go to the first stages, one each, so that they add up exactly.
+// letter): then they begin again at h_s, of which they keep the levels, and every level that grows
+// on is drawn anew.  Steps that do not divide go to the first stages, one each, so that they add up
+// exactly.
 
 #include <cstdint>
 #include <string>
@@ -35,6 +37,7 @@ struct Stage {
   int64_t first_step = 0;        // steps [first_step, last_step)
   int64_t last_step = 0;
   std::vector<int> heights;  // [layers]; 0: full attention
+  int regrown = 0;           // times that trees have begun again at h_s
 };
 
 class BootstrapPlan {

@@ -2,13 +2,27 @@
 
 // Carrying a model into the next stage of the plan (TREE_ATTENTION section 4).
 //
-// Parameters with the same name and shape keep their bits, and so do their moments.  A tree that
-// grows keeps its old planes bit for bit (they are the first of the longer list), the new level
-// keeps its random initial value and zero moments.  TC's alpha keeps its entries, the new one is 0.
-// A layer that turns from full to tree keeps W^Q, W^K, W^V, W^O; its tree is random, its alpha
-// 1 / (h + 1).  Whatever does not fit by these rules is fatal.
+// Parameters with the same name keep their bits, and so do their moments.  Trees are carried level
+// by level: one that grows keeps its old planes (they are the first of the longer list), and the
+// new level keeps its random initial value, zero moments, and counts its updates from now on.  TC's
+// alpha keeps its entries, the new one is 0.  A layer that turns from full to tree keeps W^Q, W^K,
+// W^V, W^O; its tree is random, its alpha 1 / (h + 1).  Whatever does not fit by these rules is
+// fatal.
 
 #include "core/parameters.h"
 
-// `to` is allocated and initialised.
-void CarryParameters(Context& ctx, Parameters& to, const Parameters& from);
+struct CarryRules {
+  int64_t updates = 0;  // done so far: when what is new was born
+  // Trees begin to grow anew (Algorithm 1 with `regrow`): also the deepest level of `to` is new,
+  // where the tree of `from` was at least as high.
+  bool regrow = false;
+};
+
+// `to` has memory and is initialised.
+void CarryParameters(Context& ctx, Parameters& to, const Parameters& from, const CarryRules& rules);
+
+// The same for `to` without memory, which gets it and is initialised by (seed, draw).  A buffer of
+// `from` is freed before the next one of `to` is made, so that both together never hold more than
+// one of them does in training, but for a tree that is new.
+void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const CarryRules& rules,
+                     uint64_t seed, int draw);

@@ -92,14 +92,15 @@ LossSum& LossSum::operator+=(const LossSum& other) {
 }
 
 MaskedLanguageModel::MaskedLanguageModel(Context& ctx, const ModelConfig& config,
-                                         const BatchShape& shape, DType dtype)
+                                         const BatchShape& shape, DType dtype,
+                                         ParameterMemory memory)
     : config_(config), shape_(shape) {
   CHECK_EQ(static_cast<int64_t>(config.attention.size()), config.layers);
   CHECK_GE(config.layers, 1);
   CHECK_EQ(config.width % config.heads, 0);
   CHECK_LE(shape.length, config.max_positions);
   parts_ = std::make_unique<Parts>(ctx, config_, shape_, dtype, parameters_);
-  parameters_.Allocate(ctx, dtype);
+  if (memory == ParameterMemory::kOwn) parameters_.Allocate(ctx, dtype);
 }
 
 MaskedLanguageModel::~MaskedLanguageModel() = default;
@@ -194,6 +195,10 @@ TreeStatistics MaskedLanguageModel::ReadStatistics(Context& ctx, int64_t layer) 
 void MaskedLanguageModel::NudgeBalance(Context& ctx) {
   parts_->ForEachBalancedTree(config_,
                               [&](Tree& tree, float step) { tree.NudgeBalance(ctx, step); });
+}
+
+void MaskedLanguageModel::ForgetBalanceCounts(Context& ctx) {
+  parts_->ForEachBalancedTree(config_, [&](Tree& tree, float) { tree.ForgetCounts(ctx); });
 }
 
 std::vector<Out> MaskedLanguageModel::ReadBalanceCounts(Context& ctx) {

@@ -37,8 +37,10 @@ class MaskedLanguageModel {
  public:
   // dtype, of the activations: kFloat32 on the CPU, kBFloat16 on a GPU, kFloat64 for tests of
   // the derivative.
-  MaskedLanguageModel(Context& ctx, const ModelConfig& config, const BatchShape& shape,
-                      DType dtype);
+  // Without memory for the parameters CarryParameters makes it from the model before.
+  enum class ParameterMemory { kOwn, kCarried };
+  MaskedLanguageModel(Context& ctx, const ModelConfig& config, const BatchShape& shape, DType dtype,
+                      ParameterMemory memory = ParameterMemory::kOwn);
   ~MaskedLanguageModel();
 
   // Load, then Forward.
@@ -63,9 +65,11 @@ class MaskedLanguageModel {
   // kBias) over the ranks, so that all move alike.
   void NudgeBalance(Context& ctx);
   std::vector<Out> ReadBalanceCounts(Context& ctx);
+  void ForgetBalanceCounts(Context& ctx);  // after a step that updates nothing
 
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
+  Parameters TakeParameters() { return std::move(parameters_); }  // and then no more than die
   const ModelConfig& config() const { return config_; }
   int64_t ActivationBytes() const;
 

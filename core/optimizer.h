@@ -28,7 +28,8 @@ class Optimizer {
 
   // One update of `range` (a shard, or all).  `targets`: masked positions of the global batch, by
   // which the summed gradient is divided.  `squared_norm`: of the whole summed gradient (all
-  // shards).  t counts updates from 1, over the whole run, for the bias correction.
+  // shards).  t counts updates from 1, over the whole run; the bias of a parameter's moments is
+  // corrected for those since it was born.  `range` holds trees whole.
   void Step(Context& ctx, Parameters& parameters, Range range, View<const double> squared_norm,
             double targets, double learning_rate, int64_t t) const;
 

@@ -6,6 +6,7 @@
 
 #include "kernels/adamw.h"
 #include "kernels/random.h"
+#include "kernels/user_error.h"
 
 namespace {
 
@@ -58,34 +59,49 @@ void Fill(View<T> values, const Parameter& parameter, const RandomKey& key) {
 }  // namespace
 
 Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
-                                   Initializer initializer, bool decay) {
-  CHECK(values_.shape().rank() == 0) << name << " is declared after Allocate";
+                                   Initializer initializer, bool decay,
+                                   std::vector<int64_t> levels) {
+  CHECK(values().shape().rank() == 0) << name << " is declared after Allocate";
   CHECK(Find(name) == nullptr) << name << " is declared twice";
   const Range range{end_, end_ + shape.count()};
-  list_.push_back({name, shape, initializer, decay, range});
+  if (!levels.empty()) CHECK_EQ(levels.back(), shape[1]) << name;
+  std::vector<int64_t> born(std::max<size_t>(levels.size(), 1), 0);
+  list_.push_back({name, shape, initializer, decay, std::move(levels), std::move(born), range});
   end_ = (range.end + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<Id>(list_.size()) - 1;
 }
 
-void Parameters::Allocate(Context& ctx, DType dtype) {
-  const bool rounds = dtype == DType::kBFloat16;
-  for (Buffer* buffer : {&values_, &gradients_, &first_moments_, &second_moments_}) {
-    *buffer = Buffer(ctx.device(), rounds ? DType::kFloat32 : dtype, {end_});
-  }
-  if (rounds) rounded_values_ = Buffer(ctx.device(), dtype, {end_});
+void Parameters::SetBorn(Id id, std::vector<int64_t> born) {
+  CHECK_EQ(born.size(), list_.at(id).born.size()) << list_[id].name;
+  list_[id].born = std::move(born);
 }
 
-void Parameters::Initialize(Context& ctx, uint64_t seed) {
+void Parameters::Allocate(Context& ctx, DType dtype) {
+  for (Kind kind : {kValues, kGradients, kFirstMoments, kSecondMoments, kRounded}) {
+    Allocate(ctx, dtype, kind);
+  }
+}
+
+void Parameters::Allocate(Context& ctx, DType dtype, Kind kind) {
+  dtype_ = dtype;
+  const bool rounds = dtype == DType::kBFloat16;
+  if (kind == kRounded && !rounds) return;
+  const bool single = rounds && kind != kRounded;
+  buffers_[kind] = Buffer(ctx.device(), single ? DType::kFloat32 : dtype, {end_});
+}
+
+void Parameters::Initialize(Context& ctx, uint64_t seed, int draw) {
   for (const Parameter& parameter : list_) {
-    const uint64_t hash = HashName(parameter.name);
+    const uint64_t hash =
+        HashName(draw == 0 ? parameter.name : Sentence(parameter.name, ", draw ", draw));
     const RandomKey key{seed, static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
-    const Buffer host(Device::kCpu, values_.dtype(), {parameter.range.count()});
+    const Buffer host(Device::kCpu, values().dtype(), {parameter.range.count()});
     if (host.dtype() == DType::kFloat64) {
       Fill(host.as<double>(), parameter, key);
     } else {
       Fill(host.as<float>(), parameter, key);
     }
-    Copy(ctx, Window(values_, parameter).Reshaped({parameter.range.count()}), host);
+    Copy(ctx, Window(values(), parameter).Reshaped({parameter.range.count()}), host);
     ctx.Synchronize();  // before `host` goes
   }
   RoundValues(ctx);
@@ -95,7 +111,7 @@ In Parameters::value(Id id) const {
   return Window(rounded_values() ? rounded_values() : values(), list_.at(id));
 }
 In Parameters::exact_value(Id id) const { return Window(values(), list_.at(id)); }
-Acc Parameters::gradient(Id id) const { return Window(gradients_, list_.at(id)); }
+Acc Parameters::gradient(Id id) const { return Window(gradients(), list_.at(id)); }
 
 const Parameter* Parameters::Find(const std::string& name) const {
   const auto found =
@@ -117,7 +133,7 @@ int64_t Parameters::CountScalars() const {
   return count;
 }
 
-void Parameters::ZeroGradients(Context& ctx) { Zero(ctx, gradients_); }
+void Parameters::ZeroGradients(Context& ctx) { Zero(ctx, gradients()); }
 
 void Parameters::RoundValues(Context& ctx, Range range) const {
   if (!rounded_values()) return;

@@ -41,6 +41,12 @@ struct Parameter {
   Shape shape;
   Initializer initializer;
   bool decay = true;  // weight decay: not on bias, layer norm, tree bias
+  // Of a tree's [H, K, ...]: where each of its levels ends along axis 1, the last at K.  Others are
+  // of one piece: empty.
+  std::vector<int64_t> levels;
+  // Of each level, or of the one piece: updates that the run had done when it came to be.  Its own
+  // updates, which correct the bias of its moments, are the run's less these.
+  std::vector<int64_t> born;
   Range range;
 };
 
@@ -49,13 +55,21 @@ class Parameters {
   static constexpr int64_t kAlignment = 16;  // elements
 
   using Id = int;
-  Id Declare(const std::string& name, const Shape& shape, Initializer initializer, bool decay);
+  Id Declare(const std::string& name, const Shape& shape, Initializer initializer, bool decay,
+             std::vector<int64_t> levels = {});
+  void SetBorn(Id id, std::vector<int64_t> born);  // of as many levels as it has
 
-  // Values, gradients and moments, all zero; then values by Initialize.
+  // The buffers; kRounded only in a model of bfloat16.
+  enum Kind { kValues, kGradients, kFirstMoments, kSecondMoments, kRounded, kKinds };
+  // All of them, zero; then values by Initialize.
   void Allocate(Context& ctx, DType dtype);
-  // Each value is a pure function of (seed, name, index): the same for every layout, and for every
-  // model in which a parameter of that name and shape occurs.
-  void Initialize(Context& ctx, uint64_t seed);
+  // One by one, for who must not hold all of two models at once (core/carry.h).
+  void Allocate(Context& ctx, DType dtype, Kind kind);
+  void Free(Kind kind) { buffers_[kind] = Buffer(); }
+  DType dtype() const { return dtype_; }  // of the model, once there is a buffer
+  // Each value is a pure function of (seed, draw, name, index): the same for every layout, and for
+  // every model in which a parameter of that name and shape occurs.
+  void Initialize(Context& ctx, uint64_t seed, int draw = 0);
 
   In value(Id id) const;        // what the operations read
   In exact_value(Id id) const;  // not rounded: trees, which route and learn in float32
@@ -69,11 +83,12 @@ class Parameters {
   int64_t count() const { return end_; }  // elements, gaps included
   int64_t CountScalars() const;           // elements, gaps excluded
 
-  Out values() const { return values_.view(); }
-  Out gradients() const { return gradients_.view(); }
-  Out first_moments() const { return first_moments_.view(); }
-  Out second_moments() const { return second_moments_.view(); }
-  Out rounded_values() const { return rounded_values_.view(); }  // null unless bfloat16
+  Out buffer(Kind kind) const { return buffers_[kind].view(); }
+  Out values() const { return buffer(kValues); }
+  Out gradients() const { return buffer(kGradients); }
+  Out first_moments() const { return buffer(kFirstMoments); }
+  Out second_moments() const { return buffer(kSecondMoments); }
+  Out rounded_values() const { return buffer(kRounded); }  // null unless bfloat16
   void ZeroGradients(Context& ctx);
   // Brings the rounded values up to date, if there are any; `range`: of what has changed.
   void RoundValues(Context& ctx, Range range) const;
@@ -85,5 +100,6 @@ class Parameters {
  private:
   std::vector<Parameter> list_;
   int64_t end_ = 0;
-  Buffer values_, gradients_, first_moments_, second_moments_, rounded_values_;
+  DType dtype_ = DType::kFloat32;
+  Buffer buffers_[kKinds];
 };

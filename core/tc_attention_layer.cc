@@ -1,5 +1,7 @@
 #include "core/tc_attention_layer.h"
 
+#include <numeric>
+
 #include "kernels/tree/tc_attention.h"
 
 namespace {
@@ -7,6 +9,13 @@ namespace {
 Tree MakeTree(const LayerBuilder& builder, const AttentionConfig& config, const std::string& name) {
   return Tree(builder, name, config.shape,
               config.tree.fold_projections ? builder.config.width : builder.config.head_width());
+}
+
+// Alpha has one entry for each level of nodes, the root's and the leaves' included.
+std::vector<int64_t> LevelsOfAlpha(const TreeShape& shape) {
+  std::vector<int64_t> ends(shape.height() + 1);
+  std::iota(ends.begin(), ends.end(), 1);
+  return ends;
 }
 
 }  // namespace
@@ -22,7 +31,7 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
       alpha_(parameters_->Declare(name + ".tree.alpha",
                                   {builder.config.heads, config_.shape.height() + 1},
                                   Initializer::Constant(1.0f / (config_.shape.height() + 1)),
-                                  /*decay=*/false)),
+                                  /*decay=*/false, LevelsOfAlpha(config_.shape))),
       queries_(builder, &query_tree_, config_.tree, layer, RandomPlace::kQueryFlip),
       keys_(builder, key_tree_ ? &*key_tree_ : &query_tree_, config_.tree, layer,
             RandomPlace::kKeyFlip) {

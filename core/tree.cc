@@ -7,6 +7,12 @@
 
 namespace {
 
+std::vector<int64_t> EndsOfLevels(const TreeShape& shape) {
+  std::vector<int64_t> ends;
+  for (int level = 0; level < shape.height(); ++level) ends.push_back(shape.FirstPlane(level + 1));
+  return ends;
+}
+
 // Rows that cross each node of one head's tree, all levels, from the rows of its leaves.
 std::vector<double> CountNodes(const TreeShape& shape, const float* leaves) {
   std::vector<double> nodes(shape.total_nodes(), 0);
@@ -55,9 +61,9 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
   if (shape.height() == 0) return;
   weight_ = parameters_->Declare(name + ".weight", {heads_, shape.planes(), width},
                                  Initializer::Normal(1 / std::sqrt(static_cast<float>(width))),
-                                 /*decay=*/true);
+                                 /*decay=*/true, EndsOfLevels(shape));
   bias_ = parameters_->Declare(name + ".bias", {heads_, shape.planes()}, Initializer::Zeros(),
-                               /*decay=*/false);
+                               /*decay=*/false, EndsOfLevels(shape));
 }
 
 In Tree::weight() const {
@@ -106,6 +112,11 @@ void Tree::NudgeBalance(Context& ctx, float step) {
   Copy(ctx, bias, host);
   parameters_->RoundValues(ctx, parameter.range);
   ctx.Synchronize();  // before `host` goes
+  ForgetCounts(ctx);
+}
+
+void Tree::ForgetCounts(Context& ctx) {
+  const View<float> sums = ReadCounts(ctx);
   std::fill_n(sums.data(), sums.count(), 0.0f);
 }
 

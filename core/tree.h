@@ -33,6 +33,7 @@ class Tree {
   //   binary  b   -= step (right - left) / (right + left)
   //   k-ary   b_c -= step (share of child c - 1 / children)
   void NudgeBalance(Context& ctx, float step);
+  void ForgetCounts(Context& ctx);
 
  private:
   Parameters* parameters_;

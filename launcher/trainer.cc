@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iostream>
 
+#include "core/births.h"
 #include "core/carry.h"
 #include "core/config.h"
 #include "dist/mpi_session.h"
@@ -71,27 +72,41 @@ void Trainer::Restore(const CheckpointInfo& checkpoint, const nlohmann::json& st
       {loader.at("seed"), loader.at("epoch"), loader.at("next_sample"), loader.at("step")});
   report_.Restore(state.at("report"));
   step_ = saved_step_ = checkpoint.step;
+  // Older versions kept neither, updated in every step, and corrected the bias of all moments for
+  // the whole run; so do runs of theirs that go on, until trees grow again.
+  updates_ = state.value("updates", step_);
+  RestoreBirths(state.value("births", nlohmann::json::object()), updates_, checkpoint.path,
+                model_->parameters());
 }
 
 std::unique_ptr<MaskedLanguageModel> Trainer::MakeModel(const Stage& stage) {
   const ModelConfig config = plan_.ModelOfStage(stage);
   const DType dtype = ActivationDType(ctx_.device());
   try {
-    return std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+    if (!model_) {
+      auto first = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+      first->parameters().Initialize(ctx_, training_.seed(), stage.regrown);
+      return first;
+    }
+    Parameters before = model_->TakeParameters();
+    model_.reset();  // its activations
+    ctx_.scratch().Release();
+    runtime::ReturnFreedMemory();
+    auto next = std::make_unique<MaskedLanguageModel>(
+        ctx_, config, shape_, dtype, MaskedLanguageModel::ParameterMemory::kCarried);
+    CarryParameters(ctx_, next->parameters(), std::move(before),
+                    {updates_, stage.regrown > stage_->regrown}, training_.seed(), stage.regrown);
+    return next;
   } catch (const UserError& error) {
     throw UserError(Sentence(error.what(), "\nplanned for this rank, without temporaries: ",
-                             DescribeMemory(CountMemory(config, shape_, dtype)),
-                             model_ ? "; and as much for the stage before" : ""));
+                             DescribeMemory(CountMemory(config, shape_, dtype))));
   }
 }
 
 void Trainer::EnterStage(const Stage& stage) {
-  auto model = MakeModel(stage);
-  model->parameters().Initialize(ctx_, training_.seed());
-  if (model_) CarryParameters(ctx_, model->parameters(), model_->parameters());
   reducer_.reset();
   work_.reset();
-  model_ = std::move(model);
+  model_ = MakeModel(stage);
   work_.emplace(ctx_, *model_, training_.micro_batches(), cuda_graphs_);
   reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
   stage_ = &stage;
@@ -123,21 +138,32 @@ StepResult Trainer::Step() {
     result.tokens += static_cast<double>(batch.CountTokens());
   }
   if (reduces) reducer_->Wait(ctx_.stream());
-  const double targets = communicator_.Sum(static_cast<double>(result.loss.targets));
   result.tokens = communicator_.Sum(result.tokens);
-  work_->Update(ctx_, optimizer_, targets, result.learning_rate, step_ + 1);
-  const StepSums sums = work_->Read(ctx_);
-  result.loss = {communicator_.Sum(sums.loss),
-                 static_cast<int64_t>(communicator_.Sum(sums.correct)),
-                 static_cast<int64_t>(targets)};
-  result.squared_norm = sums.squared_norm;
+  result.loss.targets =
+      static_cast<int64_t>(communicator_.Sum(static_cast<double>(result.loss.targets)));
+  if (result.loss.targets > 0) {
+    Update(result);
+  } else {
+    model_->ForgetBalanceCounts(ctx_);
+  }
   if (!result.IsFinite()) return result;
 
-  SumBalanceCounts();
-  model_->NudgeBalance(ctx_);
   data_.train->NextStep();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
+}
+
+void Trainer::Update(StepResult& result) {
+  work_->Update(ctx_, optimizer_, static_cast<double>(result.loss.targets), result.learning_rate,
+                updates_ + 1);
+  const StepSums sums = work_->Read(ctx_);
+  result.loss.loss = communicator_.Sum(sums.loss);
+  result.loss.correct = static_cast<int64_t>(communicator_.Sum(sums.correct));
+  result.squared_norm = sums.squared_norm;
+  if (!result.IsFinite()) return;
+  ++updates_;
+  SumBalanceCounts();
+  model_->NudgeBalance(ctx_);
 }
 
 void Trainer::SumBalanceCounts() {
@@ -219,6 +245,8 @@ void Trainer::WriteCheckpoint() {
   const datasets::LoaderState loader = data_.train->state();
   const nlohmann::json state = {{"config", PrintRunConfig(config_)},
                                 {"stage", stage_->index},
+                                {"updates", updates_},
+                                {"births", BirthsOf(model_->parameters())},
                                 {"loader",
                                  {{"seed", loader.seed},
                                   {"epoch", loader.epoch},

@@ -3,9 +3,10 @@
 // Trainer: the loop.  Runs the stages of a BootstrapPlan on the ranks of a communicator:
 //
 //   each stage   a new model for its trees, initialised from the seed, then everything that fits
-//                carried over from the stage before
+//                carried over from the stage before, of which only parameters and moments are kept
 //   each step    gradients of all micro-batches, summed over ranks behind the last backward pass,
-//                one update; the loss is the mean over the masked positions of the global batch
+//                one update; the loss is the mean over the masked positions of the global batch.
+//                A batch without one updates nothing, and the run goes on
 //
 // The run directory gets metrics.jsonl, event files and checkpoints/step_N (rank 0 writes).  A run
 // that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
@@ -60,6 +61,7 @@ class Trainer {
   std::unique_ptr<MaskedLanguageModel> MakeModel(const Stage& stage);
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
+  void Update(StepResult& result);
   int Diverge(const StepResult& result);
   double LearningRateOfStep() const;
   void SumBalanceCounts();
@@ -85,7 +87,8 @@ class Trainer {
   std::unique_ptr<MaskedLanguageModel> model_;
   std::optional<TrainingStep> work_;              // on model_
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
-  int64_t step_ = 0;                              // updates done
+  int64_t step_ = 0;                              // done
+  int64_t updates_ = 0;  // done: the steps but those without a masked position
   int64_t saved_step_ = -1;
   std::optional<Evaluation> evaluation_;  // at step_
   TrainingReport report_;

@@ -53,12 +53,14 @@ nlohmann::json TrainingReport::state() const {
   return {{"loss", interval_.loss.loss},
           {"correct", interval_.loss.correct},
           {"targets", interval_.loss.targets},
+          {"without_update", interval_.without_update},
           {"tokens", tokens_},
           {"seconds", seconds_}};
 }
 
 void TrainingReport::Restore(const nlohmann::json& state) {
   interval_.loss = {state.at("loss"), state.at("correct"), state.at("targets")};
+  interval_.without_update = state.value("without_update", int64_t{0});
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
 }
@@ -70,6 +72,7 @@ void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage
   tokens_ += result.tokens;
   interval_.seconds += result.seconds;
   interval_.steps += 1;
+  interval_.without_update += result.loss.targets == 0 ? 1 : 0;
   seconds_ += result.seconds;
   const std::string eta = seconds_per_step_ > 0 ? "  ETA " + FormatDuration(SecondsLeft(step)) : "";
   progress_.Bar(
@@ -83,17 +86,26 @@ double TrainingReport::SecondsLeft(int64_t step) const {
   return seconds_per_step_ * static_cast<double>(plan_.steps() - step);
 }
 
+std::string TrainingReport::DescribeLoss() const {
+  if (interval_.loss.targets == 0) return "  no token was masked";
+  return Sentence("  loss ", FormatFixed(interval_.loss.MeanLoss(), 3), "  accuracy ",
+                  FormatFixed(interval_.loss.Accuracy(), 3));
+}
+
 void TrainingReport::PrintLine(int64_t step, const LayerMetrics& layers) const {
   const std::string steps = std::to_string(plan_.steps());
   std::string number = std::to_string(step);
   number.insert(0, steps.size() - std::min(steps.size(), number.size()), ' ');
-  progress_.Line(
-      Sentence("  step ", number, "/", steps, "  loss ", FormatFixed(interval_.loss.MeanLoss(), 3),
-               "  accuracy ", FormatFixed(interval_.loss.Accuracy(), 3), "  norm ",
-               FormatFixed(last_.GradientNorm(), 2), "  ",
-               FormatDensity(layers.density, layers.empty_queries), "  ",
-               FormatCount(tokens_per_second_), " tokens/s  ", FormatCount(flops_per_second_),
-               "FLOP/s  ETA ", FormatDuration(SecondsLeft(step))));
+  progress_.Line(Sentence("  step ", number, "/", steps, DescribeLoss(), "  norm ",
+                          FormatFixed(last_.GradientNorm(), 2), "  ",
+                          FormatDensity(layers.density, layers.empty_queries), "  ",
+                          FormatCount(tokens_per_second_), " tokens/s  ",
+                          FormatCount(flops_per_second_), "FLOP/s  ETA ",
+                          FormatDuration(SecondsLeft(step))));
+  if (interval_.without_update > 0) {
+    progress_.Line(Sentence("  steps without update: ", interval_.without_update, " of the last ",
+                            interval_.steps, ", as no token could be masked"));
+  }
 }
 
 void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<double>& density) {
@@ -107,13 +119,16 @@ void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<do
 }
 
 Json TrainingReport::Record(int64_t step, const Stage& stage) const {
+  Json train;
+  if (interval_.loss.targets > 0) {
+    train = {{"loss", interval_.loss.MeanLoss()}, {"accuracy", interval_.loss.Accuracy()}};
+  }
+  train["learning_rate"] = last_.learning_rate;
+  train["gradient_norm"] = last_.GradientNorm();
+  train["steps_without_update"] = interval_.without_update;
   return {{"step", step},
           {"stage", stage.index},
-          {"train",
-           {{"loss", interval_.loss.MeanLoss()},
-            {"accuracy", interval_.loss.Accuracy()},
-            {"learning_rate", last_.learning_rate},
-            {"gradient_norm", last_.GradientNorm()}}},
+          {"train", train},
           {"speed",
            {{"tokens_per_second", tokens_per_second_},
             {"flops_per_second", flops_per_second_},

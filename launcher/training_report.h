@@ -52,9 +52,11 @@ class TrainingReport {
     LossSum loss;
     double tokens = 0, seconds = 0;
     int64_t steps = 0;
+    int64_t without_update = 0;  // of the steps: no masked position in the global batch
   };
   void MeasureSpeed(const ModelConfig& model, const std::vector<double>& density);
   nlohmann::ordered_json Record(int64_t step, const Stage& stage) const;
+  std::string DescribeLoss() const;  // since the last line
   void PrintLine(int64_t step, const LayerMetrics& layers) const;
   double SecondsLeft(int64_t step) const;
 

@@ -43,6 +43,9 @@ void Free(Device device, void* data) noexcept;
 void* AllocateCuda(int64_t bytes);         // not initialised; UserError where the GPU is full
 void ZeroCuda(void* data, int64_t bytes);  // done on return
 void FreeCuda(void* data) noexcept;        // once the GPU has done all that it was given
+int64_t FreeCudaMemory();                  // bytes that the GPU of this host thread still has
+// What the host's allocator keeps of freed memory goes back to the machine.
+void ReturnFreedMemory();
 
 }  // namespace runtime
 

@@ -149,6 +149,12 @@ void* AllocateCuda(int64_t bytes) {
   return data;
 }
 
+int64_t FreeCudaMemory() {
+  size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return static_cast<int64_t>(free);
+}
+
 void ZeroCuda(void* data, int64_t bytes) {
   CUDA_CHECK(cudaMemset(data, 0, bytes));
   CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));

@@ -18,6 +18,7 @@ void Context::Synchronize() {}
 void* AllocateCuda(int64_t) { LOG(FATAL) << "built without CUDA"; }
 void ZeroCuda(void*, int64_t) { LOG(FATAL) << "built without CUDA"; }
 void FreeCuda(void*) noexcept {}
+int64_t FreeCudaMemory() { LOG(FATAL) << "built without CUDA"; }
 void Context::CopyToCuda(void*, const void*, int64_t) { LOG(FATAL) << "built without CUDA"; }
 void CopyFromCuda(Context&, Out, In) { LOG(FATAL) << "built without CUDA"; }
 void ZeroOnCuda(Context&, Out) { LOG(FATAL) << "built without CUDA"; }

@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -35,6 +37,12 @@ void Free(Device device, void* data) noexcept {
   }
 }
 
+void ReturnFreedMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 Buffer::Buffer(Device device, DType dtype, Shape shape)
     : dtype_(dtype), shape_(shape), device_(device) {
   data_ = Allocate(device, bytes());
@@ -63,6 +71,12 @@ Scratch::Scratch(Scratch&& other) noexcept
 
 Scratch::~Scratch() {
   for (const Block& block : blocks_) Free(device_, block.data);
+}
+
+void Scratch::Release() {
+  CHECK(block_ == 0 && used_ == 0) << "scratch memory is in use";
+  for (const Block& block : blocks_) Free(device_, block.data);
+  blocks_.clear();
 }
 
 int64_t Scratch::bytes() const {

@@ -49,6 +49,7 @@ class Scratch {
   };
 
   int64_t bytes() const;  // held, used or not
+  void Release();         // gives them back; nothing is taken
 
  private:
   struct Block {

@@ -54,14 +54,14 @@ void TaskTraining::Train(int64_t steps, double learning_rate,
 void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
   config_.attention = attention;
   std::unique_ptr<MaskedLanguageModel> next = MakeModel();
-  CarryParameters(ctx_, next->parameters(), model_->parameters());
+  CarryParameters(ctx_, next->parameters(), model_->parameters(), {.updates = step_});
   UseModel(std::move(next));
 }
 
 TaskTraining TaskTraining::Copy() const {
   CHECK(ctx_.device() == Device::kCpu);
   TaskTraining copy(task_, config_, seed_, Context::Cpu(ctx_.matmul_precision()));
-  CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters());
+  CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters(), {});
   copy.step_ = step_;
   return copy;
 }

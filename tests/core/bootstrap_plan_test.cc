@@ -33,6 +33,7 @@ TEST(BootstrapPlan, UnrollsAlgorithm1LayersByHeights) {
   EXPECT_EQ(plan.stages()[2].heights, (Heights{0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2}));
   EXPECT_EQ(plan.stages()[7].heights, Heights(12, 2));
   for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.last_step - stage.first_step, 225'000);
+  for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.regrown, 0);
   EXPECT_EQ(plan.steps(), 1'800'000);
 }
 
@@ -44,6 +45,7 @@ TEST(BootstrapPlan, RegrowsAllTreeLayersToTheLetterWhenAsked) {
   EXPECT_EQ(plan.stages()[1].heights, (Heights{0, 0, 2}));
   EXPECT_EQ(plan.stages()[2].heights, (Heights{0, 1, 1}));
   EXPECT_EQ(plan.stages()[5].heights, (Heights{2, 2, 2}));
+  for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.regrown, stage.index / 2);
 }
 
 TEST(BootstrapPlan, TakesFewerLayersInTheLastGroupWhenTheWidthDoesNotDivide) {

@@ -65,6 +65,17 @@ TEST(Parameters, InitialValuesDependOnSeedAndNameButNotOnTheirPlace) {
   }
 }
 
+TEST(Parameters, AnotherDrawGivesOtherRandomValues) {
+  Context ctx = Context::Cpu();
+  Parameters first = Declared(), again = Declared();
+  for (Parameters* parameters : {&first, &again}) parameters->Allocate(ctx, DType::kFloat32);
+  first.Initialize(ctx, /*seed=*/1);
+  again.Initialize(ctx, /*seed=*/1, /*draw=*/1);
+  const auto c = first.value(2).as<float>(), c_again = again.value(2).as<float>();
+  for (int64_t i = 0; i < 64; ++i) EXPECT_NE(c[i], c_again[i]);
+  EXPECT_EQ(again.value(1).as<float>()[0], 0.25f);
+}
+
 TEST(Parameters, NormalValuesHaveTheirMoments) {
   Context ctx = Context::Cpu();
   Parameters parameters;
@@ -151,7 +162,7 @@ TEST(Parameters, TheRoundedCopyFollowsWhatIsCarriedOver) {
   Parameters from = Declared(), to = Declared();
   for (Parameters* p : {&from, &to}) p->Allocate(ctx, DType::kBFloat16);
   from.Initialize(ctx, /*seed=*/1);
-  CarryParameters(ctx, to, from);
+  CarryParameters(ctx, to, from, {});
   EXPECT_EQ(to.values().as<float>()[40], from.values().as<float>()[40]);
   ExpectRounded(to);
 }

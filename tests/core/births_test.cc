@@ -1,0 +1,47 @@
+#include "core/births.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tests/datasets/temporary_folder.h"
+#include "tests/testing.h"
+
+namespace {
+
+using nlohmann::json;
+using Births = std::vector<int64_t>;
+
+Parameters Tree() {
+  Parameters parameters;
+  parameters.Declare("dense.weight", {2, 3}, Initializer::Zeros(), /*decay=*/true);
+  parameters.Declare("tree.bias", {2, 7}, Initializer::Zeros(), /*decay=*/false, {1, 3, 7});
+  return parameters;
+}
+
+TEST(Births, ComeBackFromACheckpointAsTheyWere) {
+  Parameters parameters = Tree();
+  parameters.SetBorn(1, {0, 40, 90});
+  const json births = BirthsOf(parameters);
+  EXPECT_EQ(births, (json{{"tree.bias", {0, 40, 90}}}));
+  Parameters restored = Tree();
+  RestoreBirths(births, /*updates=*/90, "step_100", restored);
+  EXPECT_EQ(restored.Find("tree.bias")->born, (Births{0, 40, 90}));
+  EXPECT_EQ(restored.Find("dense.weight")->born, (Births{0}));
+}
+
+TEST(Births, OfACheckpointWithoutThemAreAllFromTheBeginning) {
+  Parameters restored = Tree();
+  RestoreBirths(json::object(), /*updates=*/90, "step_100", restored);
+  EXPECT_EQ(restored.Find("tree.bias")->born, (Births{0, 0, 0}));
+}
+
+TEST(Births, ThatCannotBeAreRefused) {
+  for (const json& births : {json{{"tree.bias", {0, 40}}}, json{{"tree.bias", {0, -1, 3}}},
+                             json{{"tree.bias", {0, 1, 91}}}, json{{"tree.bias", {0, 1, "2"}}},
+                             json{{"tree.bias", 3}}}) {
+    Parameters restored = Tree();
+    EXPECT_REFUSED(RestoreBirths(births, /*updates=*/90, "step_100", restored),
+                   "step_100: the births of tree.bias are");
+  }
+}
+
+}  // namespace
