@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "kernels/user_error.h"
+
 namespace datasets {
 
 Sequences::Sequences(std::span<const TokenFile> files, const Vocabulary& vocabulary, int64_t length,
@@ -11,6 +13,7 @@ Sequences::Sequences(std::span<const TokenFile> files, const Vocabulary& vocabul
     : files_(files),
       length_(length),
       piece_tokens_(length - 2),
+      vocabulary_size_(vocabulary.size()),
       cls_(vocabulary.cls()),
       sep_(vocabulary.sep()),
       first_document_(1, 0),
@@ -55,7 +58,14 @@ std::span<const int32_t> Sequences::Piece(int64_t i) const {
   const int64_t document = after - first_piece_.begin() - 1;
   const std::span<const int32_t> tokens = Document(document);
   const size_t begin = (i - first_piece_[document]) * piece_tokens_;
-  return tokens.subspan(begin, std::min<size_t>(piece_tokens_, tokens.size() - begin));
+  const auto piece = tokens.subspan(begin, std::min<size_t>(piece_tokens_, tokens.size() - begin));
+  for (const int32_t id : piece) {
+    if (id >= 0 && id < vocabulary_size_) continue;
+    throw UserError(Sentence("the token files (", files_.front().path(),
+                             ") have changed since they were verified: document ", document,
+                             " now holds id ", id, ", expected 0 to ", vocabulary_size_ - 1));
+  }
+  return piece;
 }
 
 void Sequences::Write(int64_t i, std::span<int32_t> tokens, std::span<int32_t> positions,

@@ -23,7 +23,8 @@ class Sequences {
   int64_t samples() const { return samples_; }
   int64_t length() const { return length_; }
 
-  // Writes sample i into rows of `length` numbers that hold padding (datasets/batch.h).
+  // Writes sample i into rows of `length` numbers that hold padding (datasets/batch.h).  An id
+  // that is not of the vocabulary is a UserError: the file changed after it was verified.
   void Write(int64_t i, std::span<int32_t> tokens, std::span<int32_t> positions,
              std::span<int32_t> document) const;
 
@@ -34,7 +35,7 @@ class Sequences {
 
   const std::span<const TokenFile> files_;
   const int64_t length_, piece_tokens_;  // piece_tokens: length less [CLS] and [SEP]
-  const int32_t cls_, sep_;
+  const int32_t vocabulary_size_, cls_, sep_;
   int64_t samples_ = 0;
   std::vector<int64_t> first_document_;  // [files + 1] the file's documents
   std::vector<int64_t> first_piece_;     // [documents + 1] the document's pieces

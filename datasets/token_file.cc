@@ -49,7 +49,8 @@ int64_t FileBytes(const Header& header) {
          (header.documents + 1) * sizeof(int64_t);
 }
 
-std::string_view Map(const std::string& path) {
+// Sets size, time and place.
+std::string_view Map(const std::string& path, TokenFileRecord* record) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // no wait for a pipe
   if (fd < 0) {
     throw UserError(Sentence("token file ", path, " cannot be opened: ", strerror(errno)));
@@ -61,6 +62,10 @@ std::string_view Map(const std::string& path) {
     data = mmap(nullptr, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
   }
   close(fd);
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  record->bytes = status.st_size;
+  record->modified = status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec;
+  record->inode = status.st_ino;
   if (data == MAP_FAILED) throw UserError(Sentence(path, " is not a token file"));
   return {static_cast<const char*>(data), static_cast<size_t>(status.st_size)};
 }
@@ -110,53 +115,82 @@ void CheckOffsets(const std::string& path, std::span<const int64_t> offsets, int
   }
 }
 
-void CheckIds(const std::string& path, std::span<const int32_t> tokens, int32_t vocabulary_size) {
-  const auto bad = std::find_if(tokens.begin(), tokens.end(), [vocabulary_size](int32_t id) {
-    return id < 0 || id >= vocabulary_size;
-  });
-  if (bad != tokens.end()) {
-    throw UserError(Sentence("token file ", path, " is corrupt: token ", bad - tokens.begin(),
-                             " has id ", *bad, ", expected 0 to ", vocabulary_size - 1,
-                             ", its vocabulary"));
-  }
-}
-
 }  // namespace
 
 TokenFile TokenFile::Open(const std::string& path,
                           std::optional<uint64_t> expected_vocabulary_hash) {
   TokenFile file;
-  file.path_ = path;
-  file.mapping_ = Map(path);
-  file.Parse();
-  if (expected_vocabulary_hash && *expected_vocabulary_hash != file.vocabulary_hash_) {
-    throw UserError(Sentence("token file ", path, " was made with another vocabulary: its hash is ",
-                             std::hex, file.vocabulary_hash_, ", expected was ",
-                             *expected_vocabulary_hash));
+  file.Parse(path);
+  file.CheckPayload(Vocabulary::kNone);
+  if (expected_vocabulary_hash) file.CheckVocabulary(*expected_vocabulary_hash);
+  return file;
+}
+
+TokenFile TokenFile::Open(const std::string& path, const Vocabulary& vocabulary,
+                          const TokenFileRecords& verified) {
+  TokenFile file;
+  file.Parse(path);
+  file.CheckVocabulary(vocabulary.hash());
+  if (file.vocabulary_size_ != vocabulary.size()) {
+    throw UserError(Sentence("token file ", path, " is corrupt: its header says a vocabulary of ",
+                             file.vocabulary_size_, " tokens, expected ", vocabulary.size()));
+  }
+  const auto known = std::find_if(
+      verified.begin(), verified.end(),
+      [&](const TokenFileRecord& record) { return record.IsOfSameFile(file.record_); });
+  if (known != verified.end()) {
+    file.record_ = *known;
+  } else {
+    file.CheckPayload(vocabulary.unknown());
   }
   return file;
 }
 
-void TokenFile::Parse() {
+void TokenFile::Parse(const std::string& path) {
+  path_ = path;
+  mapping_ = Map(path, &record_);
   const Header header = ReadHeader(path_, mapping_);
   const int64_t bytes = mapping_.size();
   if (bytes < FileBytes(header)) {
     throw UserError(Sentence("token file ", path_, " is cut short: it has ", bytes, " of its ",
                              FileBytes(header), " bytes"));
   }
-  const std::string_view payload = mapping_.substr(sizeof(Header));
-  if (bytes > FileBytes(header) ||
-      XXH3_64bits(payload.data(), payload.size()) != header.payload_checksum) {
-    throw UserError(Sentence("token file ", path_,
-                             " is corrupt: its checksum does not match; prepare it again"));
+  if (bytes > FileBytes(header)) {
+    throw UserError(Sentence("token file ", path_, " is corrupt: it has ", bytes,
+                             " bytes, expected ", FileBytes(header)));
   }
-  tokens_ = {reinterpret_cast<const int32_t*>(payload.data()), static_cast<size_t>(header.tokens)};
+  tokens_ = {reinterpret_cast<const int32_t*>(mapping_.data() + sizeof(Header)),
+             static_cast<size_t>(header.tokens)};
   offsets_ = {reinterpret_cast<const int64_t*>(mapping_.data() + bytes) - (header.documents + 1),
               static_cast<size_t>(header.documents + 1)};
   CheckOffsets(path_, offsets_, header.tokens);
-  CheckIds(path_, tokens_, header.vocabulary_size);
   vocabulary_size_ = header.vocabulary_size;
   vocabulary_hash_ = header.vocabulary_hash;
+  payload_checksum_ = header.payload_checksum;
+  record_.header = header.header_checksum;
+  record_.tokens = header.tokens;
+}
+
+void TokenFile::CheckVocabulary(uint64_t hash) const {
+  if (hash == vocabulary_hash_) return;
+  throw UserError(Sentence("token file ", path_, " was made with another vocabulary: its hash is ",
+                           std::hex, vocabulary_hash_, ", expected was ", hash));
+}
+
+void TokenFile::CheckPayload(int32_t unknown) {
+  const std::string_view payload = mapping_.substr(sizeof(Header));
+  if (XXH3_64bits(payload.data(), payload.size()) != payload_checksum_) {
+    throw UserError(Sentence("token file ", path_,
+                             " is corrupt: its checksum does not match; prepare it again"));
+  }
+  for (const int32_t& id : tokens_) {
+    if (id < 0 || id >= vocabulary_size_) {
+      throw UserError(Sentence("token file ", path_, " is corrupt: token ", &id - tokens_.data(),
+                               " has id ", id, ", expected 0 to ", vocabulary_size_ - 1,
+                               ", its vocabulary"));
+    }
+    record_.unknown_tokens += id == unknown;
+  }
 }
 
 TokenFile::TokenFile(TokenFile&& other) noexcept { *this = std::move(other); }
@@ -168,6 +202,8 @@ TokenFile& TokenFile::operator=(TokenFile&& other) noexcept {
   std::swap(offsets_, other.offsets_);
   std::swap(vocabulary_size_, other.vocabulary_size_);
   std::swap(vocabulary_hash_, other.vocabulary_hash_);
+  std::swap(payload_checksum_, other.payload_checksum_);
+  std::swap(record_, other.record_);
   return *this;
 }
 

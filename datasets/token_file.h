@@ -20,6 +20,8 @@
 #include <string_view>
 
 #include "datasets/output_file.h"
+#include "datasets/token_file_record.h"
+#include "datasets/vocabulary.h"
 
 typedef struct XXH3_state_s XXH3_state_t;
 
@@ -28,9 +30,12 @@ namespace datasets {
 // Reads.  May be read by many threads at once.
 class TokenFile {
  public:
-  // Reads the whole file once to verify its checksum.
+  // Reads the whole file once to verify its checksum and ids.
   static TokenFile Open(const std::string& path,
                         std::optional<uint64_t> expected_vocabulary_hash = std::nullopt);
+  // The same, unless one of `verified` is of this very file, and counts unknown tokens.
+  static TokenFile Open(const std::string& path, const Vocabulary& vocabulary,
+                        const TokenFileRecords& verified = {});
   TokenFile(TokenFile&& other) noexcept;
   TokenFile& operator=(TokenFile&& other) noexcept;
   ~TokenFile();
@@ -45,10 +50,14 @@ class TokenFile {
     return tokens_.subspan(offsets_[i], offsets_[i + 1] - offsets_[i]);
   }
   std::span<const int64_t> offsets() const { return offsets_; }  // [documents + 1]
+  // Its unknown_tokens are those of the vocabulary that the file was opened with; without, 0.
+  const TokenFileRecord& record() const { return record_; }
 
  private:
   TokenFile() = default;
-  void Parse();  // checks everything, sets the spans
+  void Parse(const std::string& path);  // checks header and offsets, sets the spans
+  void CheckVocabulary(uint64_t hash) const;
+  void CheckPayload(int32_t unknown);  // its checksum and every id; counts `unknown`
 
   std::string path_;
   std::string_view mapping_;
@@ -56,6 +65,8 @@ class TokenFile {
   std::span<const int64_t> offsets_;
   int32_t vocabulary_size_ = 0;
   uint64_t vocabulary_hash_ = 0;
+  uint64_t payload_checksum_ = 0;
+  TokenFileRecord record_;
 };
 
 // Writes PATH, aside as PATH.tmp until Finish().  Memory is bounded whatever the

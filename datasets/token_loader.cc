@@ -10,16 +10,11 @@
 namespace datasets {
 namespace {
 
-std::vector<TokenFile> OpenAll(const std::vector<std::string>& paths,
-                               const Vocabulary& vocabulary) {
+std::vector<TokenFile> OpenAll(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
+                               const TokenFileRecords& verified) {
   std::vector<TokenFile> files;
   for (const std::string& path : paths) {
-    files.push_back(TokenFile::Open(path, vocabulary.hash()));
-    if (files.back().vocabulary_size() != vocabulary.size()) {
-      throw UserError(Sentence("token file ", path, " is corrupt: it says that its vocabulary has ",
-                               files.back().vocabulary_size(), " tokens, expected ",
-                               vocabulary.size()));
-    }
+    files.push_back(TokenFile::Open(path, vocabulary, verified));
   }
   return files;
 }
@@ -38,13 +33,14 @@ int64_t BatchLayout::MicroBatchSize() const {
 
 TokenLoader::TokenLoader(const std::string& path, const Vocabulary& vocabulary,
                          const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
-                         uint64_t seed)
-    : TokenLoader(std::vector<std::string>{path}, vocabulary, config, layout, order, seed) {}
+                         uint64_t seed, const TokenFileRecords& verified)
+    : TokenLoader(std::vector<std::string>{path}, vocabulary, config, layout, order, seed,
+                  verified) {}
 
 TokenLoader::TokenLoader(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
                          const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
-                         uint64_t seed)
-    : files_(OpenAll(paths, vocabulary)),
+                         uint64_t seed, const TokenFileRecords& verified)
+    : files_(OpenAll(paths, vocabulary, verified)),
       sequences_(files_, vocabulary, config.length, config.pack),
       masker_(vocabulary, config.masking),
       pad_(vocabulary.pad()),

@@ -32,11 +32,13 @@ struct BatchLayout {
 class TokenLoader : public Loader {
  public:
   // Throws UserError when a file was made with another vocabulary or none holds a document.
+  // Files that `verified` knows are not read whole.
   TokenLoader(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
               const SequenceConfig& config, const BatchLayout& layout, SampleOrder order,
-              uint64_t seed);
+              uint64_t seed, const TokenFileRecords& verified = {});
   TokenLoader(const std::string& path, const Vocabulary& vocabulary, const SequenceConfig& config,
-              const BatchLayout& layout, SampleOrder order, uint64_t seed);
+              const BatchLayout& layout, SampleOrder order, uint64_t seed,
+              const TokenFileRecords& verified = {});
 
   Batch Get(int micro) override;
   void NextStep() override;

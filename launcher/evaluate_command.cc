@@ -10,6 +10,7 @@
 #include "launcher/run_data.h"
 #include "launcher/trained_run.h"
 #include "launcher/training_report.h"
+#include "launcher/verified_data.h"
 
 namespace fs = std::filesystem;
 
@@ -56,12 +57,14 @@ int RunEvaluate(dist::Communicator& communicator) {
       Sentence(trained.directory, "/data/evaluation_", static_cast<int64_t>(id), ".tokens");
   const std::string path = EvaluationFile(communicator, trained, files, temporary, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
+  const datasets::TokenFileRecords verified = VerifyTokenFiles(
+      communicator, {path}, vocabulary, VerifiedDataFile(trained.directory), /*remembers=*/false);
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(data);
   constexpr int64_t kSequencesOfRank = 8;
   const datasets::BatchLayout layout{kSequencesOfRank * communicator.size(), communicator.rank(),
                                      communicator.size(), /*micro_batches=*/1};
   datasets::TokenLoader loader(path, vocabulary, sequences, layout, datasets::SampleOrder::kInOrder,
-                               trained.config.training().seed());
+                               trained.config.training().seed(), verified);
   communicator.Barrier();
   if (path == temporary && communicator.rank() == 0) fs::remove(temporary);  // it stays mapped
 

@@ -16,6 +16,7 @@ DEFINE_string(checkpoint, "",
 DEFINE_string(data, "", "a token file, made by `treeformer prepare` with the run's vocabulary");
 DEFINE_bool(resume, true,
             "go on from the newest checkpoint of --run_dir; --noresume refuses if it has any");
+DEFINE_bool(verify_data, false, "read token files whole again, to verify them");
 DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
 DEFINE_string(device, "cpu", "where it runs: cpu, or cuda, a GPU, with activations in bfloat16");
 DEFINE_bool(cuda_graphs, false, "on a GPU: give the work of a step as CUDA graphs");

@@ -12,6 +12,7 @@
 #include "datasets/vocabulary_trainer.h"
 #include "kernels/user_error.h"
 #include "launcher/text_report.h"
+#include "launcher/verified_data.h"
 
 namespace fs = std::filesystem;
 using treeformer::DatasetConfig;
@@ -65,11 +66,12 @@ void WriteText(const std::string& path, const std::string& text) {
   file.Commit();
 }
 
-bool AreWhole(const DataFiles& files) {
+bool AreWhole(const DataFiles& files, const std::string& run_directory) {
   try {
-    const uint64_t hash = datasets::Vocabulary::Load(files.vocabulary).hash();
-    datasets::TokenFile::Open(files.training, hash);
-    datasets::TokenFile::Open(files.held_out, hash);
+    const auto vocabulary = datasets::Vocabulary::Load(files.vocabulary);
+    const auto known = datasets::LoadTokenFileRecords(VerifiedDataFile(run_directory));
+    datasets::TokenFile::Open(files.training, vocabulary, known);
+    datasets::TokenFile::Open(files.held_out, vocabulary, known);
     return true;
   } catch (const UserError&) {
     return false;
@@ -149,7 +151,7 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& 
     const std::string directory = run_directory + "/data";
     const std::string record = directory + "/source.txt";
     const std::string source = DescribeSource(config);
-    if (ReadText(record) != source || !AreWhole(files)) {
+    if (ReadText(record) != source || !AreWhole(files, run_directory)) {
       if (!may_rebuild) {
         throw UserError(Sentence("the text of this run, or ", directory,
                                  ", has changed since it "

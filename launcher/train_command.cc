@@ -6,6 +6,7 @@
 #include "launcher/run_plan.h"
 #include "launcher/stop_signal.h"
 #include "launcher/train_run.h"
+#include "launcher/verified_data.h"
 
 namespace {
 
@@ -17,6 +18,9 @@ int RunTrain(dist::Communicator& communicator) {
   ValidateRun(config, communicator.size(), device.device);
   RequireStartFrom(config);
   LogTo(directory, communicator.rank());
+  if (FLAGS_verify_data && communicator.rank() == 0) {
+    std::filesystem::remove(VerifiedDataFile(directory));  // what is not known is read whole
+  }
   StopSignalsAskForCheckpoint();
   Progress progress(communicator.rank() == 0);
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
@@ -36,13 +40,16 @@ Command TrainCommand() {
           "masks and dropout, and differs by the order\nof sums: a rounding at first, which hard "
           "decisions of trees enlarge to some 0.001 of the loss.\nA run directory with checkpoints "
           "goes on from the newest one.  SIGTERM, SIGUSR1 or SIGUSR2 make it\nwrite a checkpoint "
-          "and stop with status 75.\n\n"
+          "and stop with status 75.\nToken files are read whole once, to verify them "
+          "(RUN_DIR/data/verified.txt), and not again while\ntheir size and time stay; "
+          "--verify_data reads them again.\n\n"
           "  mpirun -n 2 treeformer train                          the quick start, built-in text\n"
           "  mpirun -n 2 treeformer train --text=DIR               the same on your own text\n"
           "  treeformer train --config=my.textproto --set=model.layers=6 "
           "--set=training.batch_size=64\n"
           "  mpirun -n 8 treeformer train --config=bert_base_tf --device=cuda     a GPU for each "
           "rank\n",
-          {"config", "set", "text", "run_dir", "resume", "threads", "device", "cuda_graphs"},
+          {"config", "set", "text", "run_dir", "resume", "threads", "device", "cuda_graphs",
+           "verify_data"},
           RunTrain};
 }

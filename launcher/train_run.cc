@@ -1,5 +1,6 @@
 #include "launcher/train_run.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "datasets/prefetch_loader.h"
@@ -9,6 +10,7 @@
 #include "launcher/run_data.h"
 #include "launcher/run_directory.h"
 #include "launcher/trainer.h"
+#include "launcher/verified_data.h"
 
 using treeformer::RunConfig;
 
@@ -33,6 +35,16 @@ void PrintSummary(Trainer& trainer, const std::string& directory, double seconds
   progress.Line(Sentence("next: treeformer evaluate --run_dir=", directory, " --text=YOUR_TEXT"));
 }
 
+void PrintUnknownShares(const datasets::TokenFileRecords& files, Progress& progress) {
+  const auto share = [](const datasets::TokenFileRecord& file) {
+    return FormatFixed(100.0 * static_cast<double>(file.unknown_tokens) /
+                           static_cast<double>(std::max<int64_t>(file.tokens, 1)),
+                       3);
+  };
+  progress.Line(Sentence("data: ", share(files[0]), " % of the training tokens are unknown, ",
+                         share(files[1]), " % of the held-out ones"));
+}
+
 }  // namespace
 
 int RunTraining(dist::Communicator& communicator, const RunConfig& config,
@@ -45,15 +57,19 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const DataFiles files = PrepareRunData(communicator, config.data(), directory,
                                          /*may_rebuild=*/!start.checkpoint, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
+  const datasets::TokenFileRecords verified =
+      VerifyTokenFiles(communicator, {files.training, files.held_out}, vocabulary,
+                       VerifiedDataFile(directory), /*remembers=*/true);
+  PrintUnknownShares(verified, progress);
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
   const datasets::BatchLayout layout{training.batch_size(), communicator.rank(),
                                      communicator.size(), training.micro_batches()};
-  datasets::PrefetchLoader train(
-      std::make_unique<datasets::TokenLoader>(files.training, vocabulary, sequences, layout,
-                                              datasets::SampleOrder::kShuffled, training.seed()),
-      training.micro_batches());
+  datasets::PrefetchLoader train(std::make_unique<datasets::TokenLoader>(
+                                     files.training, vocabulary, sequences, layout,
+                                     datasets::SampleOrder::kShuffled, training.seed(), verified),
+                                 training.micro_batches());
   datasets::TokenLoader held_out(files.held_out, vocabulary, sequences, layout,
-                                 datasets::SampleOrder::kInOrder, training.seed());
+                                 datasets::SampleOrder::kInOrder, training.seed(), verified);
   const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
                           &held_out,         held_out.steps()};
 

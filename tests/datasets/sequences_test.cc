@@ -109,5 +109,13 @@ TEST_F(SequencesTest, PackingLeavesNoRoomForTheNextPiece) {
   }
 }
 
+TEST_F(SequencesTest, AnIdThatIsNoLongerOfTheVocabularyIsRefused) {
+  Make({{5, 6, 7}}, /*pack=*/false);
+  std::fstream(folder_.File("tokens"), std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(67)  // the highest byte of the first token, of the mapped file
+      .put('\x7F');
+  EXPECT_REFUSED(Read(0), "have changed since they were verified");
+}
+
 }  // namespace
 }  // namespace datasets

@@ -249,7 +249,7 @@ TEST_F(TokenLoaderTest, RefusesWhatCannotBeLoaded) {
   TokenFileWriter(folder_.File("larger"), vocabulary_.hash(), vocabulary_.size() + 1).Finish();
   EXPECT_REFUSED(TokenLoader(folder_.File("larger"), vocabulary_, config_, layout,
                              SampleOrder::kInOrder, kSeed),
-                 "it says that its vocabulary has");
+                 "its header says a vocabulary of");
   WriteTokenFile(folder_.File("empty"), vocabulary_, {});
   EXPECT_REFUSED(TokenLoader(folder_.File("empty"), vocabulary_, config_, layout,
                              SampleOrder::kInOrder, kSeed),
