@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -14,10 +15,33 @@
 
 namespace datasets {
 
+namespace {
+
+// A pipe would make us wait, a device would never end.
+void RequireFileOfSoundSize(const std::string& path) {
+  constexpr int64_t kMostBytes = 1 << 30;
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
+      !std::filesystem::is_directory(status)) {
+    throw UserError(Sentence("vocabulary ", path, " is not a regular file"));
+  }
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
+  if (!error && bytes > kMostBytes) {
+    throw UserError(
+        Sentence("vocabulary ", path, " has ", bytes, " bytes, expected at most ", kMostBytes));
+  }
+}
+
+}  // namespace
+
 Vocabulary Vocabulary::Load(const std::string& path) {
+  RequireFileOfSoundSize(path);
   std::ifstream file(path, std::ios::binary);
   std::vector<std::string> tokens;
   for (std::string line; std::getline(file, line);) {
+    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+    if (tokens.empty() && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
     if (line.ends_with('\r')) line.pop_back();
     if (ValidUtf8Prefix(line) != line.size()) {
       throw UserError(Sentence("vocabulary ", path, ", line ", tokens.size() + 1,
@@ -37,12 +61,8 @@ Vocabulary::Vocabulary(std::vector<std::string> tokens, const std::string& sourc
   std::string contents;
   for (int32_t id = 0; id < size(); ++id) {
     const std::string_view token = tokens_[id];
-    const auto [other, is_new] = ids_.emplace(token, id);
-    if (!is_new) {
-      throw UserError(Sentence("vocabulary ", source, ": token '", token, "' stands in lines ",
-                               other->second + 1, " and ", id + 1, ", expected once"));
-    }
-    if (IsContinuation(id)) continuations_.emplace(token.substr(2), id);
+    ids_[token] = id;
+    if (IsContinuation(id)) continuations_[token.substr(2)] = id;
     longest_token_bytes_ = std::max(longest_token_bytes_, token.size());
     contents.append(token).push_back('\n');
   }

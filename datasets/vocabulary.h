@@ -4,8 +4,12 @@
 // the line, from 0.  A piece that continues a word begins with "##".  Immutable;
 // may be read by many threads at once.
 //
-// A file that cannot be read, is empty, holds a token twice, or lacks [PAD], [UNK],
-// [CLS], [SEP] or [MASK] is a UserError.
+// As Hugging Face reads it: a blank line is a token that no text has, of a token that stands
+// twice the last line counts (the ids of the others are never met).  A byte order mark, and a
+// carriage return at the end of a line, are no part of a token.
+//
+// A file that cannot be read, is no regular file, is empty or larger than 1 GiB, or lacks
+// [PAD], [UNK], [CLS], [SEP] or [MASK] is a UserError.
 
 #include <cstdint>
 #include <string>

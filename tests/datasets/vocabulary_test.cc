@@ -1,6 +1,9 @@
 #include "datasets/vocabulary.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 
 #include "tests/datasets/shared_data.h"
 #include "tests/datasets/temporary_folder.h"
@@ -53,10 +56,40 @@ TEST(Vocabulary, WhatCannotServeIsRefused) {
   EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", "")), "v is empty");
   EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")),
                  "has no token [MASK] among its 5");
-  EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", kSpecials + "a\nb\na\n")),
-                 "token 'a' stands in lines 6 and 8");
   EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", kSpecials + "\xFF\n")),
                  "line 6: invalid UTF-8");
+}
+
+// load_vocab of Hugging Face: vocab[line] = index, so that the last line of a token counts.
+TEST(Vocabulary, OfATokenThatStandsTwiceTheLastLineCounts) {
+  TemporaryFolder folder;
+  const std::string contents = kSpecials + "a\n##b\n\nc\n\na\n##b\n";
+  const auto vocabulary = Vocabulary::Load(folder.Write("v", contents));
+  EXPECT_EQ(vocabulary.size(), 12);
+  EXPECT_EQ(vocabulary.Find("a"), 10);
+  EXPECT_EQ(vocabulary.FindPiece("b", /*continuation=*/true), 11);
+  EXPECT_EQ(vocabulary.Find("c"), 8);
+  EXPECT_EQ(vocabulary.Find(""), 9);
+  vocabulary.Save(folder.File("w"));
+  EXPECT_EQ(folder.Read("w"), contents);
+  EXPECT_EQ(Vocabulary::Load(folder.Write("v", kSpecials + "[PAD]\n")).pad(), 5);
+}
+
+TEST(Vocabulary, AByteOrderMarkIsNoPartOfTheFirstToken) {
+  TemporaryFolder folder;
+  const auto marked = Vocabulary::Load(folder.Write("v", "\xEF\xBB\xBF" + kSpecials + "a\n"));
+  EXPECT_EQ(marked.pad(), 0);
+  EXPECT_EQ(marked.hash(), Vocabulary::Load(folder.Write("w", kSpecials + "a\n")).hash());
+}
+
+TEST(Vocabulary, WhatIsNoRegularFileOrHasNoEndIsRefusedWithoutAWait) {
+  TemporaryFolder folder;
+  ASSERT_EQ(mkfifo(folder.File("pipe").c_str(), 0600), 0);
+  EXPECT_REFUSED(Vocabulary::Load(folder.File("pipe")), "pipe is not a regular file");
+  EXPECT_REFUSED(Vocabulary::Load("/dev/zero"), "/dev/zero is not a regular file");
+  folder.Write("large", "");
+  std::filesystem::resize_file(folder.File("large"), (int64_t{1} << 30) + 1);  // a hole
+  EXPECT_REFUSED(Vocabulary::Load(folder.File("large")), "expected at most 1073741824");
 }
 
 TEST(Vocabulary, BertBaseUncasedHasItsKnownIds) {
