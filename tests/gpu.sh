@@ -12,11 +12,15 @@
 #   TABLE    in Markdown; usually $OUT/MEASURED.md.  What the programs said goes to TABLE.log
 #
 # The machine needs the GPU's driver with nvidia-smi, CUDA's cuBLAS and NCCL, compute-sanitizer,
-# python3 with PyTorch for the benchmark, and glibc 2.36 (Debian 12's) or newer.
+# python3 with PyTorch for the benchmark, and glibc 2.36 (Debian 12's) or newer.  Where our programs
+# do not find CUDA's libraries they get PyTorch's; PyTorch itself keeps its own environment.
+# A test program that dies runs again with launches that block (CUDA_LAUNCH_BLOCKING), so that the
+# table names what failed at the launch; then its tests run one by one.
 # Each of the two ends within $GPU_SECONDS (540); what did not fit is counted as not run, never as
 # passed.  A program has $PROGRAM_SECONDS (60), under compute-sanitizer twice as many.
 # $SANITIZER_FILTER chooses the small tests, as --gtest_filter does.
-# Exit status: 0; 1 where a test, a check or the benchmark failed; 2 where it cannot be run.
+# Exit status: 0; 1 where a test, a check or a part of the benchmark failed, or a gate was not
+# measured; 2 where it cannot be run.
 set -u
 gpu_tests='*/Cuda:*Device*.*:*Gpu*.*:Nccl*'
 small_tests=${SANITIZER_FILTER:-$gpu_tests-*Long*}
@@ -24,6 +28,8 @@ tools='memcheck racecheck initcheck synccheck'
 program_seconds=${PROGRAM_SECONDS:-60}
 
 refuse() { echo "gpu.sh: $*" >&2; exit 2; }
+# Our programs find CUDA's libraries there; nobody else is led to them.
+ours() { env ${libraries:+LD_LIBRARY_PATH="$libraries"} "$@"; }
 seconds_left() { echo $((${GPU_SECONDS:-540} - SECONDS)); }
 say() { tee -a "$table"; }
 note() { echo "$2" >>"$work/$1"; }  # FILE LINE, for a list below the table
@@ -42,8 +48,8 @@ run() {
   local log=$1 seconds=$2 filter=$3 program=$4 left=$(($(seconds_left) - 10))
   shift 4
   [ $left -gt 0 ] || return 137
-  { timeout -s KILL $((seconds < left ? seconds : left)) "$@" "$program" --gtest_filter="$filter" \
-    --gtest_output="xml:$log.xml" >"$log" 2>&1 </dev/null; } 2>/dev/null
+  { ours timeout -s KILL $((seconds < left ? seconds : left)) "$@" "$program" \
+    --gtest_filter="$filter" --gtest_output="xml:$log.xml" >"$log" 2>&1 </dev/null; } 2>/dev/null
 }
 
 # counts LOG: "passed failed skipped", or nothing where the program did not get to its end.
@@ -52,6 +58,17 @@ counts() {
     /<testcase / { ++tests } /result="skipped"/ { ++skipped }
     /^<testsuites / { match($0, /failures="[0-9]+"/); failed = substr($0, RSTART + 10) + 0 }
     END { print tests - failed - skipped, failed + 0, skipped + 0 }' "$1.xml"
+}
+
+# A program that a signal ended, once more: its first word of failure, in the list `blocking`.
+run_blocking() {
+  local program=$1 log=$2.blocking ended word
+  [ "$(seconds_left)" -gt 10 ] || return
+  CUDA_LAUNCH_BLOCKING=1 run "$log" "$program_seconds" "$gpu_tests" "$program"
+  ended=$?
+  word=$(grep -m 1 -E '^F[0-9]+ |terminate called|what\(\):|rror' "$log" | cut -c 1-300)
+  note blocking "${program##*/} ended with status $ended: ${word:-$(tail -n 1 "$log")}"
+  rm -f "$log.xml"  # counted by run_apart
 }
 
 # The tests of a program that died or hung, each in a process of its own: the same numbers, and
@@ -70,7 +87,7 @@ run_apart() {
       failed=$((failed + 1))
       note failed "$name ended with status $ended"
     fi
-  done < <("$program" --gtest_list_tests --gtest_filter="$gpu_tests" 2>/dev/null |
+  done < <(ours "$program" --gtest_list_tests --gtest_filter="$gpu_tests" 2>/dev/null |
     awk '/^[^ ]+\.( |$)/ { suite = $1 } /^  / { print suite $1 }')
   echo $passed $failed $skipped $not_run
 }
@@ -83,7 +100,10 @@ run_tests() {
     name=${program##*/} log=$work/$name n=0
     run "$log" "$program_seconds" "$gpu_tests" "$program"
     ended=$?
-    read -r p f s < <(counts "$log") || read -r p f s n < <(run_apart "$program" "$log")
+    if ! read -r p f s < <(counts "$log"); then
+      [ $ended = 137 ] || run_blocking "$program" "$log"
+      read -r p f s n < <(run_apart "$program" "$log")
+    fi
     [ $((p + f + s + n)) != 0 ] || note failed "$name shows no test on a GPU"
     [ $ended = 0 ] || [ $((f + n)) != 0 ] || note failed "$name ended with status $ended"
     echo "| $name | $p | $f | $s | $n |" | say
@@ -96,6 +116,7 @@ run_tests() {
   sed -n 's/.*<skipped message="\([^"]*&#x0A;\)*\([^"&]*\).*/\2/p' "$work"/*.xml >"$work/skipped"
   list skipped Skipped
   list failed Failed
+  list blocking "Died, and again with launches that block"
 }
 
 # sanitize TOOL: its row, in $work/TOOL.row.  A program all of whose tests are skipped was not run.
@@ -138,24 +159,29 @@ run_sanitizers() {
 
 run_bench() {
   [ -n "$gpu" ] || refuse "no GPU: nvidia-smi shows none, and the benchmark needs one"
-  { echo && TREEFORMER=$bundle/bin/treeformer timeout -s KILL "$(seconds_left)" \
+  printf '#!/bin/sh\nexec env %s "%s" "$@"\n' "${libraries:+LD_LIBRARY_PATH='$libraries'}" \
+    "$bundle/bin/treeformer" >"$work/treeformer"
+  chmod +x "$work/treeformer"
+  { echo && TREEFORMER=$work/treeformer timeout -s KILL "$(seconds_left)" \
     python3 "$bundle/peers/gpu.py" --output="$work/bench" \
     --minutes=$((($(seconds_left) - 30) / 60)); } 2>>"$table.log" </dev/null | say
-  [ "${PIPESTATUS[0]}" = 0 ] || note failures "gpu.py did not end: $(tail -n 1 "$table.log")"
+  local ended=${PIPESTATUS[0]}
+  [ "$ended" = 0 ] || note failures "gpu.py ended with status $ended: $(tail -n 1 "$table.log")"
   list failures "The benchmark failed"
 }
 
-not_found() { ldd "$bundle"/{bin/treeformer,tests/*} | awk '/not found/ && !n[$1]++ { print $1 }'; }
+not_found() { ours ldd "$bundle"/{bin/treeformer,tests/*} | awk '/not found/ && !n[$1]++ { print $1 }'; }
 
 check_machine() {
   local need have path
+  libraries=
   need=$(of_build glibc) have=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/.* //')
   printf '%s\n' "$need" "${have:-0}" | sort -V -C ||
     refuse "this machine has glibc ${have:-of no version}; the bundle needs $need or newer"
   if [ -n "$(not_found)" ]; then  # CUDA's libraries, which also come with PyTorch
     path=$(python3 -c 'import glob, sys
 print(":".join(path for root in sys.path for path in glob.glob(root + "/nvidia/*/lib")))')
-    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:$path
+    libraries=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:$path
   fi
   [ -z "$(not_found)" ] || refuse "LD_LIBRARY_PATH must lead to: $(not_found | xargs)"
 }
@@ -192,6 +218,7 @@ gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/nu
 gpu=$(sort -u <<<"$gpu" | paste -sd '; ')
 [ -z "$gpu" ] || [ "$(of_build cuda | cut -c 1-4)" != none ] || refuse "$1 is built without CUDA"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OPAL_PREFIX=$bundle
+export OMPI_MCA_ess_singleton_isolated=1  # one process needs no network to be one
 if [ "$parts" != bench ] || [ ! -s "$table" ]; then begin_table; fi
 for part in $parts; do
   SECONDS=0

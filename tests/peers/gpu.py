@@ -5,7 +5,10 @@
 needs Python with PyTorch, which is not installed for it; $TREEFORMER is the program
 (build-cuda/treeformer).  FOLDER gets the lines of JSON of every part and table.md, which is printed
 too.  What fails is told in the table and stops nothing.  --table makes table.md again from what is
-in FOLDER."""
+in FOLDER.
+
+Exit status: 0; 1 where a part failed or was left out, a peer could not be timed, or a gate was not
+measured."""
 
 import argparse
 import json
@@ -15,7 +18,7 @@ import sys
 import time
 
 from gpu_shapes import LENGTHS, TRAIN_LENGTHS
-from gpu_table import page
+from gpu_table import Results, gates_not_measured, page
 from ours import bench_command, numbers, read_lines
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -30,22 +33,25 @@ class Run:
         self.rows = arguments.rows
         self.end = time.monotonic() + 60 * arguments.minutes
         self.notes = []
+        self.died = False  # the last command that failed, by a signal
 
     def left(self):
         return self.end - time.monotonic()
 
-    def call(self, name, command):
+    def call(self, name, command, log=None, environment=None):
         """Whether it came to its end; what it printed stands in FOLDER."""
+        log = log or name
         if self.left() <= 0:
             self.notes.append(f"{name}: left out, the time is up")
             return False
         begin = time.monotonic()
         try:
-            with open(self.log(name), "a") as log:
-                subprocess.run(command, check=True, timeout=self.left(), stdout=log,
-                               stderr=subprocess.STDOUT)
+            with open(self.log(log), "a") as file:
+                subprocess.run(command, check=True, timeout=self.left(), stdout=file,
+                               stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
         except (OSError, subprocess.SubprocessError) as error:
-            self.notes.append(f"{name}: {reason(error)}; {name}.log ends: {self.last_words(name)}")
+            self.notes.append(f"{name}: {reason(error)}; {log}.log ends: {self.last_words(log)}")
+            self.died = getattr(error, "returncode", 0) < 0
             return False
         finally:
             print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -72,6 +78,7 @@ class Run:
         """Goes on behind a length at which the program fell."""
         flags = {"device": "cuda", "rows": self.rows}
         lengths = list(lengths)
+        blocking = False
         with open(self.path(name), "w") as gathered:
             while lengths:
                 part = self.path("part")
@@ -83,7 +90,19 @@ class Run:
                 gathered.flush()
                 if done or self.left() <= 0:
                     return
+                if self.died and not blocking:
+                    blocking = True
+                    self.ours_blocking(name, suite, lengths, flags)
                 lengths = lengths[1 + last_begun(rows, lengths):]
+
+    def ours_blocking(self, name, suite, lengths, flags):
+        """What a signal ended, once more: a kernel's failure is now told where it is launched."""
+        log = f"{name}.blocking"
+        command = bench_command(suite, lengths, self.path(log), flags)
+        if self.call(f"{name}, launches blocking", command, log, {"CUDA_LAUNCH_BLOCKING": "1"}):
+            self.notes.append(f"{name}, launches blocking: came to its end")
+        if os.path.exists(self.path(log)):
+            os.remove(self.path(log))
 
     def peers(self, name, script, *flags):
         self.call(name, [sys.executable, os.path.join(HERE, script), f"--output={self.path(name)}",
@@ -107,6 +126,8 @@ def reason(error):
     if isinstance(error, subprocess.TimeoutExpired):
         return "stopped, the time is up"
     if isinstance(error, subprocess.CalledProcessError):
+        if error.returncode < 0:
+            return f"ended by signal {-error.returncode}"
         return f"ended with status {error.returncode}"
     return str(error)
 
@@ -118,12 +139,19 @@ def last_begun(rows, lengths):
 
 
 def write_table(folder, notes):
+    """Whether all was measured."""
     lines = {part: read_lines(os.path.join(folder, f"{part}.json")) for part in PARTS}
     peers = lines["dense"] + lines["flex"] + lines["steps"]
     text = page(lines["attention"], lines["train"], peers, notes)
     with open(os.path.join(folder, "table.md"), "w") as file:
         file.write(text)
     print(text)
+    results = Results(lines["attention"], lines["train"], peers)
+    gates = gates_not_measured(results)
+    if notes or results.failures or gates:
+        print(f"gpu.py: {len(notes)} failures of parts, {len(results.failures)} of peers, {gates} "
+              "gates not measured", file=sys.stderr)
+    return not (notes or results.failures or gates)
 
 
 def main():
@@ -143,8 +171,8 @@ def main():
     run = Run(arguments)
     for part in () if arguments.table else arguments.parts:
         run.run(part)
-    write_table(arguments.output, run.notes)
+    return 0 if write_table(arguments.output, run.notes) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

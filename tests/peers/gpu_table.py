@@ -102,6 +102,10 @@ def gate_rows(results):
            verdict(growth, LARGEST_MEMORY, 1, larger_is_better=False))
 
 
+def gates_not_measured(results):
+    return sum(row[-1] == verdict(None, 0, 0) for row in gate_rows(results))
+
+
 def best_step(results, length, sequences):
     found = [line for line in results.peer_steps
              if line["length"] == length and line["sequences"] == sequences]

@@ -112,9 +112,9 @@ class TheTable(unittest.TestCase):
                 self.assertEqual(len({line.count("|") for line in table.splitlines()}), 1, table)
 
 
-# Stands in for the program: falls at length 4096, and without --device=cuda.
+# Stands in for the program: falls at length 4096, and without --device=cuda; dies at length 1024.
 PROGRAM = r"""#!/usr/bin/env python3
-import json, sys
+import json, os, sys
 flags = dict(word[2:].split("=", 1) for word in sys.argv[2:])
 assert sys.argv[1] == "bench" and flags["device"] == "cuda", sys.argv
 with open(flags["json"], "w") as file:
@@ -124,6 +124,10 @@ with open(flags["json"], "w") as file:
     for n in map(int, flags["lengths"].split(",")):
         if n == 4096:
             sys.exit("it fell")
+        if n == 1024:
+            file.flush()
+            print("blocking" if "CUDA_LAUNCH_BLOCKING" in os.environ else "somewhere", flush=True)
+            os.abort()
         row = {"sequences": 1, "heads": 16, "head_width": 64, "length": n, "seconds": 1e-3,
                "attention": "TF h=6 balanced", "density": 0.1}
         if flags["suite"] == "attention":
@@ -144,7 +148,8 @@ class TheRun(unittest.TestCase):
             done = subprocess.run(
                 [sys.executable, str(HERE / "gpu.py"), f"--output={folder}/out", *flags],
                 capture_output=True, text=True, env={**os.environ, "TREEFORMER": str(program)})
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.returncode, 1, done.stderr)  # most gates are not measured
+            self.assertRegex(done.stderr, r"gpu\.py: .* gates not measured\n$")
             rows = {path.stem: [json.loads(line) for line in path.read_text().splitlines()]
                     for path in pathlib.Path(folder, "out").glob("*.json")}
             self.assertEqual(pathlib.Path(folder, "out", "table.md").read_text() + "\n",
@@ -159,11 +164,123 @@ class TheRun(unittest.TestCase):
         self.assertEqual([row["length"] for row in rows["train"]], [512])
         self.assertIn("attention: ended with status 1; attention.log ends: it fell", page)
 
+    def test_runs_a_program_that_dies_again_with_launches_that_block(self):
+        rows, page = self.run_gpu("--parts=attention", "--lengths=2048,1024,8192")
+        self.assertEqual([row["length"] for row in rows["attention"] if "length" in row],
+                         [2048, 8192])
+        self.assertIn("* attention: ended by signal 6; attention.log ends: somewhere", page)
+        self.assertIn("* attention, launches blocking: ended by signal 6; attention.blocking.log "
+                      "ends: blocking", page)
+
     def test_leaves_out_what_finds_the_time_up(self):
         rows, page = self.run_gpu("--minutes=0", "--lengths=2048")
         self.assertFalse(rows.get("attention"))
         self.assertIn("attention: left out, the time is up", page)
         self.assertIn("flex: left out, the time is up", page)
+
+
+def whole_run():
+    """What each part writes when every gate is measured."""
+    machine = {"copy_bytes_per_second": 3e12, "matmul_flops_per_second": 6e14}
+    rows = {(attention, n, which) for attention, n, which, *_ in
+            gpu_table.RATIOS + gpu_table.BANDWIDTHS}
+    rows |= {(gpu_table.BALANCED, n, "layer forward+backward") for n in (32768, 131072)}
+    steps = {"length": 512, "sequences": 32, "seconds": 1.0}
+    return {"attention": [machine] + [ours(attention, which, 1.0, columns((1, 16, n, 64)))
+                                      for attention, n, which in sorted(rows)],
+            "dense": [peer("cuDNN", which, 1.0, columns((1, 16, n, 64)))
+                      for n in (8192, 32768, 131072) for which in ("forward", "backward")],
+            "train": [{**steps, "attention": "TF h=2", "tokens_per_second": 1, "density": 0.3}],
+            "steps": [{**steps, "peer": "compiled"}], "flex": []}
+
+
+class TheStatus(unittest.TestCase):
+    def status(self, lines):
+        with tempfile.TemporaryDirectory() as folder:
+            for part, rows in lines.items():
+                text = "".join(json.dumps(row) + "\n" for row in rows)
+                pathlib.Path(folder, f"{part}.json").write_text(text)
+            return subprocess.run([sys.executable, str(HERE / "gpu.py"), f"--output={folder}",
+                                   "--table"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL).returncode
+
+    def test_is_0_when_every_gate_is_measured(self):
+        self.assertEqual(self.status(whole_run()), 0)
+
+    def test_is_1_when_a_gate_is_not_measured(self):
+        for part in ("attention", "dense", "train", "steps"):
+            lines = whole_run()
+            lines[part].pop()
+            self.assertEqual(self.status(lines), 1, part)
+
+    def test_is_1_when_a_peer_fails(self):
+        lines = whole_run()
+        lines["flex"] = [{**SHAPE, "peer": "flex sorted", "pass": "forward", "error": "no kernel"}]
+        self.assertEqual(self.status(lines), 1)
+
+
+# Stands in for a test program: three tests, one of which a signal ends.  Where launches block it
+# says where; without CUDA's libraries it does not start.
+DYING_TEST = r"""#!/bin/bash
+[ "$LD_LIBRARY_PATH" ] || { echo "libnccl.so.2: cannot open shared object file"; exit 127; }
+case "$*" in
+  *--gtest_list_tests*) printf 'DenseDevice.\n  Lives\n  Dies\n'; exit ;;
+  *=DenseDevice.Lives*) ;;
+  *) [ -z "$CUDA_LAUNCH_BLOCKING" ] || echo "F1 linear.cu:7] Check failed: an illegal address"
+     kill -ABRT $$ ;;
+esac
+for word; do case $word in --gtest_output=xml:*) file=${word#*xml:} ;; esac; done
+echo '<testsuites failures="0"><testcase name="Lives" classname="DenseDevice"/></testsuites>' |
+  sed 's/></>\n</g' >"$file"
+"""
+FAKES = {  # the commands that gpu.sh asks about the machine
+    "nvidia-smi": '#!/bin/sh\necho "A GPU, 1.0"\n',
+    "ldd": '#!/bin/sh\n[ "$LD_LIBRARY_PATH" ] || echo "  libnccl.so.2 => not found"\n',
+    "compute-sanitizer": "#!/bin/sh\necho 'ERROR SUMMARY: 0 errors'\n",
+    "python3": f'#!/bin/sh\n[ -z "$LD_LIBRARY_PATH" ] || echo "python3 is led to $LD_LIBRARY_PATH" >&2\n'
+               f'exec {sys.executable} "$@"\n'}
+
+
+class TheScript(unittest.TestCase):
+    def run_script(self, part):
+        with tempfile.TemporaryDirectory() as folder:
+            bundle, fakes = pathlib.Path(folder, "bundle"), pathlib.Path(folder, "fakes")
+            for path in (bundle / "tests", bundle / "bin", bundle / "peers", fakes):
+                path.mkdir(parents=True)
+            files = {bundle / "tests" / "dying_test": DYING_TEST,
+                     bundle / "bin" / "treeformer": DYING_TEST,
+                     **{fakes / name: text for name, text in FAKES.items()}}
+            for path, text in files.items():
+                path.write_text(text)
+                path.chmod(0o755)
+            (bundle / "build").write_text("commit c\ndate d\nglibc 2.0\ncuda 13.0\n")
+            for script in HERE.glob("*.py"):
+                (bundle / "peers" / script.name).write_text(script.read_text())
+            environment = {**os.environ, "PATH": f"{fakes}:{os.environ['PATH']}",
+                           "GPU_SECONDS": "120"}
+            environment.pop("LD_LIBRARY_PATH", None)
+            table = pathlib.Path(folder, "table.md")
+            done = subprocess.run(["bash", str(HERE.parent / "gpu.sh"), part, str(bundle),
+                                   str(table)], capture_output=True, text=True, env=environment)
+            log = pathlib.Path(folder, "table.md.log")
+            return done, table.read_text(), log.read_text() if log.exists() else ""
+
+    def test_a_program_that_dies_runs_again_with_launches_that_block(self):
+        done, table, _ = self.run_script("test")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(row_of(table, "dying_test"), ["dying_test", "1", "1", "0", "0"])
+        self.assertIn("* DenseDevice.Dies ended with status 134", table)
+        self.assertIn("* dying_test ended with status 134: F1 linear.cu:7] Check failed: an "
+                      "illegal address", table)
+
+    def test_a_benchmark_of_which_nothing_was_measured_fails_and_keeps_its_table(self):
+        done, table, log = self.run_script("bench")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("The benchmark failed", table)
+        self.assertIn("gates not measured", table)
+        self.assertIn("### Gates and goals", table)
+        self.assertIn("attention: ended by signal 6", table)  # it found its libraries
+        self.assertNotIn("python3 is led to", log)
 
 
 class TheTimes(unittest.TestCase):
