@@ -6,17 +6,18 @@
 
 MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table)
     : parameters_(&builder.parameters),
+      vocabulary_(builder.config.vocabulary),
       token_table_(token_table),
       dense_(builder, "cls.predictions.transform.dense", builder.config.width,
              builder.config.width),
       norm_(builder, "cls.predictions.transform.LayerNorm", builder.shape.targets),
-      bias_(parameters_->Declare("cls.predictions.bias", {builder.config.vocabulary},
-                                 Initializer::Zeros(), /*decay=*/false)) {
+      bias_(parameters_->Declare("cls.predictions.bias", {vocabulary_}, Initializer::Zeros(),
+                                 /*decay=*/false)) {
   const Shape rows{builder.shape.targets, builder.config.width};
   for (Out* activation : {&pre_, &gelu_, &transformed_}) {
     *activation = builder.activations.Make(rows);
   }
-  logits_ = builder.activations.Make({builder.shape.targets, builder.config.vocabulary});
+  logits_ = builder.activations.Make({builder.shape.targets, AlignedColumns(vocabulary_)});
   loss_ = builder.activations.MakeStatistics({builder.shape.targets});
   correct_ = builder.activations.MakeInts({builder.shape.targets});
 }
@@ -26,7 +27,7 @@ void MaskedLmHead::Forward(Context& ctx, In x, const MicroBatch& batch) {
   norm_.Forward(ctx, transformed_, gelu_);
   LinearForward(ctx, logits_, transformed_, parameters_->value(token_table_),
                 parameters_->value(bias_));
-  SoftmaxCrossEntropy(ctx, loss_, correct_, logits_, batch.target_token,
+  SoftmaxCrossEntropy(ctx, loss_, correct_, logits_, vocabulary_, batch.target_token,
                       /*gradient=*/batch.step.training);
 }
 

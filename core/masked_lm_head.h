@@ -6,8 +6,8 @@
 //   z = t E^T + bias                        E: the tied token table [V, d]; cls.predictions.bias
 //   loss_m = softmax cross-entropy of z_m; 0 in unused slots.  Gradients are of sum_m loss_m.
 //
-//   x [M, d], a row for each target slot     logits [M, V], overwritten by their gradient in
-//   training
+//   x [M, d], a row for each target slot     logits [M, AlignedColumns(V)], the first V of a row,
+//   overwritten by their gradient in training
 
 #include "core/linear_layer.h"
 
@@ -24,6 +24,7 @@ class MaskedLmHead {
 
  private:
   Parameters* parameters_;
+  int64_t vocabulary_;
   Parameters::Id token_table_;
   LinearLayer dense_;
   LayerNormLayer norm_;

@@ -12,14 +12,14 @@
 
 namespace {
 
-// After training the row holds softmax - [target], so the target's share is added back.
+// Of the first V elements of each row.  After training they are softmax - [target], so the target's
+// share is added back.
 template <typename T>
-std::vector<int32_t> ArgMaxRows(View<T> logits, View<int32_t> target, bool training) {
-  const int64_t V = logits.shape()[1];
+std::vector<int32_t> ArgMaxRows(View<T> logits, int64_t V, View<int32_t> target, bool training) {
   std::vector<int32_t> best(logits.shape()[0], datasets::kNoTarget);
   for (int64_t m = 0; m < logits.shape()[0]; ++m) {
     if (target[m] < 0) continue;
-    T* row = logits.data() + m * V;
+    T* row = logits.data() + m * logits.shape()[1];
     if (training) row[target[m]] += 1;
     best[m] = std::max_element(row, row + V) - row;
   }
@@ -170,17 +170,18 @@ LossSum MaskedLanguageModel::ReadLoss(Context& ctx) const {
 
 std::vector<int32_t> MaskedLanguageModel::ReadPredictions(Context& ctx) const {
   const In logits = parts_->head->logits();
+  const int64_t V = config_.vocabulary;
   const bool training = parts_->batch.step.training;
   const Buffer host(Device::kCpu, logits.dtype(), logits.shape());
   const Buffer target(Device::kCpu, DType::kInt32, {shape_.targets});
   Copy(ctx, host, logits);
   Copy(ctx, target, parts_->batch.target_token);
   ctx.Synchronize();
-  if (host.dtype() == DType::kFloat64) return ArgMaxRows<double>(host, target, training);
-  if (host.dtype() == DType::kFloat32) return ArgMaxRows<float>(host, target, training);
+  if (host.dtype() == DType::kFloat64) return ArgMaxRows<double>(host, V, target, training);
+  if (host.dtype() == DType::kFloat32) return ArgMaxRows<float>(host, V, target, training);
   const Buffer wide(Device::kCpu, DType::kFloat32, logits.shape());
   cpu::WidenToFloat32(wide.as<float>().data(), host.as<BFloat16>().data(), logits.count());
-  return ArgMaxRows<float>(wide, target, training);
+  return ArgMaxRows<float>(wide, V, target, training);
 }
 
 In MaskedLanguageModel::LayerInput(int64_t layer) const {

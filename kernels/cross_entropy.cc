@@ -8,11 +8,11 @@
 namespace reference {
 
 template <typename T>
-void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, Indices target,
-                         bool gradient) {
-  const int64_t M = logits.shape()[0], V = logits.shape()[1];
+void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, int64_t V,
+                         Indices target, bool gradient) {
+  const int64_t M = logits.shape()[0], ld = logits.shape()[1];
   for (int64_t m = 0; m < M; ++m) {
-    T* z = logits.data() + m * V;
+    T* z = logits.data() + m * ld;
     const int64_t t = target[m];
     CHECK_LT(t, V) << "target of row " << m << ", of " << V << " classes";
     loss[m] = 0;
@@ -41,34 +41,37 @@ void AddLossSums(View<double> sums, View<const T> loss, Indices correct) {
 
 template void AddLossSums<float>(View<double>, View<const float>, Indices);
 template void AddLossSums<double>(View<double>, View<const double>, Indices);
-template void SoftmaxCrossEntropy<float>(View<float>, View<int32_t>, View<float>, Indices, bool);
-template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<double>, Indices, bool);
+template void SoftmaxCrossEntropy<float>(View<float>, View<int32_t>, View<float>, int64_t, Indices,
+                                         bool);
+template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<double>, int64_t,
+                                          Indices, bool);
 
 }  // namespace reference
 
 namespace cpu {  // cross_entropy_cpu.cc
 void SoftmaxCrossEntropy(Context& ctx, View<float> loss, View<int32_t> correct, View<float> logits,
-                         Indices target, bool gradient);
+                         int64_t V, Indices target, bool gradient);
 void AddLossSums(Context&, View<double> sums, View<const float> loss, Indices correct) {
   reference::AddLossSums<float>(sums, loss, correct);
 }
 }  // namespace cpu
 
 namespace cuda {  // cross_entropy.cu
-void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
-                         bool gradient);
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
+                         Indices target, bool gradient);
 void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
 }  // namespace cuda
 
-void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
-                         bool gradient) {
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
+                         Indices target, bool gradient) {
   CHECK_EQ(logits.shape().rank(), 2) << logits.shape();
+  CHECK_LE(V, logits.shape()[1]);
   const Shape rows{logits.shape()[0]};
   CHECK_EQ(loss.shape(), rows);
   CHECK_EQ(correct.shape(), rows);
   CHECK_EQ(target.shape(), rows);
   if (loss.count() == 0) return;
-  DISPATCH(ctx, logits.dtype(), SoftmaxCrossEntropy, loss, correct, logits, target, gradient);
+  DISPATCH(ctx, logits.dtype(), SoftmaxCrossEntropy, loss, correct, logits, V, target, gradient);
 }
 
 void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {

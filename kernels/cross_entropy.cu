@@ -4,13 +4,13 @@
 
 namespace cuda {
 
-void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
-                         bool gradient) {
-  const int64_t M = logits.shape()[0], V = logits.shape()[1];
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
+                         Indices target, bool gradient) {
+  const int64_t M = logits.shape()[0], ld = logits.shape()[1];
   CHECK_LE(V, std::numeric_limits<int>::max() / 2);
   Launch(ctx, CrossEntropyKernel, {M}, kCrossEntropyThreads, kCrossEntropySharedBytes,
          loss.as<float>().data(), correct.data(), logits.as<BFloat16>().data(), target.data(),
-         static_cast<int>(V), gradient);
+         static_cast<int>(V), ld, gradient);
 }
 
 void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {

@@ -4,7 +4,8 @@
 //
 //   loss_m = log sum_c exp(z_mc) - z_m,target         z_mc <- softmax(z_m)_c - [c = target]
 //
-//   logits  [M, V]  read; with `gradient`, overwritten by the gradient of sum_m loss_m
+//   logits  [M, ld >= V]  read; with `gradient`, overwritten by the gradient of sum_m loss_m; what
+//                   lies behind the V classes of a row is neither read nor written
 //   target  [M]     class, or negative: the row is unused, loss 0 and gradient 0
 //   loss    [M]     nats
 //                   On a GPU float32, of bfloat16 logits; NaN for a class that does not exist
@@ -13,8 +14,8 @@
 #include "kernels/embedding.h"
 #include "kernels/runtime/context.h"
 
-void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, Indices target,
-                         bool gradient);
+void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
+                         Indices target, bool gradient);
 
 // sums [2] float64, on the device: += {sum_m loss_m, sum_m correct_m}, in a fixed order.
 void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
@@ -22,8 +23,8 @@ void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
 namespace reference {
 
 template <typename T>
-void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, Indices target,
-                         bool gradient);
+void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, int64_t V,
+                         Indices target, bool gradient);
 template <typename T>
 void AddLossSums(View<double> sums, View<const T> loss, Indices correct);
 

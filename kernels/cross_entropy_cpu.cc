@@ -80,12 +80,12 @@ HWY_EXPORT(SumOfExponentials);
 HWY_EXPORT(Scale);
 
 void SoftmaxCrossEntropy(Context&, View<float> loss, View<int32_t> correct, View<float> logits,
-                         Indices target, bool gradient) {
-  const int64_t M = logits.shape()[0], V = logits.shape()[1];
+                         int64_t V, Indices target, bool gradient) {
+  const int64_t M = logits.shape()[0], ld = logits.shape()[1];
   const int64_t chunk = RowsPerChunk(V, /*elements=*/1 << 14);
   ParallelChunks(M, chunk, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t m = begin; m < end; ++m) {
-      float* z = logits.data() + m * V;
+      float* z = logits.data() + m * ld;
       const int64_t t = target[m];
       CHECK_LT(t, V) << "target of row " << m << ", of " << V << " classes";
       loss[m] = 0;

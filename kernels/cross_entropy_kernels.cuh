@@ -65,10 +65,10 @@ struct Min {
 
 KERNEL(kCrossEntropyThreads)
 CrossEntropyKernel(float* loss, int32_t* correct, BFloat16* logits, const int32_t* target, int V,
-                   bool gradient) {
+                   int64_t ld, bool gradient) {
   constexpr int kThreads = kCrossEntropyThreads;
   const int m = device::BlockX();
-  BFloat16* z = logits + int64_t{m} * V;
+  BFloat16* z = logits + m * ld;
   const int t = target[m];
   SoftmaxSum own;
   if (t >= 0) ForEachLogit(z, V, [&](const auto& value, int c) { own.Add(value, c); });

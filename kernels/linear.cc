@@ -8,19 +8,19 @@ namespace reference {
 template <typename T>
 void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b, Transpose transpose_b,
           T alpha, T beta) {
-  const int64_t M = c.shape()[0], N = c.shape()[1];
   const bool a_is_transposed = transpose_a == Transpose::kYes;
   const bool b_is_transposed = transpose_b == Transpose::kYes;
-  const int64_t K = a.shape()[a_is_transposed ? 0 : 1];
+  const int64_t M = c.shape()[0], ldc = c.shape()[1], lda = a.shape()[1];
+  const int64_t K = b.shape()[b_is_transposed ? 1 : 0], N = b.shape()[b_is_transposed ? 0 : 1];
   for (int64_t m = 0; m < M; ++m) {
     for (int64_t n = 0; n < N; ++n) {
       double sum = 0;
       for (int64_t k = 0; k < K; ++k) {
-        const double a_mk = a_is_transposed ? a[k * M + m] : a[m * K + k];
+        const double a_mk = a_is_transposed ? a[k * lda + m] : a[m * lda + k];
         const double b_kn = b_is_transposed ? b[n * K + k] : b[k * N + n];
         sum += a_mk * b_kn;
       }
-      c[m * N + n] = beta == 0 ? alpha * sum : alpha * sum + beta * c[m * N + n];
+      c[m * ldc + n] = beta == 0 ? alpha * sum : alpha * sum + beta * c[m * ldc + n];
     }
   }
 }
@@ -29,9 +29,9 @@ template <typename T>
 void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bias) {
   Gemm<T>(y, x, Transpose::kNo, w, Transpose::kYes, 1, 0);
   if (!bias) return;
-  const int64_t N = y.shape()[0], O = y.shape()[1];
+  const int64_t N = y.shape()[0], ld = y.shape()[1], O = bias.count();
   for (int64_t n = 0; n < N; ++n) {
-    for (int64_t o = 0; o < O; ++o) y[n * O + o] += bias[o];
+    for (int64_t o = 0; o < O; ++o) y[n * ld + o] += bias[o];
   }
 }
 
@@ -51,9 +51,9 @@ template <typename T>
 void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<const T> x) {
   Gemm<T>(dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1);
   if (!dbias) return;
-  const int64_t N = dy.shape()[0], O = dy.shape()[1];
+  const int64_t N = dy.shape()[0], ld = dy.shape()[1], O = dbias.count();
   for (int64_t n = 0; n < N; ++n) {
-    for (int64_t o = 0; o < O; ++o) dbias[o] += dy[n * O + o];
+    for (int64_t o = 0; o < O; ++o) dbias[o] += dy[n * ld + o];
   }
 }
 
@@ -102,8 +102,10 @@ Shape Oriented(const Shape& shape, Transpose transpose) {
 
 void CheckLinear(const Shape& y, const Shape& x, const Shape& w, In bias) {
   CHECK_EQ(x.rank(), 2) << x;
-  CHECK_EQ(w, Shape({y[1], x[1]}));
-  CHECK_EQ(y, Shape({x[0], w[0]}));
+  CHECK_EQ(w.rank(), 2) << w;
+  CHECK_EQ(w[1], x[1]);
+  CHECK_EQ(y, Shape({x[0], y[1]}));
+  CHECK(y[1] == w[0] || y[1] == AlignedColumns(w[0])) << y << " of " << w[0] << " columns";
   if (bias) CHECK_EQ(bias.shape(), Shape({w[0]}));
 }
 

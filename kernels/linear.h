@@ -3,10 +3,16 @@
 // Matrix products.  CPU: oneDNN, float32 operands in the context's MatmulPrecision; under kBFloat16
 // each is rounded once, whole, into scratch.  Biases and their gradients are never rounded.  GPU:
 // cuBLASLt, sums in float32; activations and w bfloat16, dw and dbias float32.
+//
+// The rows of y and dy of a linear layer may be AlignedColumns(O) long instead of O.  What lies
+// behind the first O elements of a row is not written, and its value is never used.
 
 #include "kernels/runtime/context.h"
 
 enum class Transpose { kNo, kYes };
+
+// Rounded up to 64: so every row lies as the widest loads of a CPU and of a GPU want it.
+inline int64_t AlignedColumns(int64_t columns) { return (columns + 63) / 64 * 64; }
 
 // c = alpha op(a) op(b) + beta c        c [M, N], op(a) [M, K], op(b) [K, N]
 // beta = 0 overwrites c whatever it held.

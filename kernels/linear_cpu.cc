@@ -48,9 +48,12 @@ Tiles TilesOf(int64_t M, int64_t N) {
   return {rows, std::max<int64_t>(columns, 384)};
 }
 
-// c = beta c
-void ScaleBy(View<float> c, float beta) {
-  for (int64_t i = 0; i < c.count(); ++i) c[i] = beta == 0 ? 0 : beta * c[i];
+// c = beta c in the first `columns`
+void ScaleBy(View<float> c, int64_t columns, float beta) {
+  for (int64_t m = 0; m < c.shape()[0]; ++m) {
+    float* c_m = c.data() + m * c.shape()[1];
+    for (int64_t i = 0; i < columns; ++i) c_m[i] = beta == 0 ? 0 : beta * c_m[i];
+  }
 }
 
 // x [rows, columns] as products take it: itself, or rounded into scratch.
@@ -67,9 +70,10 @@ template <typename After>
 void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const float> b,
                Transpose transpose_b, float alpha, float beta, const After& after) {
   const bool bt = transpose_b == Transpose::kYes;
-  const int64_t M = c.shape()[0], N = c.shape()[1], K = a.shape()[1];
+  const int64_t M = c.shape()[0], ldc = c.shape()[1];
+  const int64_t N = b.shape()[bt ? 0 : 1], K = b.shape()[bt ? 1 : 0];
   if (K == 0) {  // oneDNN refuses an empty sum
-    ScaleBy(c, beta);
+    ScaleBy(c, N, beta);
     return after(0, M, 0, N);
   }
   Scratch::Scope scope(ctx.scratch());
@@ -83,7 +87,7 @@ void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const floa
     const int64_t m = tile / column_tiles * tile_rows, m_end = std::min(M, m + tile_rows);
     const int64_t n = tile % column_tiles * tile_columns, n_end = std::min(N, n + tile_columns);
     MatrixProduct('N', bt ? 'T' : 'N', m_end - m, n_end - n, K, alpha, A.From(m, 0),
-                  bt ? B.From(n, 0) : B.From(0, n), beta, c.data() + m * N + n, N);
+                  bt ? B.From(n, 0) : B.From(0, n), beta, c.data() + m * ldc + n, ldc);
     after(m, m_end, n, n_end);
   }
 }
@@ -93,7 +97,7 @@ constexpr auto kNothing = [](int64_t, int64_t, int64_t, int64_t) {};
 // c = beta c + sum_i parts_i        parts [slabs, M, N]
 void AddParts(View<float> c, float beta, View<const float> parts) {
   const int64_t slabs = parts.shape()[0], count = c.count();
-  if (beta != 1) ScaleBy(c, beta);
+  if (beta != 1) ScaleBy(c, c.shape()[1], beta);
   ParallelChunks(count, /*chunk=*/4096, [&](int64_t, int64_t begin, int64_t end) {
     float* __restrict sum = c.data();
     for (int64_t slab = 0; slab < slabs; ++slab) {
@@ -111,7 +115,7 @@ void TransposedGemm(Context& ctx, View<float> c, View<const float> a, View<const
   constexpr int64_t kWork = 6, kShortest = 256;  // tiles times slabs; rows of a slab
   const bool bt = transpose_b == Transpose::kYes;
   const int64_t K = a.shape()[0], M = c.shape()[0], N = c.shape()[1];
-  if (K == 0 || c.count() == 0) return ScaleBy(c, beta);  // oneDNN refuses an empty sum
+  if (K == 0 || c.count() == 0) return ScaleBy(c, N, beta);  // oneDNN refuses an empty sum
   const Tiles tiles = PackedTiles(M, N);
   const int64_t count = tiles.CountIn(M, N), column_tiles = (N + tiles.columns - 1) / tiles.columns;
   const int64_t wanted = std::min((kWork + count - 1) / count, K / kShortest);
@@ -130,27 +134,28 @@ void TransposedGemm(Context& ctx, View<float> c, View<const float> a, View<const
   if (slabs > 1) AddParts(c, beta, parts);
 }
 
-// y += bias in a tile of y [., O]
+// y += bias in a tile of y [., ld]
 void AddBias(View<float> y, View<const float> bias, int64_t n, int64_t n_end, int64_t o,
              int64_t o_end) {
-  const int64_t O = y.shape()[1];
+  const int64_t ld = y.shape()[1];
   for (; n < n_end; ++n) {
-    float* __restrict y_n = y.data() + n * O;
+    float* __restrict y_n = y.data() + n * ld;
     for (int64_t i = o; i < o_end; ++i) y_n[i] += bias[i];
   }
 }
 
-// sum += sum_n x_n        x [N, C]
+// sum += sum_n x_n        sum [C], x [N, ld >= C]
 void AddRowSum(Context& ctx, View<float> sum, View<const float> x) {
-  const int64_t N = x.shape()[0], C = x.shape()[1], chunk = RowsPerPartialSum(N);
+  const int64_t N = x.shape()[0], ld = x.shape()[1], C = sum.count();
+  const int64_t chunk = RowsPerPartialSum(N);
   const int64_t chunks = (N + chunk - 1) / chunk;
   Scratch::Scope scope(ctx.scratch());
   View<float> partial = scope.Take<float>({chunks, C});
   ParallelChunks(N, chunk, [&](int64_t index, int64_t begin, int64_t end) {
     float* __restrict part = partial.data() + index * C;
-    std::copy_n(x.data() + begin * C, C, part);
+    std::copy_n(x.data() + begin * ld, C, part);
     for (int64_t n = begin + 1; n < end; ++n) {
-      const float* __restrict x_n = x.data() + n * C;
+      const float* __restrict x_n = x.data() + n * ld;
       for (int64_t c = 0; c < C; ++c) part[c] += x_n[c];
     }
   });

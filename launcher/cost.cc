@@ -2,6 +2,8 @@
 
 #include <glog/logging.h>
 
+#include "kernels/linear.h"
+
 namespace {
 
 bool IsFolded(const AttentionConfig& attention) {
@@ -77,7 +79,8 @@ MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape, DType 
   // its feed-forward block, which the last layer makes at the targets alone.
   const double layers = static_cast<double>(model.layers);
   const double row = layers * 6 * d + (layers - 1) * (2 * d + 2 * f) + 3 * d;
-  const double target = (2 * d + 2 * f) + 5 * d + static_cast<double>(model.vocabulary);
+  const double target =
+      (2 * d + 2 * f) + 5 * d + static_cast<double>(AlignedColumns(model.vocabulary));
   MemoryCost memory;
   memory.parameters = kBytes * static_cast<double>(CountParameters(model));
   memory.gradients = memory.parameters;

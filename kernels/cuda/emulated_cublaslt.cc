@@ -1,6 +1,8 @@
 // cuBLASLt of the emulated GPU: the CPU's product of float32, rounded once at the end.
 
-#include <cstring>
+#include <algorithm>
+#include <atomic>
+#include <limits>
 
 #include "kernels/bfloat16.h"
 #include "kernels/cuda/cublaslt.h"
@@ -9,41 +11,85 @@
 namespace cuda {
 namespace {
 
-Buffer Widen(In matrix) {
-  Buffer wide(Device::kCpu, DType::kFloat32, matrix.shape());
-  float* values = wide.as<float>().data();
-  if (matrix.dtype() == DType::kFloat32) {
-    std::memcpy(values, matrix.data(), matrix.bytes());
-  } else {
-    cpu::WidenToFloat32(values, matrix.as<BFloat16>().data(), matrix.count());
+std::atomic<int> every_unknown{0}, requests{0};
+
+// The first `rows` and `columns`.
+Buffer Widen(In matrix, int64_t rows, int64_t columns) {
+  Buffer wide(Device::kCpu, DType::kFloat32, {rows, columns});
+  for (int64_t row = 0; row < rows; ++row) {
+    float* values = wide.as<float>().data() + row * columns;
+    const int64_t begin = row * matrix.shape()[1];
+    if (matrix.dtype() == DType::kFloat32) {
+      std::copy_n(matrix.as<float>().data() + begin, columns, values);
+    } else {
+      cpu::WidenToFloat32(values, matrix.as<BFloat16>().data() + begin, columns);
+    }
   }
   return wide;
 }
+Buffer Widen(In matrix, Transpose transpose, int64_t rows, int64_t columns) {
+  return transpose == Transpose::kYes ? Widen(matrix, columns, rows) : Widen(matrix, rows, columns);
+}
 
-void MultiplyOnHost(Out c, In a, Transpose transpose_a, In b, Transpose transpose_b, float alpha,
-                    float beta, In bias) {
+void Round(Out matrix, View<const float> values) {
+  const int64_t columns = values.shape()[1];
+  for (int64_t row = 0; row < values.shape()[0]; ++row) {
+    const float* from = values.data() + row * columns;
+    const int64_t begin = row * matrix.shape()[1];
+    if (matrix.dtype() == DType::kFloat32) {
+      std::copy_n(from, columns, matrix.as<float>().data() + begin);
+    } else {
+      cpu::RoundToBFloat16(matrix.as<BFloat16>().data() + begin, from, columns);
+    }
+  }
+}
+
+void MultiplyOnHost(const Product& product) {
+  const auto& [c, a, transpose_a, b, transpose_b, alpha, beta, bias] = product;
+  const int64_t M = product.M(), N = product.N(), K = product.K();
   Context host = Context::Cpu();
-  const Buffer product = Widen(c);
-  ::Gemm(host, product, Widen(a), transpose_a, Widen(b), transpose_b, alpha, beta);
-  const View<float> sums = product;
+  const Buffer sums = Widen(c, M, N);
+  ::Gemm(host, sums, Widen(a, transpose_a, M, K), transpose_a, Widen(b, transpose_b, K, N),
+         transpose_b, alpha, beta);
+  const View<float> values = sums;
   if (bias) {
-    const Buffer shift = Widen(bias);
+    const Buffer shift = Widen(bias.Reshaped({1, N}), 1, N);
     const View<float> shifts = shift;
-    for (int64_t i = 0; i < sums.count(); ++i) sums[i] += shifts[i % shifts.count()];
+    for (int64_t i = 0; i < values.count(); ++i) values[i] += shifts[i % N];
   }
-  if (c.dtype() == DType::kFloat32) {
-    std::memcpy(c.data(), sums.data(), c.bytes());
-  } else {
-    cpu::RoundToBFloat16(c.as<BFloat16>().data(), sums.data(), sums.count());
-  }
+  Round(c, values);
+}
+
+// Both ends of the workspace are overwritten: whoever keeps something there loses it.
+void GiveProduct(Product product, bool with_bias, View<float> workspace) {
+  if (!with_bias) product.bias = In();
+  emulation::Give([=](const auto&) {
+    for (const int64_t end : {int64_t{0}, workspace.count() - 64}) {
+      std::fill_n(workspace.data() + end, 64, std::numeric_limits<float>::quiet_NaN());
+    }
+    MultiplyOnHost(product);
+  });
 }
 
 }  // namespace
 
-void Multiply(Context&, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-              float alpha, float beta, In bias) {
-  emulation::Give(
-      [=](const auto&) { MultiplyOnHost(c, a, transpose_a, b, transpose_b, alpha, beta, bias); });
+bool MultiplyByLt(Context&, const Product& product, SplitK, View<float> workspace) {
+  if (every_unknown > 0 && ++requests % every_unknown == 0) return false;
+  GiveProduct(product, /*with_bias=*/true, workspace);
+  return true;
+}
+
+void MultiplyByBlas(Context&, const Product& product, View<float> workspace) {
+  GiveProduct(product, /*with_bias=*/false, workspace);
 }
 
 }  // namespace cuda
+
+namespace emulation {
+
+void MakeProductsUnknown(int every) {
+  cuda::requests = 0;
+  cuda::every_unknown = every;
+}
+
+}  // namespace emulation

@@ -7,6 +7,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <vector>
 
 #include "kernels/runtime/gpu_copy.h"
 #include "kernels/user_error.h"
@@ -66,8 +68,19 @@ class Gpu {
 
   Memory memory;
   bool recording = false;
+  std::vector<const void*> recorded;  // kernels
+  std::set<const void*> loaded;       // kernels that have run without being recorded
+  int64_t graphs_made = 0;
 
-  void Give(Work work) { stream_.push_back(std::move(work)); }
+  void Give(Work work, const void* kernel) {
+    if (recording) {
+      CHECK(kernel == nullptr || loaded.contains(kernel)) << "records a kernel that has not run";
+      recorded.push_back(kernel);
+    } else {
+      loaded.insert(kernel);
+    }
+    stream_.push_back(std::move(work));
+  }
   void Finish() {
     CHECK(!recording) << "waits while its work is recorded";
     if (stream_.empty()) return;
@@ -86,9 +99,14 @@ class Gpu {
 
 }  // namespace
 
-void Give(Work work) { Gpu::Get().Give(std::move(work)); }
+void Give(Work work, const void* kernel) { Gpu::Get().Give(std::move(work), kernel); }
+int64_t GraphsMade() { return Gpu::Get().graphs_made; }
 
 }  // namespace emulation
+
+struct CUgraphExec_st {
+  std::vector<const void*> kernels;
+};
 
 namespace runtime {
 
@@ -98,21 +116,27 @@ void DestroyStream(cudaStream_t) noexcept {}
 void DestroyEvent(cudaEvent_t) noexcept {}
 void DestroyPinned(char*) noexcept {}
 void DestroyCublas(cublasHandle_t) noexcept {}
-void DestroyGraph(cudaGraphExec_t) noexcept {}
+void DestroyGraph(cudaGraphExec_t graph) noexcept { delete graph; }
 
 int Context::CudaDeviceCount() { return 1; }
 std::vector<std::string> Context::CudaDeviceUuids() { return {"GPU-emulated"}; }
 
 Context Context::Cuda(int index) {
   if (index != 0) throw UserError(Sentence("there is no emulated GPU ", index));
+  Gpu::Get().loaded.clear();
   return Context(Device::kCuda);
 }
 
-void Context::RunAsGraph(Graph&, const std::function<void()>& work) {
+void Context::RunAsGraph(Graph& graph, const std::function<void()>& work) {
   if (device_ == Device::kCpu) return work();
-  Gpu::Get().recording = true;
+  Gpu& gpu = Gpu::Get();
+  gpu.recorded.clear();
+  gpu.recording = true;
   work();
-  Gpu::Get().recording = false;
+  gpu.recording = false;
+  if (graph.get() != nullptr && graph.get()->kernels == gpu.recorded) return;
+  graph = Graph(new CUgraphExec_st{gpu.recorded});
+  ++gpu.graphs_made;
 }
 
 void Context::Synchronize() {

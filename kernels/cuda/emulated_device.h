@@ -7,6 +7,8 @@
 //
 //   stream   work waits in order until Synchronize: a result that the host reads too early is
 //            missing; each launch has its own order of threads and blocks, and late or eager copies
+//   graphs   work that is recorded may neither wait nor take new memory, and its kernels have run
+//            before: a GPU loads a kernel when it is first launched
 //   memory   filled with 0xff (NaN) when new; only work of the stream may touch it: whoever reads
 //            or writes it from the host, or runs over the end of an allocation, dies by SIGSEGV
 
@@ -18,7 +20,13 @@ namespace emulation {
 
 using Work = std::function<void(const Options&)>;
 
-// Behind the work given before it.
-void Give(Work work);
+// Behind the work given before it.  `kernel` tells one kind of work from another.
+void Give(Work work, const void* kernel = nullptr);
+
+// CUDA graphs that were made because there was none, or none of the same kernels in this order.
+int64_t GraphsMade();
+
+// From now on each `every`-th product is one that cuBLASLt knows no algorithm for; 0: none is.
+void MakeProductsUnknown(int every);
 
 }  // namespace emulation

@@ -37,6 +37,7 @@ inline bool AllowsVectors(int64_t columns, std::initializer_list<In> views) {
 template <typename... Parameters, typename... Arguments>
 void Launch(Context& ctx, void (*kernel)(Parameters...), Blocks blocks, int threads,
             int64_t shared_bytes, const Arguments&... arguments) {
+  CHECK(blocks.x > 0 && blocks.y > 0) << "a launch of no blocks";
   CHECK_LE(blocks.x, std::numeric_limits<int32_t>::max());
   CHECK_LE(blocks.y, 65535);
 #ifdef __CUDACC__
@@ -50,10 +51,11 @@ void Launch(Context& ctx, void (*kernel)(Parameters...), Blocks blocks, int thre
 #else
   CHECK(ctx.device() == Device::kCuda);
   const emulation::Grid grid{static_cast<int>(blocks.x), static_cast<int>(blocks.y)};
-  emulation::Give([=](const emulation::Options& options) {
+  const emulation::Work work = [=](const emulation::Options& options) {
     emulation::Launch(grid, threads, shared_bytes, options, kernel,
                       static_cast<Parameters>(arguments)...);
-  });
+  };
+  emulation::Give(work, reinterpret_cast<const void*>(kernel));
 #endif
 }
 

@@ -11,7 +11,8 @@
 namespace runtime {
 namespace {
 
-constexpr int64_t kAlignment = 64;        // bytes: a cache line, an AVX-512 register
+// Bytes: what cuBLASLt demands of its workspace; a multiple of a cache line.
+constexpr int64_t kAlignment = 256;
 constexpr int64_t kFirstBlock = 1 << 20;  // bytes
 
 int64_t RoundUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }

@@ -8,7 +8,7 @@
 //   View<float> scores = scope.Take<float>({rows, columns});   // not initialised
 //   ...                                                        // given back here
 //
-// Scopes nest; only the innermost may Take.
+// Scopes nest; only the innermost may Take.  What is taken is aligned to 256 bytes.
 
 #include <vector>
 

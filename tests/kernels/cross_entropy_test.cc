@@ -24,10 +24,10 @@ TEST(CrossEntropyReference, TheGradientIsTheDerivativeOfTheLoss) {
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
     reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(gradient, shape),
-                                           On(target, {M}), /*gradient=*/true);
+                                           shape[1], On(target, {M}), /*gradient=*/true);
     auto total = [&] {
       reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(logits, shape),
-                                             On(target, {M}), /*gradient=*/false);
+                                             shape[1], On(target, {M}), /*gradient=*/false);
       return Dot(loss, std::vector<double>(M, 1));
     };
     ExpectDerivative(total, logits, gradient);
@@ -50,13 +50,15 @@ TEST_P(CrossEntropy, AgreesWithTheReference) {
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
     reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           On(target, {M}), /*gradient=*/true);
+                                           shape[1], On(target, {M}), /*gradient=*/true);
     const Tensor<int32_t> target_on(ctx_, {M}, target), correct_on(ctx_, {M});
     const Tensor<float> logits_on(ctx_, shape, logits), loss_on(ctx_, {M});
-    SoftmaxCrossEntropy(ctx_, loss_on, correct_on, logits_on, target_on, /*gradient=*/false);
+    SoftmaxCrossEntropy(ctx_, loss_on, correct_on, logits_on, shape[1], target_on,
+                        /*gradient=*/false);
     EXPECT_EQ(logits_on.values(), logits) << "without gradient the logits stay";
     const std::vector<float> without = loss_on.values();
-    SoftmaxCrossEntropy(ctx_, loss_on, correct_on, logits_on, target_on, /*gradient=*/true);
+    SoftmaxCrossEntropy(ctx_, loss_on, correct_on, logits_on, shape[1], target_on,
+                        /*gradient=*/true);
     EXPECT_EQ(loss_on.values(), without);
     EXPECT_EQ(correct_on.values(), correct);
     EXPECT_EQ(correct_on.values()[0], 1);
@@ -73,7 +75,7 @@ TEST_P(CrossEntropy, AgreesWithTheReference) {
 TEST_P(CrossEntropy, TheLowestIndexWinsATie) {
   const Tensor<float> logits(ctx_, {3, 4}, {1, 5, 5, 0, 1, 5, 5, 0, 2, 2, 2, 2}), loss(ctx_, {3});
   const Tensor<int32_t> target(ctx_, {3}, {1, 2, 0}), correct(ctx_, {3});
-  SoftmaxCrossEntropy(ctx_, loss, correct, logits, target, /*gradient=*/false);
+  SoftmaxCrossEntropy(ctx_, loss, correct, logits, /*V=*/4, target, /*gradient=*/false);
   EXPECT_EQ(correct.values(), (std::vector<int32_t>{1, 0, 1}));
 }
 
@@ -81,7 +83,7 @@ TEST_P(CrossEntropy, HugeLogitsDoNotOverflow) {
   const Tensor<float> logits(ctx_, {2, 3}, {1e30f, -1e30f, 0, -1e30f, -1e30f, -1e30f});
   const Tensor<float> loss(ctx_, {2});
   const Tensor<int32_t> target(ctx_, {2}, {0, 1}), correct(ctx_, {2});
-  SoftmaxCrossEntropy(ctx_, loss, correct, logits, target, /*gradient=*/true);
+  SoftmaxCrossEntropy(ctx_, loss, correct, logits, /*V=*/3, target, /*gradient=*/true);
   EXPECT_EQ(loss.values()[0], 0);
   EXPECT_NEAR(loss.values()[1], std::log(3.0), 4 * kRounding);
   EXPECT_EQ(logits.values()[0], 0);
@@ -90,7 +92,7 @@ TEST_P(CrossEntropy, HugeLogitsDoNotOverflow) {
 TEST_P(CrossEntropy, AnUnusedRowHasNoLossAndNoGradient) {
   const Tensor<float> logits(ctx_, {1, 3}, {1, NAN, 3}), loss(ctx_, {1});
   const Tensor<int32_t> target(ctx_, {1}, {-100}), correct(ctx_, {1});
-  SoftmaxCrossEntropy(ctx_, loss, correct, logits, target, /*gradient=*/true);
+  SoftmaxCrossEntropy(ctx_, loss, correct, logits, /*V=*/3, target, /*gradient=*/true);
   EXPECT_EQ(loss.values()[0], 0);
   EXPECT_EQ(correct.values()[0], 0);
   EXPECT_EQ(logits.values(), (std::vector<float>{0, 0, 0}));
@@ -99,15 +101,28 @@ TEST_P(CrossEntropy, AnUnusedRowHasNoLossAndNoGradient) {
 TEST_P(CrossEntropy, NotANumberInGivesNotANumberOut) {
   const Tensor<float> logits(ctx_, {1, 3}, {1, NAN, 3}), loss(ctx_, {1});
   const Tensor<int32_t> target(ctx_, {1}, {0}), correct(ctx_, {1});
-  SoftmaxCrossEntropy(ctx_, loss, correct, logits, target, /*gradient=*/false);
+  SoftmaxCrossEntropy(ctx_, loss, correct, logits, /*V=*/3, target, /*gradient=*/false);
   EXPECT_TRUE(std::isnan(loss.values()[0]));
+}
+
+TEST_P(CrossEntropy, RowsMayBeLongerThanTheirClasses) {
+  const int64_t M = 7, V = 61, ld = 64;
+  const auto logits = Random<float>(M * V, 1);
+  const Tensor<float> plain(ctx_, {M, V}, logits), loss(ctx_, {M});
+  const Tensor<float> padded(ctx_, {M, ld}, WithRowsOf(logits, V, ld)), padded_loss(ctx_, {M});
+  const Tensor<int32_t> target(ctx_, {M}, Targets(M, V)), correct(ctx_, {M}), same(ctx_, {M});
+  SoftmaxCrossEntropy(ctx_, loss, correct, plain, V, target, /*gradient=*/true);
+  SoftmaxCrossEntropy(ctx_, padded_loss, same, padded, V, target, /*gradient=*/true);
+  EXPECT_EQ(padded_loss.values(), loss.values());
+  EXPECT_EQ(same.values(), correct.values());
+  ExpectRowsOf(padded.values(), plain.values(), V, ld);
 }
 
 TEST_P(CrossEntropy, NoRowsAreNoWork) {
   const Tensor<float> logits(ctx_, {1, 3}, {1, 2, 3}), loss(ctx_, {1}, {7});
   const Tensor<int32_t> target(ctx_, {1}, {0}), correct(ctx_, {1}, {7});
   SoftmaxCrossEntropy(ctx_, Out(loss).Rows(0, 0), View<int32_t>(correct).Rows(0, 0),
-                      Out(logits).Rows(0, 0), View<const int32_t>(target).Rows(0, 0),
+                      Out(logits).Rows(0, 0), /*V=*/3, View<const int32_t>(target).Rows(0, 0),
                       /*gradient=*/true);
   EXPECT_EQ(loss.values()[0], 7);
   EXPECT_EQ(correct.values()[0], 7);
@@ -123,7 +138,7 @@ TEST(CrossEntropyCpu, TheNumberOfThreadsChangesNoBit) {
   const Tensor<float> loss(ctx, {40});
   ExpectSameBits([&] {
     const Tensor<float> logits(ctx, {40, 1031}, z);
-    SoftmaxCrossEntropy(ctx, loss, correct, logits, target, /*gradient=*/true);
+    SoftmaxCrossEntropy(ctx, loss, correct, logits, /*V=*/1031, target, /*gradient=*/true);
     return logits.values();
   });
 }
@@ -132,8 +147,9 @@ TEST(CrossEntropyDeathTest, WrongShapeOrClassDies) {
   Context ctx = Context::Cpu();
   const Tensor<float> logits(ctx, {2, 3}), loss(ctx, {2});
   const Tensor<int32_t> rows(ctx, {2}, {0, 3}), three(ctx, {3});
-  EXPECT_DEATH(SoftmaxCrossEntropy(ctx, loss, rows, logits, three, true), "target.shape");
-  EXPECT_DEATH(SoftmaxCrossEntropy(ctx, loss, rows, logits, rows, true), "of 3 classes");
+  EXPECT_DEATH(SoftmaxCrossEntropy(ctx, loss, rows, logits, /*V=*/3, three, true), "target.shape");
+  EXPECT_DEATH(SoftmaxCrossEntropy(ctx, loss, rows, logits, /*V=*/3, rows, true), "of 3 classes");
+  EXPECT_DEATH(SoftmaxCrossEntropy(ctx, loss, rows, logits, /*V=*/4, rows, true), "V <= ");
 }
 
 }  // namespace

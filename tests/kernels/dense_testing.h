@@ -60,6 +60,28 @@ View<T> On(std::vector<T>& values, Shape shape) {
   return {values.data(), shape};
 }
 
+// Rows of `columns` moved apart to rows of `ld`; NaN, which every sum shows, lies between them.
+template <typename T>
+std::vector<T> WithRowsOf(const std::vector<T>& values, int64_t columns, int64_t ld, T gap = NAN) {
+  const int64_t rows = static_cast<int64_t>(values.size()) / columns;
+  std::vector<T> apart(rows * ld, gap);
+  for (int64_t row = 0; row < rows; ++row) {
+    std::copy_n(values.begin() + row * columns, columns, apart.begin() + row * ld);
+  }
+  return apart;
+}
+// The rows are those of `expected` bit for bit, and nothing was written between them.
+inline void ExpectRowsOf(const std::vector<float>& apart, const std::vector<float>& expected,
+                         int64_t columns, int64_t ld) {
+  const std::vector<float> with_gaps = WithRowsOf(expected, columns, ld);
+  ASSERT_EQ(apart.size(), with_gaps.size());
+  for (size_t i = 0; i < apart.size(); ++i) {
+    const bool gap = static_cast<int64_t>(i) % ld >= columns;
+    ASSERT_TRUE(gap ? std::isnan(apart[i]) : apart[i] == with_gaps[i])
+        << apart[i] << " at " << i << ", expected " << with_gaps[i];
+  }
+}
+
 inline std::vector<double> Wide(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }

@@ -1,5 +1,7 @@
 #include "kernels/linear.h"
 
+#include <array>
+
 #include "tests/kernels/linear_testing.h"
 
 namespace {
@@ -125,6 +127,31 @@ INSTANTIATE_BACKENDS(Linear);
 class LinearIn : public testing::TestWithParam<MatmulPrecision> {};
 INSTANTIATE_TEST_SUITE_P(Precisions, LinearIn,
                          testing::Values(MatmulPrecision::kFloat32, MatmulPrecision::kBFloat16));
+
+// Widths of one tile and of several; the vocabulary of BERT, whose rows are 30,528 long.
+TEST_P(LinearIn, RowsOfYMayBeLongerThanItsColumns) {
+  Context ctx = Context::Cpu(GetParam());
+  for (const Size& size :
+       {Size{1, 1, 1}, Size{17, 31, 61}, Size{2100, 9, 1601}, Size{33, 16, 30522}}) {
+    SCOPED_TRACE(testing::Message() << size);
+    const auto& [N, I, O] = size;
+    const int64_t ld = (O + 63) / 64 * 64;
+    const Operands in(size);
+    const Tensor<float> x(ctx, {N, I}, in.x), w(ctx, {O, I}, in.w), bias(ctx, {O}, in.bias);
+    const Tensor<float> y(ctx, {N, O}), apart(ctx, {N, ld});
+    LinearForward(ctx, y, x, w, bias);
+    LinearForward(ctx, apart, x, w, bias);
+    ExpectRowsOf(apart.values(), y.values(), O, ld);
+    const auto backward = [&](const Tensor<float>& dy) {
+      const Tensor<float> dx(ctx, {N, I}), dw(ctx, {O, I}, in.w), dbias(ctx, {O}, in.bias);
+      LinearBackwardInput(ctx, dx, dy, w, /*accumulate=*/false);
+      LinearBackwardWeights(ctx, dw, dbias, dy, x);
+      return std::array{dx.values(), dw.values(), dbias.values()};
+    };
+    EXPECT_EQ(backward(Tensor<float>(ctx, {N, ld}, WithRowsOf(in.dy, O, ld))),
+              backward(Tensor<float>(ctx, {N, O}, in.dy)));
+  }
+}
 
 // Shapes for which oneDNN, left to itself, cuts the sum over k by the number of threads.
 TEST_P(LinearIn, TheNumberOfThreadsChangesNoBit) {

@@ -56,7 +56,7 @@ TEST_P(Memory, ScratchNestsAndIsUsedAgain) {
       inner_data = first.data();
       EXPECT_GE(inner_data, outer_data + 100);
       EXPECT_GE(second.data(), first.data() + 3);
-      EXPECT_EQ(reinterpret_cast<uintptr_t>(second.data()) % 64, 0u);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(second.data()) % 256, 0u);
     }
     EXPECT_EQ(outer.Take<float>({3}).data(), inner_data) << "what the inner scope took";
   }

@@ -69,6 +69,17 @@ TEST(Cost, FoldedTcSavesTheProjectionsOfQueriesAndKeys) {
   EXPECT_EQ(ProjectionFlops(model, 3, 100), 2.0 * 100 * 2 * 32 * 32);
 }
 
+TEST(Cost, ARowOfLogitsIsAMultipleOf64Long) {
+  ModelConfig model = Model();
+  const BatchShape shape{1, 8, 8};
+  const auto activations = [&](int64_t vocabulary) {
+    model.vocabulary = vocabulary;
+    return CountMemory(model, shape).activations;
+  };
+  EXPECT_EQ(activations(30522), activations(30528));
+  EXPECT_EQ(activations(30529) - activations(30528), 4.0 * 8 * 64);  // targets of float32
+}
+
 TEST(Cost, AttentionIsQuadraticInFullAndLinearInTc) {
   const ModelConfig model = Model();
   EXPECT_EQ(AttentionFlops(model, 0, 200, 1), 4 * AttentionFlops(model, 0, 100, 1));

@@ -13,19 +13,26 @@ struct Result {
   std::vector<BFloat16> logits;
 };
 
-Result CrossEntropy(std::vector<BFloat16> logits, const std::vector<int32_t>& target, bool gradient,
-                    const emulation::Options& options = {}) {
-  const int M = target.size(), V = logits.size() / M;
-  const std::vector<BFloat16> guard = Unwritten(16);
-  logits.insert(logits.end(), guard.begin(), guard.end());
-  Result result{std::vector<float>(M, NAN), std::vector<int32_t>(M, -1), std::move(logits)};
+// Behind each row lie `gap` elements that nobody may use.
+Result CrossEntropy(const std::vector<BFloat16>& logits, const std::vector<int32_t>& target,
+                    bool gradient, const emulation::Options& options = {}, int gap = 0) {
+  const int M = target.size(), V = logits.size() / M, ld = V + gap;
+  const BFloat16 unwritten = Unwritten(1)[0];
+  Result result{std::vector<float>(M, NAN), std::vector<int32_t>(M, -1),
+                WithRowsOf(logits, V, ld, unwritten)};
+  result.logits.insert(result.logits.end(), 16, unwritten);
   emulation::Launch(emulation::Grid{M}, cuda::kCrossEntropyThreads, cuda::kCrossEntropySharedBytes,
                     options, cuda::CrossEntropyKernel, result.loss.data(), result.correct.data(),
-                    result.logits.data(), target.data(), V, gradient);
-  for (int64_t i = int64_t{M} * V; i < int64_t{M} * V + 16; ++i) {
-    EXPECT_EQ(result.logits[i].bits, 0x7fff) << "past the end";
+                    result.logits.data(), target.data(), V, int64_t{ld}, gradient);
+  std::vector<BFloat16> rows;
+  for (int64_t i = 0; i < int64_t{M} * ld + 16; ++i) {
+    if (i < int64_t{M} * ld && i % ld < V) {
+      rows.push_back(result.logits[i]);
+    } else {
+      EXPECT_EQ(result.logits[i].bits, 0x7fff) << "past the end of a row";
+    }
   }
-  result.logits.resize(int64_t{M} * V);
+  result.logits = std::move(rows);
   return result;
 }
 
@@ -59,7 +66,7 @@ TEST(CrossEntropyKernels, AreTheReferenceRoundedToBFloat16) {
     std::vector<double> expected = ToDouble(logits), loss(M);
     std::vector<int32_t> correct(M), targets = target;
     reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           On(targets, {M}), /*gradient=*/true);
+                                           shape[1], On(targets, {M}), /*gradient=*/true);
     for (const emulation::Options& options : AllOptions()) {
       const Result without = CrossEntropy(logits, target, /*gradient=*/false, options);
       EXPECT_EQ(ToFloat(without.logits), ToFloat(logits)) << "without gradient the logits stay";
@@ -73,6 +80,20 @@ TEST(CrossEntropyKernels, AreTheReferenceRoundedToBFloat16) {
                kBFloat16Rounding * std::abs(expected[i]) + 1e-38;
       };
       ExpectNear(ToFloat(with.logits), expected, tolerance, "gradient");
+    }
+  }
+}
+
+TEST(CrossEntropyKernels, RowsMayBeLongerThanTheirClasses) {
+  for (const int V : {1, 61, 2050}) {
+    const auto logits = Logits(5 * V);
+    const std::vector<int32_t> target = Targets(5, V);
+    const Result plain = CrossEntropy(logits, target, /*gradient=*/true);
+    const Result apart =
+        CrossEntropy(logits, target, /*gradient=*/true, /*options=*/{}, /*gap=*/64 - V % 64);
+    EXPECT_EQ(apart.correct, plain.correct);
+    for (int m = 0; m < 5; ++m) {  // another alignment, so another order of summation
+      EXPECT_NEAR(apart.loss[m], plain.loss[m], 2 * (TermError(V) + 40 * kRounding));
     }
   }
 }

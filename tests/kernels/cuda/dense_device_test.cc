@@ -64,6 +64,62 @@ TEST_F(DenseDevice, GemmDoesEveryTranspositionInFloat32) {
   ExpectEveryTransposition(*ctx_, /*K=*/23);
 }
 
+TEST_F(DenseDevice, RowsOfYMayBeLongerThanItsColumns) {
+  for (const auto& [N, I, O] : {std::array<int64_t, 3>{7, 17, 61}, {33, 64, 2050}}) {
+    SCOPED_TRACE(testing::Message() << N << " x " << I << " to " << O);
+    const int64_t ld = AlignedColumns(O);
+    const auto x = RandomBFloat16(N * I, 1), w = RandomBFloat16(O * I, 2);
+    const auto bias = RandomBFloat16(O, 3), dy = RandomBFloat16(N * O, 4);
+    auto x64 = ToDouble(x), w64 = ToDouble(w), bias64 = ToDouble(bias), dy64 = ToDouble(dy);
+    std::vector<double> y(N * O), dx(N * I), dw = ToDouble(w), dbias = ToDouble(bias);
+    reference::LinearForward<double>(On(y, {N, O}), On(x64, {N, I}), On(w64, {O, I}),
+                                     On(bias64, {O}));
+    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy64, {N, O}), On(w64, {O, I}),
+                                           /*accumulate=*/false);
+    reference::LinearBackwardWeights<double>(On(dw, {O, I}), On(dbias, {O}), On(dy64, {N, O}),
+                                             On(x64, {N, I}));
+    const Tensor<BFloat16> x_on = Put(x, {N, I}), w_on = Put(w, {O, I});
+    const BFloat16 unwritten = Unwritten(1)[0];
+    const Tensor<BFloat16> dy_on = Put(WithRowsOf(dy, O, ld, unwritten), {N, ld});
+    const Tensor<BFloat16> y_on = Output({N, ld}), dx_on = Output({N, I});
+    const Tensor<float> dw_on = Put(ToFloat(w), {O, I}), dbias_on = Put(ToFloat(bias), {O});
+    LinearForward(*ctx_, y_on, x_on, w_on, Put(bias, {O}));
+    LinearBackwardInput(*ctx_, dx_on, dy_on, w_on, /*accumulate=*/false);
+    LinearBackwardWeights(*ctx_, dw_on, dbias_on, dy_on, x_on);
+    std::vector<BFloat16> rows;
+    const std::vector<BFloat16> apart = y_on.values();
+    for (int64_t i = 0; i < N * ld; ++i) {
+      if (i % ld < O) {
+        rows.push_back(apart[i]);
+      } else {
+        ASSERT_EQ(apart[i].bits, unwritten.bits) << "behind the columns of row " << i / ld;
+      }
+    }
+    ExpectNear(ToFloat(rows), y, Rounded(y, DotTolerance(I + 1)), "y");
+    ExpectNear(ToFloat(dx_on.values()), dx, Rounded(dx, DotTolerance(O)), "dx");
+    ExpectNear(dw_on.values(), dw, DotTolerance(N + 1), "dw");
+    ExpectNear(dbias_on.values(), dbias, DotTolerance(N + 1), "dbias");
+  }
+}
+
+// cuBLASLt's workspace may lie anywhere in a block of scratch that is used again.
+TEST_F(DenseDevice, AProductFindsItsWorkspaceBesideScratchOfAnySize) {
+  { Scratch::Scope(ctx_->scratch()).Take<float>({16 << 20}); }  // a block of 64 MiB
+  const int64_t N = 3, I = 8, O = 5;
+  const auto x = RandomBFloat16(N * I, 1), w = RandomBFloat16(O * I, 2);
+  auto x64 = ToDouble(x), w64 = ToDouble(w);
+  std::vector<double> expected(N * O);
+  reference::LinearForward<double>(On(expected, {N, O}), On(x64, {N, I}), On(w64, {O, I}), {});
+  const Tensor<BFloat16> x_on = Put(x, {N, I}), w_on = Put(w, {O, I});
+  for (const int64_t bytes : {4, 64, 128, 192}) {
+    Scratch::Scope scope(ctx_->scratch());
+    scope.Take<float>({bytes / 4});
+    const Tensor<BFloat16> y = Output({N, O});
+    LinearForward(*ctx_, y, x_on, w_on, {});
+    ExpectNear(ToFloat(y.values()), expected, Rounded(expected, DotTolerance(I)), "y");
+  }
+}
+
 TEST_F(DenseDevice, LayerNormIsTheReferenceRoundedToBFloat16) {
   for (const Shape& shape : {Shape{17, 31}, Shape{133, 264}}) {
     const int64_t N = shape[0], C = shape[1];
@@ -162,11 +218,12 @@ TEST_F(DenseDevice, CrossEntropyAndItsGradientAreTheReferenceRoundedToBFloat16) 
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
     reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           On(target, {M}), /*gradient=*/true);
+                                           shape[1], On(target, {M}), /*gradient=*/true);
     const Tensor<BFloat16> logits_on = Put(logits, shape);
     const Tensor<float> loss_on(*ctx_, {M});
     const Tensor<int32_t> correct_on(*ctx_, {M});
-    SoftmaxCrossEntropy(*ctx_, loss_on, correct_on, logits_on, Put(target, {M}), /*gradient=*/true);
+    SoftmaxCrossEntropy(*ctx_, loss_on, correct_on, logits_on, V, Put(target, {M}),
+                        /*gradient=*/true);
     // |logit| <= 1: exponents up to 2, and sums of V / 256 terms in a thread
     const double term_error = (3 * (3 * 2 + 6) + V / 256 + 16) * kRounding;
     ExpectNear(loss_on.values(), loss, term_error + 16 * kRounding, "loss");

@@ -9,12 +9,13 @@ using namespace emulated_testing;
 
 template <int kWidth>
 std::vector<float> BiasGradient(const std::vector<BFloat16>& dy, std::vector<float> dbias,
-                                int64_t N, int64_t O, const emulation::Options& options) {
+                                int64_t N, int64_t O, int64_t ld,
+                                const emulation::Options& options) {
   const int64_t chunks = cuda::ColumnChunks(N);
   std::vector<float> partial(chunks * O, NAN);
   const emulation::Grid tiles{static_cast<int>(chunks), Blocks(O, cuda::ColumnTile(kWidth))};
   emulation::Launch(tiles, cuda::kColumnThreads, cuda::ColumnSharedBytes(kWidth, 1), options,
-                    cuda::BiasPartialsKernel<kWidth>, partial.data(), dy.data(), N, O);
+                    cuda::BiasPartialsKernel<kWidth>, partial.data(), dy.data(), N, O, ld);
   emulation::Launch(emulation::Grid{Blocks(O, cuda::kColumnThreads)}, cuda::kColumnThreads,
                     /*shared_bytes=*/0, options, cuda::BiasAddPartialsKernel, dbias.data(),
                     partial.data(), chunks, O);
@@ -40,12 +41,28 @@ TEST(BiasGradientKernels, AddTheRowsToWhatWasThereInAFixedOrder) {
     for (int64_t i = 0; i < N * O; ++i) expected[i % O] += dy64[i];
     std::vector<float> first;
     for (const emulation::Options& options : AllOptions()) {
-      const std::vector<float> result = O % 8 == 0 ? BiasGradient<8>(dy, dbias, N, O, options)
-                                                   : BiasGradient<1>(dy, dbias, N, O, options);
+      const std::vector<float> result = O % 8 == 0 ? BiasGradient<8>(dy, dbias, N, O, O, options)
+                                                   : BiasGradient<1>(dy, dbias, N, O, O, options);
       ExpectNear(result, expected, DotTolerance(N + 1), "dbias");
       if (first.empty()) first = result;
       EXPECT_EQ(result, first);
+      const auto apart = WithRowsOf(dy, O, O + 8, Unwritten(1)[0]);
+      EXPECT_EQ(O % 8 == 0 ? BiasGradient<8>(apart, dbias, N, O, O + 8, options)
+                           : BiasGradient<1>(apart, dbias, N, O, O + 8, options),
+                first);
     }
+  }
+}
+
+TEST(BroadcastBiasKernel, MakesEveryRowTheBiasAndLeavesWhatLiesBehind) {
+  constexpr int64_t N = 5, O = 261, ld = 264;
+  const std::vector<BFloat16> bias = RandomBFloat16(O, 1);
+  std::vector<BFloat16> y = Unwritten(N * ld);
+  emulation::Launch(emulation::Grid{Blocks(O, cuda::kColumnThreads), /*fewer than rows*/ 2},
+                    cuda::kColumnThreads, /*shared_bytes=*/0, /*options=*/{},
+                    cuda::BroadcastBiasKernel, y.data(), bias.data(), N, O, ld);
+  for (int64_t i = 0; i < N * ld; ++i) {
+    EXPECT_EQ(y[i].bits, i % ld < O ? bias[i % ld].bits : 0x7fff) << i;
   }
 }
 
