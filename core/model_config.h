@@ -32,6 +32,12 @@ struct AttentionConfig {
   TreeShape shape;  // kTf, kTc
   TreeConfig tree;
   bool causal = false;  // kFull, kTf
+
+  // Whether Backward of this step computes DENSE's gradient.
+  bool RunsDense(int64_t step) const {
+    return kind != AttentionKind::kFull && shape.height() > 0 &&
+           tree.gradient == TreeGradient::kDense && step % tree.router_interval == 0;
+  }
 };
 
 struct ModelConfig {

@@ -53,10 +53,8 @@ void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, I
                            const MicroBatch& batch) {
   const Shape rows = queries_.leaf().shape();
   const Shape effects{rows[0], rows[1], rows[2], config_.shape.leaves()};
-  const bool dense = config_.tree.gradient == TreeGradient::kDense &&
-                     batch.step.step % config_.tree.router_interval == 0;
-  const bool learns =
-      config_.shape.height() > 0 && (dense || config_.tree.gradient == TreeGradient::kFlip);
+  const bool flip = config_.shape.height() > 0 && config_.tree.gradient == TreeGradient::kFlip;
+  const bool learns = flip || config_.RunsDense(batch.step.step);
   Scratch::Scope scope(ctx.scratch());
   const Out query_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
   const Out key_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();

@@ -67,7 +67,7 @@ void TfAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, I
   TfBackward(ctx, dq, dk, dv, delta, key_effect, d_o, q, k, v, o, lse_, buckets(), Options(batch));
   if (tree.gradient == TreeGradient::kFlip) {
     FlipTree(ctx, dq, dk, d_o, q, k, v, delta, key_effect, batch);
-  } else if (tree.gradient == TreeGradient::kDense && batch.step.step % tree.router_interval == 0) {
+  } else if (config_.RunsDense(batch.step.step)) {
     DenseTree(ctx, dq, dk, d_o, q, k, v, delta, batch);
   }
   queries_.BalanceBackward(ctx, dq, q, batch);

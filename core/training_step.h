@@ -11,10 +11,12 @@
 //
 // On a GPU with `graphs` the work of Accumulate, and that of Update, is given as one CUDA graph
 // each.  The numbers that change from step to step (keys of dropout, learning rate) are arguments
-// of its kernels: it is recorded anew in every step and the GPU's copy brought up to date.  The
-// first step of a model runs without, to make temporaries and choose kernels.
+// of its kernels: it is recorded anew in every step and the GPU's copy brought up to date.  Steps
+// in which other layers compute DENSE's gradient give other work, and have graphs of their own. The
+// first step of each kind runs without, to make temporaries and choose kernels.
 
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "core/model.h"
@@ -39,12 +41,21 @@ class TrainingStep {
   StepSums Read(Context& ctx) const;
 
  private:
-  void Run(Context& ctx, runtime::Graph& graph, const std::function<void()>& work);
+  // By layer: whether it computes DENSE's gradient.
+  using Kind = std::vector<bool>;
+  struct Recorded {
+    bool warm = false;                      // a whole step of this kind has run
+    std::vector<runtime::Graph> gradients;  // by micro-batch
+  };
+  Kind KindOf(int64_t step) const;
+  void Run(Context& ctx, runtime::Graph& graph, bool warm, const std::function<void()>& work);
 
   MaskedLanguageModel& model_;
+  const int micro_batches_;
   const bool graphs_;
-  bool warm_ = false;                      // a whole step has run
-  Buffer sums_;                            // [3] float64: StepSums
-  std::vector<runtime::Graph> gradients_;  // by micro-batch
+  Buffer sums_;  // [3] float64: StepSums
+  std::map<Kind, Recorded> recorded_;
+  Recorded* current_ = nullptr;  // of the step under way
+  bool warm_ = false;            // an update has run
   runtime::Graph update_;
 };

@@ -57,6 +57,18 @@ TEST_F(DeviceTraining, StepsAsGraphsAndARunThatWasStoppedHaveTheSameBits) {
   EXPECT_EQ(MetricsOf(stopped), MetricsOf(whole));
 }
 
+// Stages begin at steps 4 and 6, and the run goes on at step 5: DENSE is due first at step 6.
+TEST_F(DeviceTraining, GraphsHoldADenseGradientOfEveryThirdStepAfterAResume) {
+  const TemporaryFolder whole, stopped;
+  const std::string dense =
+      "bootstrap.attention.gradient=DENSE,bootstrap.attention.flip_choice=MIN_MARGIN,"
+      "bootstrap.attention.router_interval=3,training.checkpoint_every=5";
+  ASSERT_EQ(Train(GpuRun(dense), whole.path(), /*ranks=*/1, kGpu), 0);
+  CopyRun(whole, stopped, /*step=*/5);
+  ASSERT_EQ(Train(GpuRun(dense), stopped.path(), /*ranks=*/1, kGpuGraphs), 0);
+  EXPECT_EQ(MetricsOf(stopped), MetricsOf(whole));
+}
+
 TEST_F(DeviceTraining, HeadsThatHaveNoKernelAreRefused) {
   const TemporaryFolder folder;
   EXPECT_REFUSED(Train(GpuRun("model.width=48"), folder.path(), /*ranks=*/1, kGpu),
