@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,7 +39,7 @@ void CheckOptions(const VocabularyTrainerOptions& options) {
   };
   check("size", options.size, 6);
   check("min_frequency", options.min_frequency, 1);
-  check("max_alphabet", options.max_alphabet, 1);
+  check("alphabet", options.max_alphabet, 0);
   check("max_words", options.max_words, 1);
 }
 
@@ -85,16 +86,31 @@ std::vector<Word> SpellWords(const WordCounter& counter) {
   return words;
 }
 
+using CharacterCounts = std::vector<std::pair<int64_t, char32_t>>;  // (-count, character), sorted
+
+int64_t AlphabetSize(const VocabularyTrainerOptions& options, const CharacterCounts& counts) {
+  if (options.max_alphabet > 0) return options.max_alphabet;
+  constexpr int64_t kLeast = 1000;
+  constexpr double kRareShare = 0.0005;
+  const auto add = [](double sum, const auto& entry) { return sum - entry.first; };
+  const double rare = kRareShare * std::accumulate(counts.begin(), counts.end(), 0.0, add);
+  int64_t size = std::ssize(counts);
+  double left_out = 0;
+  while (size > kLeast && (left_out -= counts[size - 1].first) <= rare) --size;
+  return std::min(size, std::max<int64_t>(kLeast, options.size / 2));
+}
+
 // The most frequent characters; of equally frequent ones those of smaller code point.
-std::set<char32_t> FindAlphabet(const std::vector<Word>& words, int64_t max_alphabet) {
+std::set<char32_t> FindAlphabet(const VocabularyTrainerOptions& options,
+                                const std::vector<Word>& words) {
   std::map<char32_t, int64_t> counts;
   for (const Word& word : words) {
     for (const char32_t c : word.characters) counts[c] += word.count;
   }
-  std::vector<std::pair<int64_t, char32_t>> order;
+  CharacterCounts order;
   for (const auto& [c, count] : counts) order.emplace_back(-count, c);
   std::sort(order.begin(), order.end());
-  order.resize(std::min<size_t>(order.size(), max_alphabet));
+  order.resize(std::min<size_t>(order.size(), AlphabetSize(options, order)));
   std::set<char32_t> alphabet;
   for (const auto& entry : order) alphabet.insert(entry.second);
   return alphabet;
@@ -153,7 +169,7 @@ Vocabulary TrainVocabulary(const VocabularyTrainerOptions& options,
   const WordCounter counter = CountText(options, statistics, progress);
   if (counter.occurrences() == 0) throw UserError("the input holds no words to train on");
   std::vector<Word> words = SpellWords(counter);
-  const std::set<char32_t> alphabet = FindAlphabet(words, options.max_alphabet);
+  const std::set<char32_t> alphabet = FindAlphabet(options, words);
   statistics->left_out_words = LeaveOut(alphabet, &words);
   statistics->words = counter.occurrences();
   statistics->forgotten_words = counter.forgotten_occurrences();

@@ -5,6 +5,10 @@
 // point, those that continue a word with "##", then the merged pieces (PairMerger),
 // most frequent first.
 //
+// The alphabet is the most frequent characters: max_alphabet of them, or, where it is 0, 1,000
+// (Hugging Face's limit) and as many more as 99.95 % of the text's characters take (SentencePiece's
+// coverage), but no more than half of `size`.
+//
 // Memory is bounded by max_words: of more distinct words the rare ones are forgotten.
 // It is a UserError when there is no text, or when `size` does not even hold the
 // special tokens and the characters.  Little text may give fewer than `size` tokens.
@@ -22,7 +26,7 @@ struct VocabularyTrainerOptions {
   bool lower_case = true;         // the uncased BERT rule
   int32_t size = 30522;           // tokens, special ones included
   int64_t min_frequency = 2;      // a merged piece occurs at least so often
-  int64_t max_alphabet = 1000;    // characters: the most frequent; words with others are left out
+  int64_t max_alphabet = 0;       // characters; words with rarer ones are left out; 0: see below
   int64_t max_words = 2'000'000;  // distinct words in memory, about 200 bytes each
   int threads = 0;                // that count words; 0: one a core
 };

@@ -36,6 +36,10 @@ DEFINE_string(rows, "", "only the rows of the table whose name has this in it");
 
 DEFINE_string(vocabulary, "", "vocab.txt, one token a line; any Hugging Face BERT vocabulary");
 DEFINE_int32(size, 30522, "tokens of the vocabulary");
+DEFINE_int64(alphabet, 0,
+             "characters of the vocabulary, the most frequent ones; words with others are unknown; "
+             "0: 1,000, and more where 99.95 % of the text takes them, as Chinese does, up to half "
+             "of --size");
 DEFINE_string(output, "", "the file to write");
 DEFINE_string(held_out, "", "a second token file for text held out of training; empty: none");
 DEFINE_double(held_out_fraction, 0.01, "of the text, with --held_out");

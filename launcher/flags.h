@@ -28,6 +28,7 @@ DECLARE_string(dtype);
 
 DECLARE_string(vocabulary);
 DECLARE_int32(size);
+DECLARE_int64(alphabet);
 DECLARE_string(output);
 DECLARE_string(held_out);
 DECLARE_double(held_out_fraction);

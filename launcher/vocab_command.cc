@@ -15,6 +15,7 @@ int RunVocab(dist::Communicator&) {
   options.text = TextSourceFromFlags();
   options.lower_case = FLAGS_lower_case;
   options.size = FLAGS_size;
+  options.max_alphabet = FLAGS_alphabet;
   options.threads = FLAGS_threads;
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   datasets::VocabularyTrainerStatistics statistics;
@@ -28,11 +29,14 @@ int RunVocab(dist::Communicator&) {
       FormatFixed(static_cast<double>(statistics.text_bytes) / 1e6 / statistics.seconds, 1),
       " MB/s, ", FormatDuration(statistics.seconds)));
   PrintTextReport(statistics.text, progress);
-  const int64_t lost = statistics.left_out_words + statistics.forgotten_words;
-  if (lost > 0) {
-    progress.Line(Sentence(lost,
-                           " words were left out: rare characters, over 100 characters, or "
-                           "rare among too many different ones"));
+  const double left_out = 100.0 * static_cast<double>(statistics.left_out_words) /
+                          static_cast<double>(statistics.words);
+  progress.Line(Sentence(FormatFixed(left_out, 3),
+                         " % of the words cannot be spelt and will be unknown: rare characters "
+                         "(--alphabet) or over 100 characters"));
+  if (statistics.forgotten_words > 0) {
+    progress.Line(Sentence(statistics.forgotten_words,
+                           " words were left out: rare among too many different ones"));
   }
   if (vocabulary.size() < FLAGS_size) {
     progress.Line(Sentence("the text gives no more than these of --size=", FLAGS_size));
@@ -51,8 +55,8 @@ Command VocabCommand() {
           "often.  The result does not depend\non the number of threads.\n\n"
           "  treeformer vocab --text=books --size=8000 --output=vocab.txt\n"
           "  treeformer vocab --text='crawl/*.jsonl.zst' --json_field=body --output=vocab.txt\n",
-          {"text", "output", "size", "lower_case", "document", "json_field", "replace_invalid_utf8",
-           "skip_bad_documents", "zstd_window_log", "threads"},
+          {"text", "output", "size", "alphabet", "lower_case", "document", "json_field",
+           "replace_invalid_utf8", "skip_bad_documents", "zstd_window_log", "threads"},
           RunVocab,
           /*uses_ranks=*/false};
 }

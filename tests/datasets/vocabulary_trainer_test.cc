@@ -7,6 +7,7 @@
 
 #include "datasets/pair_merger.h"
 #include "datasets/tokenizer.h"
+#include "datasets/utf8.h"
 #include "datasets/word_counter.h"
 #include "tests/datasets/temporary_folder.h"
 
@@ -160,6 +161,39 @@ TEST(VocabularyTrainer, WhatCannotBeTrainedIsRefused) {
   EXPECT_REFUSED(Train("abc", {.size = 9}, &statistics), "size is 9, expected 10 or more");
   EXPECT_REFUSED(Train("abc", {.size = 5}, &statistics), "size is 5, expected 6 or more");
   EXPECT_REFUSED(Train(" \n", {.size = 100}, &statistics), "holds no words");
+}
+
+// Ideographs 0, 1, 2, ... of which number i occurs about 20,000 / (i + 1) times.
+std::string IdeographsByZipf(int different) {
+  std::string text;
+  for (int i = 0; i < different; ++i) {
+    for (int n = 0; n < 20'000 / (i + 1); ++n) AppendUtf8(0x4E00 + i, &text);
+    text += ' ';
+  }
+  return text;
+}
+
+TEST(VocabularyTrainer, TheAlphabetGrowsBeyondAThousandWhereTheTextTakesIt) {
+  const std::string text = IdeographsByZipf(2500);
+  VocabularyTrainerStatistics statistics;
+  const auto characters = [&](VocabularyTrainerOptions options) {
+    statistics = {};
+    Train(text, options, &statistics);
+    return statistics.characters;
+  };
+  const auto share = [&] {
+    return static_cast<double>(statistics.left_out_words) / static_cast<double>(statistics.words);
+  };
+  EXPECT_EQ(characters({.size = 8000, .max_alphabet = 1000}), 1000);
+  EXPECT_GT(share(), 0.05);
+  EXPECT_GT(characters({.size = 8000}), 2400);
+  EXPECT_GT(share(), 0.0);
+  EXPECT_LE(share(), 0.0005);
+  EXPECT_EQ(characters({.size = 8000, .max_alphabet = 2500}), 2500);
+  EXPECT_EQ(share(), 0.0);
+  EXPECT_EQ(characters({.size = 3000}), 1500);  // half of the vocabulary
+  EXPECT_EQ(characters({.size = 1500}), 1000);
+  EXPECT_REFUSED(characters({.max_alphabet = -1}), "alphabet is -1, expected 0 or more");
 }
 
 }  // namespace
