@@ -19,19 +19,19 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/usable_cores.h"
 #include "kernels/user_error.h"
 
 namespace datasets {
 
-// Working threads for `threads` asked for, where 0 is one a core.  Each takes about 4 MB when
-// blocks of text are what is read, and one reading thread keeps a few dozen busy at most.
+// Working threads for `threads` asked for, where 0 is one a usable core.  Each takes about 4 MB
+// when blocks of text are what is read, and one reading thread keeps a few dozen busy at most.
 inline int WorkingThreads(int threads) {
   constexpr int kMaxThreads = 256;
   if (threads < 0 || threads > kMaxThreads) {
     throw UserError(Sentence("threads is ", threads, ", expected 0 to ", kMaxThreads));
   }
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return threads > 0 ? threads : std::clamp(cores, 1, kMaxThreads);
+  return threads > 0 ? threads : std::min(UsableCores(), kMaxThreads);
 }
 
 template <typename In, typename Out>

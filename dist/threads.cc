@@ -11,6 +11,7 @@
 
 #include "dist/host_name.h"
 #include "kernels/check.h"
+#include "kernels/usable_cores.h"
 
 namespace dist {
 namespace {
@@ -26,7 +27,10 @@ std::string MachineAndCores(const cpu_set_t& cores) {
 
 }  // namespace
 
-int ThreadsPerRank(int cores, int sharers) { return std::max(1, cores / sharers); }
+int ThreadsPerRank(int cores, int sharers, std::optional<int> quota, int local_ranks) {
+  const int share = cores / sharers;
+  return std::max(1, quota ? std::min(share, *quota / local_ranks) : share);
+}
 
 int ConfigureThreads(Communicator& communicator) {
   cpu_set_t mask;
@@ -38,7 +42,10 @@ int ConfigureThreads(Communicator& communicator) {
   const int sharers = static_cast<int>(std::count(all.begin(), all.end(), mine));
 
   const bool set_by_user = std::getenv("OMP_NUM_THREADS") != nullptr;
-  if (!set_by_user) omp_set_num_threads(ThreadsPerRank(cores, sharers));
+  const std::optional<int> quota = QuotaCores();
+  if (!set_by_user) {
+    omp_set_num_threads(ThreadsPerRank(cores, sharers, quota, communicator.local_size()));
+  }
 
   const int machine_cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   const int used_cores = cores * communicator.local_size() / sharers;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "dist/local_communicator.h"
+#include "kernels/usable_cores.h"
 
 namespace dist {
 namespace {
@@ -17,12 +18,19 @@ TEST(Threads, RanksOnTheSameCoresShareThemEvenly) {
   EXPECT_EQ(ThreadsPerRank(2, 4), 1);
 }
 
+TEST(Threads, RanksOfAMachineShareItsQuotaEvenly) {
+  EXPECT_EQ(ThreadsPerRank(/*cores=*/64, /*sharers=*/2, /*quota=*/8, /*local_ranks=*/2), 4);
+  EXPECT_EQ(ThreadsPerRank(2, 1, 4, 4), 1);  // each rank on cores of its own
+  EXPECT_EQ(ThreadsPerRank(2, 1, 100, 4), 2);
+  EXPECT_EQ(ThreadsPerRank(64, 1, 1, 2), 1);
+}
+
 TEST(Threads, LocalRanksShareTheCoresOfThisProcess) {
   unsetenv("OMP_NUM_THREADS");
   cpu_set_t mask;
   ASSERT_EQ(sched_getaffinity(0, sizeof(mask), &mask), 0);
   RunLocalRanks(2, [&](Communicator& comm) {
-    EXPECT_EQ(ConfigureThreads(comm), std::max(1, CPU_COUNT(&mask) / 2));
+    EXPECT_EQ(ConfigureThreads(comm), ThreadsPerRank(CPU_COUNT(&mask), 2, QuotaCores(), 2));
   });
 }
 
