@@ -73,4 +73,32 @@ TEST_F(ProgramTest, TokenFilesAreReadWholeOnceAndAgainWhereVerifyDataAsks) {
   EXPECT_NE(folder_.Read("output").find("training.tokens is corrupt"), std::string::npos);
 }
 
+// Right checksums over counts, offsets and ids that lead out of bounds.
+TEST_F(ProgramTest, ACraftedTokenFileIsRefusedInEveryRole) {
+  const std::string shared = "../shared/faults/inputs/crafted/";
+  if (!fs::exists(shared)) GTEST_SKIP() << shared << " is absent";
+  const auto set = [](const std::string& field, const std::string& path) {
+    return "--set=data." + field + "=" + fs::absolute(path).string();
+  };
+  const auto train = [&](const std::string& training, const std::string& held_out,
+                         const std::string& run) {
+    return Status(Spawn({TREEFORMER, "train", "--config=" + shared + "crafted.textproto",
+                         set("vocabulary", shared + "vocab.txt"), set("token_file", training),
+                         set("held_out_token_file", held_out), "--run_dir=" + folder_.File(run),
+                         "--threads=1"}));
+  };
+  const std::string good = shared + "good.tokens";
+  ASSERT_EQ(train(good, good, "good"), 0) << folder_.Read("output");
+  for (const char* name : {"count_overflow", "documents_minus_1", "empty_document",
+                           "first_offset_not_0", "id_far_beyond", "offset_beyond_end"}) {
+    const std::string bad = shared + name + ".tokens";
+    EXPECT_EQ(train(bad, good, "bad"), 2) << name;
+    EXPECT_EQ(train(good, bad, "bad"), 2) << name;
+    EXPECT_EQ(Status(Spawn({TREEFORMER, "evaluate", "--run_dir=" + folder_.File("good"),
+                            "--data=" + bad, "--threads=1"})),
+              2)
+        << name;
+  }
+}
+
 }  // namespace
