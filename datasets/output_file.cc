@@ -16,7 +16,8 @@ namespace datasets {
 
 constexpr size_t kBufferBytes = 1 << 20;
 
-OutputFile::OutputFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+OutputFile::OutputFile(const std::string& path)
+    : path_(path), temporary_(path + ".tmp"), unfinished_(temporary_) {
   fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) Refuse("cannot be created");
   buffer_.reserve(kBufferBytes);

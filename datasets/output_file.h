@@ -3,7 +3,7 @@
 // OutputFile: a file that appears under its name only when it is whole.  Bytes go
 // to PATH.tmp; Commit() fsyncs it, renames it to PATH and
 // fsyncs the folder.  An object that dies without Commit() removes PATH.tmp, so
-// nothing half-written stays.
+// nothing half-written stays; neither where a signal ends the program.
 //
 // A folder that does not exist, a place that may not be written and a disk that
 // fills up are UserErrors that name the path and the bytes written so far.
@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "datasets/unfinished_file.h"
 
 namespace datasets {
 
@@ -37,6 +39,7 @@ class OutputFile {
   [[noreturn]] void Refuse(const std::string& what) const;  // with errno's words
 
   std::string path_, temporary_;
+  UnfinishedFile unfinished_;  // temporary_
   int fd_ = -1;
   int64_t written_ = 0;  // bytes of the file that have left buffer_
   std::vector<char> buffer_;

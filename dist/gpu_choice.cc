@@ -4,6 +4,7 @@
 #include <map>
 #include <sstream>
 
+#include "dist/gather_text.h"
 #include "dist/host_name.h"
 #include "kernels/user_error.h"
 
@@ -34,19 +35,6 @@ std::string Count(int64_t count, const std::string& noun) {
                            mine.host, " would share GPU ", mine.gpus[0], ": rank ", rank,
                            " sees no other that is free; expected a GPU for each rank, for "
                            "example by srun --gpus-per-task=1, or CUDA_VISIBLE_DEVICES unset"));
-}
-
-// Every rank's text, in rank order: a sum in which each rank fills its own row.
-std::vector<std::string> AllGatherText(Communicator& communicator, const std::string& text) {
-  const int64_t length = static_cast<int64_t>(communicator.Max(static_cast<double>(text.size())));
-  std::vector<int32_t> rows(communicator.size() * length);
-  std::copy(text.begin(), text.end(), rows.begin() + communicator.rank() * length);
-  communicator.AllReduceSum(View<int32_t>(rows.data(), {communicator.size(), length}), nullptr);
-  std::vector<std::string> texts;
-  for (auto row = rows.begin(); row != rows.end(); row += length) {
-    texts.emplace_back(row, std::find(row, row + length, 0));
-  }
-  return texts;
 }
 
 // Neither a host's name nor a UUID has a line's end in it.

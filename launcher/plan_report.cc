@@ -5,6 +5,7 @@
 
 #include "kernels/user_error.h"
 #include "launcher/cost.h"
+#include "launcher/memory_check.h"
 #include "launcher/progress.h"
 
 namespace {
@@ -101,12 +102,17 @@ void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& l
 }
 
 void PrintMemory(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
-  const MemoryCost full = CountMemory(input.model, input.micro_batch, input.dtype);
   const MemoryCost memory = CountMemory(last, input.micro_batch, input.dtype);
+  const StageMemory largest = LargestStage(input.plan, input.micro_batch, input.dtype);
   out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time, "
       << (input.dtype == DType::kBFloat16 ? "activations in bfloat16" : "float32") << ")\n  "
-      << DescribeMemory(memory) << "\n  at a stage's boundary the models before and after: "
-      << FormatBytes(full.Total() + memory.Total()) << "\n";
+      << DescribeMemory(memory) << "\n  the most: " << FormatBytes(largest.cost.Total())
+      << " in stage " << largest.index << "; a boundary between stages needs no more\n";
+  const double need = largest.cost.Total() * input.ranks, limit = ReadHostMemory().limit;
+  if (input.dtype == DType::kFloat32 && need > limit) {
+    out << "  more than this machine has for all ranks, " << FormatBytes(limit)
+        << ": `treeformer train` would refuse it here\n";
+  }
 }
 
 }  // namespace

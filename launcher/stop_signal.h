@@ -1,12 +1,15 @@
 #pragma once
 
-// SIGTERM, SIGUSR1, SIGUSR2: "write a checkpoint and stop".  Schedulers send them before they take
-// the machine away.
+// SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP: "write a checkpoint and stop".  Schedulers send them
+// before they take the machine away, terminals when somebody presses Ctrl-C or goes away.  A second
+// SIGINT ends the program at once.  Who starts the program with one of them ignored, as nohup does
+// with SIGHUP, has it ignored.
 //
-// Until StopSignalsAskForCheckpoint() they end the program as always.
-// They are blocked in every thread and awaited by one of our own, so that no signal ever interrupts
-// a computation: oneDNN's matrix products keep the stack pointer in a small heap buffer, where a
-// handler's frame would overwrite the heap.  The trainer looks at a step's boundary.
+// Until StopSignalsAskForCheckpoint() they end the program at once, and files that are being
+// written are removed. They are blocked in every thread and awaited by one of our own, so that no
+// signal ever interrupts a computation: oneDNN's matrix products keep the stack pointer in a small
+// heap buffer, where a handler's frame would overwrite the heap.  The trainer looks at a step's
+// boundary.
 
 #include <string>
 #include <thread>
@@ -22,6 +25,6 @@ class StopSignals {
   std::thread waiter_;
 };
 
-void StopSignalsAskForCheckpoint();      // from now on
+void StopSignalsAskForCheckpoint();      // from now on: somebody looks at StopSignal()
 int StopSignal();                        // the signal that came since, 0: none
 std::string StopSignalName(int signal);  // "SIGTERM"

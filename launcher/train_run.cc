@@ -7,8 +7,12 @@
 #include "dist/device_communicator.h"
 #include "kernels/sbgemm.h"
 #include "kernels/user_error.h"
+#include "launcher/fingerprint.h"
+#include "launcher/memory_check.h"
 #include "launcher/run_data.h"
 #include "launcher/run_directory.h"
+#include "launcher/run_plan.h"
+#include "launcher/stop_signal.h"
 #include "launcher/trainer.h"
 #include "launcher/verified_data.h"
 
@@ -53,6 +57,8 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const auto begin = std::chrono::steady_clock::now();
   const treeformer::Training& training = config.training();
   Context ctx = MakeContext(communicator, device.device, training);
+  RequireMemory(ctx, communicator, MakeBootstrapPlan(config, PlannedVocabulary(config.data())),
+                MicroBatchOf(config, communicator.size()), progress);
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
   const DataFiles files = PrepareRunData(communicator, config.data(), directory,
                                          /*may_rebuild=*/!start.checkpoint, progress);
@@ -70,8 +76,14 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
                                  training.micro_batches());
   datasets::TokenLoader held_out(files.held_out, vocabulary, sequences, layout,
                                  datasets::SampleOrder::kInOrder, training.seed(), verified);
-  const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
-                          &held_out,         held_out.steps()};
+  const TrainingData data{vocabulary.size(),
+                          sequences.length,
+                          vocabulary.hash(),
+                          &train,
+                          &held_out,
+                          held_out.steps(),
+                          HashText(Sentence(vocabulary.hash(), " ", HashTokenFile(files.training),
+                                            " ", HashTokenFile(files.held_out)))};
 
   const auto ranks = dist::MakeDeviceCommunicator(communicator, ctx);
   if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {
@@ -82,6 +94,7 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   if (start.checkpoint) progress.Line("going on from " + start.checkpoint->path);
   Trainer trainer(ctx, *ranks, config, data, directory, device.cuda_graphs, progress,
                   start.checkpoint, start.state);
+  StopSignalsAskForCheckpoint();
   const int status = trainer.Run();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (status == 0) PrintSummary(trainer, directory, seconds.count(), progress);

@@ -12,6 +12,7 @@
 #include "kernels/adamw.h"
 #include "kernels/user_error.h"
 #include "launcher/command.h"
+#include "launcher/fingerprint.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_plan.h"
 #include "launcher/stop_signal.h"
@@ -62,19 +63,37 @@ Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
 }
 
 void Trainer::Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state) {
+  try {
+    RestoreState(checkpoint, state);
+  } catch (const nlohmann::json::exception& error) {
+    throw UserError(Sentence(checkpoint.path, "/manifest.json has a state that cannot be gone on ",
+                             "from: ", error.what()));
+  }
+}
+
+void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state) {
+  const auto require = [&](bool good, const char* what) {
+    if (!good) throw UserError(Sentence(checkpoint.path, " does not fit the run: ", what));
+  };
   if (state.at("vocabulary_hash") != data_.vocabulary_hash) {
     throw UserError(Sentence(checkpoint.path, " was made with another vocabulary than the data"));
   }
-  EnterStage(plan_.stages().at(state.at("stage")));
+  const int64_t stage = state.at("stage");
+  require(stage >= 0 && stage < std::ssize(plan_.stages()), "its stage is not in the plan");
+  EnterStage(plan_.stages()[stage]);
   LoadCheckpoint(ctx_, checkpoint, model_->parameters(), /*with_moments=*/true);
   const nlohmann::json& loader = state.at("loader");
-  data_.train->Restore(
-      {loader.at("seed"), loader.at("epoch"), loader.at("next_sample"), loader.at("step")});
+  const datasets::LoaderState place{loader.at("seed"), loader.at("epoch"), loader.at("next_sample"),
+                                    loader.at("step")};
+  require(place.epoch >= 0 && place.next_sample >= 0 && place.step >= 0,
+          "its place in the data is negative");
+  data_.train->Restore(place);
   report_.Restore(state.at("report"));
   step_ = saved_step_ = checkpoint.step;
   // Older versions kept neither, updated in every step, and corrected the bias of all moments for
   // the whole run; so do runs of theirs that go on, until trees grow again.
   updates_ = state.value("updates", step_);
+  require(updates_ >= 0 && updates_ <= step_, "it has more updates than steps");
   RestoreBirths(state.value("births", nlohmann::json::object()), updates_, checkpoint.path,
                 model_->parameters());
 }
@@ -172,14 +191,46 @@ void Trainer::SumBalanceCounts() {
   }
 }
 
-int Trainer::Run() {
-  while (step_ < plan_.steps()) {
-    const Stage& stage = plan_.StageOfStep(step_);
-    const bool begins = model_ == nullptr;
-    if (stage_ != &stage) EnterStage(stage);
-    if (begins && training_.has_start_from()) {
+void Trainer::Begin() {
+  if (model_ == nullptr) {
+    EnterStage(plan_.StageOfStep(step_));
+    if (training_.has_start_from()) {
       LoadWeights(ctx_, training_.start_from(), model_->parameters());
     }
+  }
+  if (communicator_.size() == 1) return;
+  const std::string differences = DescribeDifferences(
+      communicator_, {{"configuration", HashText(PrintRunConfig(config_))},
+                      {"version of treeformer", HashText(TREEFORMER_VERSION)},
+                      {"vocabulary or token file", data_.hash},
+                      {"set of initial parameters", HashValues(ctx_, model_->parameters())}});
+  if (!differences.empty()) {
+    throw UserError(Sentence("the ranks do not begin alike: ", differences,
+                             "; expected the same on all of them"));
+  }
+}
+
+bool Trainer::RanksAgree() {
+  if (communicator_.size() == 1) return true;
+  const std::string differences = DescribeDifferences(
+      communicator_, {{"set of parameters", HashValues(ctx_, model_->parameters())}});
+  if (differences.empty()) return true;
+  if (communicator_.rank() == 0) {
+    progress_.Clear();
+    std::cerr
+        << "treeformer: step " << step_ << ": the ranks have drifted apart: " << differences
+        << "; their machines compute differently, or one is at fault; checkpoints of the steps "
+           "before are good"
+        << std::endl;
+  }
+  return false;
+}
+
+int Trainer::Run() {
+  Begin();
+  while (step_ < plan_.steps()) {
+    const Stage& stage = plan_.StageOfStep(step_);
+    if (stage_ != &stage) EnterStage(stage);
     const StepResult result = Step();
     if (!result.IsFinite()) return Diverge(result);
     ++step_;
@@ -187,13 +238,14 @@ int Trainer::Run() {
     if (IsDue(training_.log_every())) {
       report_.Log(ctx_, *model_, step_, stage, IsDue(training_.histogram_every()));
     }
-    if (IsDue(training_.evaluate_every())) RunEvaluation();
-    const bool stop = StopRequested();
+    const bool evaluate = IsDue(training_.evaluate_every()), stop = StopRequested();
     const int64_t every = training_.checkpoint_every();
-    if (stop || (every > 0 && step_ % every == 0)) WriteCheckpoint();
+    const bool save = stop || (every > 0 && step_ % every == 0);
+    if ((evaluate || save) && !RanksAgree()) return dist::kInternalError;
+    if (evaluate) RunEvaluation();
+    if (save) WriteCheckpoint();
     if (stop) return kCheckpointed;
   }
-  if (stage_ == nullptr) EnterStage(plan_.stages().back());
   if (saved_step_ != step_) WriteCheckpoint();
   return 0;
 }
@@ -210,6 +262,16 @@ bool Trainer::StopRequested() {
   return true;
 }
 
+std::string Trainer::Advice() const {
+  if (!training_.has_start_from()) {
+    return "; a lower optimizer.learning_rate or a longer warm-up helps";
+  }
+  const std::string weights = "the weights of training.start_from, " + training_.start_from();
+  if (step_ == 0) return "; " + weights + ", are damaged, or not meant for such a model";
+  return "; the run began with " + weights +
+         ": they may be at fault, or a lower optimizer.learning_rate or a longer warm-up helps";
+}
+
 int Trainer::Diverge(const StepResult& result) {
   if (communicator_.rank() == 0) {
     progress_.Clear();
@@ -217,8 +279,8 @@ int Trainer::Diverge(const StepResult& result) {
               << " and the norm of the gradient " << result.GradientNorm()
               << "; the first gradient that is not finite, from the back: "
               << NameOfBadGradient(ctx_, model_->parameters())
-              << (std::isfinite(result.squared_norm) ? "" : "; nothing was updated")
-              << "; a lower optimizer.learning_rate or a longer warm-up helps" << std::endl;
+              << (std::isfinite(result.squared_norm) ? "" : "; nothing was updated") << Advice()
+              << std::endl;
   }
   return dist::kInternalError;
 }

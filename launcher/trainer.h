@@ -7,6 +7,8 @@
 //   each step    gradients of all micro-batches, summed over ranks behind the last backward pass,
 //                one update; the loss is the mean over the masked positions of the global batch.
 //                A batch without one updates nothing, and the run goes on
+//   at the start, before each evaluation and each checkpoint
+//                the ranks compare fingerprints (launcher/fingerprint.h)
 //
 // The run directory gets metrics.jsonl, event files and checkpoints/step_N (rank 0 writes).  A run
 // that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
@@ -36,6 +38,7 @@ struct TrainingData {
   datasets::Loader* train = nullptr;
   datasets::Loader* held_out = nullptr;
   int64_t held_out_steps = 0;  // global batches of all held-out text
+  uint64_t hash = 0;           // of vocabulary and token files
 };
 
 class Trainer {
@@ -48,7 +51,9 @@ class Trainer {
           const nlohmann::json& state);
 
   // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
-  // is not a number, before the update: dist::kInternalError, with a sentence on stderr.
+  // is not a number, before the update, or when the ranks' parameters are no longer the same,
+  // before they are evaluated or saved: dist::kInternalError, with a sentence on stderr.  Throws
+  // UserError where the ranks do not begin with the same configuration, data and parameters.
   int Run();
 
   // Of the last evaluation, at the end of the run; evaluates when there is none.
@@ -60,9 +65,13 @@ class Trainer {
   void EnterStage(const Stage& stage);
   std::unique_ptr<MaskedLanguageModel> MakeModel(const Stage& stage);
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
+  void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
   void Update(StepResult& result);
   int Diverge(const StepResult& result);
+  std::string Advice() const;  // to whom it diverges
+  void Begin();
+  bool RanksAgree();  // on the parameters; a sentence on stderr where not
   double LearningRateOfStep() const;
   void SumBalanceCounts();
   void RunEvaluation();

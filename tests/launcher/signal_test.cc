@@ -16,14 +16,20 @@ class SignalTest : public ProgramTest {
   std::vector<nlohmann::json> Metrics(const std::string& run) {
     return ParseMetrics(folder_.Read(run + "/metrics.jsonl"));
   }
-  // Until the run has logged something of `stage`.
-  void WaitForStage(const std::string& run, int stage) {
+  template <typename Condition>
+  void WaitFor(const Condition& condition) {
     for (int i = 0; i < 6000; ++i) {
-      const auto records = Metrics(run);
-      if (!records.empty() && records.back().at("stage") >= stage) return;
+      if (condition()) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    FAIL() << "no stage " << stage << ": " << folder_.Read("output");
+    FAIL() << "not within half a minute: " << folder_.Read("output");
+  }
+  // Until the run has logged something of `stage`.
+  void WaitForStage(const std::string& run, int stage) {
+    WaitFor([&] {
+      const auto records = Metrics(run);
+      return !records.empty() && records.back().at("stage") >= stage;
+    });
   }
   std::vector<nlohmann::json> Undisturbed() {
     EXPECT_EQ(Status(Start("undisturbed", {"--set", kSteps})), 0) << folder_.Read("output");
@@ -42,7 +48,7 @@ TEST_F(SignalTest, KilledInStageTwoAndStartedAgainTheMetricsAreThoseOfAnUndistur
 }
 
 TEST_F(SignalTest, StopSignalsLeaveACheckpointAndStatus75AndTheRunGoesOn) {
-  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2}) {
+  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP}) {
     const std::string run = "run_" + std::to_string(signal);
     const std::string never = std::string(kSteps) + ",training.checkpoint_every=0";
     const pid_t pid = Start(run, {"--set", never});
@@ -54,6 +60,39 @@ TEST_F(SignalTest, StopSignalsLeaveACheckpointAndStatus75AndTheRunGoesOn) {
     EXPECT_EQ(Status(Start(run, {"--set", never})), 0) << folder_.Read("output");
     EXPECT_EQ(Metrics(run), Undisturbed());
   }
+}
+
+// Three million stories take a minute to write and tokenise.
+TEST_F(SignalTest, DuringThePreparationOfDataStopAtOnceAndLeaveNoHalfFile) {
+  for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+    const std::string run = "run_" + std::to_string(signal);
+    const pid_t pid = Start(run, {"--set=data.stories.count=3000000"});
+    const std::string stories = run + "/data/stories.txt.tmp";
+    WaitFor([&] { return std::filesystem::exists(folder_.File(stories)); });
+    const auto begin = std::chrono::steady_clock::now();
+    kill(pid, signal);
+    EXPECT_EQ(Status(pid), 1000 + signal) << folder_.Read("output");
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.File(run + "/data"))) {
+      EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+    }
+  }
+}
+
+TEST_F(SignalTest, DuringPrepareRemoveTheHalfFiles) {
+  std::string text;
+  for (int i = 0; i < 3000000; ++i) text += "a line of text to be cut into tokens\n";
+  const std::string input = folder_.Write("text/big.txt", text);
+  const std::string vocabulary =
+      folder_.Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nline\nof\ntext\n");
+  const std::string output = folder_.File("out/tokens");
+  std::filesystem::create_directory(folder_.File("out"));
+  const pid_t pid = Spawn({TREEFORMER, "prepare", "--text=" + input, "--vocabulary=" + vocabulary,
+                           "--output=" + output, "--document=line", "--threads=1"});
+  WaitFor([&] { return std::filesystem::exists(output + ".offsets.tmp"); });
+  kill(pid, SIGINT);
+  EXPECT_EQ(Status(pid), 1000 + SIGINT) << folder_.Read("output");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.File("out")));
 }
 
 TEST_F(SignalTest, BadInputGivesOneSentenceAndStatusTwo) {

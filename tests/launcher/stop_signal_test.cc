@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <iostream>
 #include <thread>
 
 #include "kernels/linear.h"
@@ -45,15 +46,57 @@ TEST(StopSignals, NeverInterruptAMatrixProduct) {
   EXPECT_EQ(StopSignalName(StopSignal()), "SIGTERM");
 }
 
-TEST(StopSignalsDeathTest, EndTheProgramAsAlwaysUntilTheyAreWanted) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
+constexpr auto kLong = std::chrono::seconds(10);
+
+// Until the waiting thread has seen it.
+void Send(int signal) {
+  kill(getpid(), signal);
+  while (StopSignal() != signal) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+class StopSignalsDeathTest : public testing::Test {
+ protected:
+  void SetUp() override { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+TEST_F(StopSignalsDeathTest, EndTheProgramAsAlwaysUntilTheyAreWanted) {
+  for (int signal : {SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          const StopSignals stop_signals;
+          kill(getpid(), signal);
+          std::this_thread::sleep_for(kLong);
+        },
+        testing::KilledBySignal(signal), "");
+  }
+}
+
+TEST_F(StopSignalsDeathTest, OfAKeyboardWaitForTheCheckpointOnceAndNotTwice) {
   EXPECT_EXIT(
       {
         const StopSignals stop_signals;
-        kill(getpid(), SIGUSR1);
-        std::this_thread::sleep_for(std::chrono::seconds(10));
+        StopSignalsAskForCheckpoint();
+        Send(SIGHUP);
+        Send(SIGINT);
+        std::cerr << StopSignalName(StopSignal()) << " was noted" << std::endl;
+        kill(getpid(), SIGINT);
+        std::this_thread::sleep_for(kLong);
       },
-      testing::KilledBySignal(SIGUSR1), "");
+      testing::KilledBySignal(SIGINT), "SIGINT was noted");
+}
+
+TEST_F(StopSignalsDeathTest, ThatAreIgnoredAtTheStartStaySo) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);  // as nohup does
+        const StopSignals stop_signals;
+        kill(getpid(), SIGHUP);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        std::cerr << "signal " << StopSignal() << std::endl;
+        kill(getpid(), SIGTERM);
+        std::this_thread::sleep_for(kLong);
+      },
+      testing::KilledBySignal(SIGTERM), "signal 0");
 }
 
 }  // namespace

@@ -25,6 +25,15 @@ class TrainerTest : public testing::Test {
 };
 TemporaryFolder* TrainerTest::undisturbed_ = nullptr;
 
+// The weights of the run's last checkpoint, the very last of which is not a number.
+std::string WithNan(const TemporaryFolder& run) {
+  std::string bytes = run.Read("checkpoints/step_18/model.safetensors");
+  const float nan = NAN;
+  bytes.replace(bytes.size() - sizeof(nan), sizeof(nan), reinterpret_cast<const char*>(&nan),
+                sizeof(nan));
+  return bytes;
+}
+
 TEST_F(TrainerTest, ARunLeavesWhatTheArchitectureSays) {
   for (const char* name : {"config.textproto", "metrics.jsonl", "data/vocab.txt",
                            "data/training.tokens", "checkpoints/step_18/manifest.json", "log"}) {
@@ -196,6 +205,56 @@ TEST_F(TrainerTest, ALossThatIsNotANumberStopsTheRun) {
             70);
   const std::string message = testing::internal::GetCapturedStderr();
   EXPECT_NE(message.find("step 1: the loss is"), std::string::npos) << message;
+}
+
+// Each rank in a directory, with a configuration, of its own.
+template <typename Config, typename Directory>
+void TrainRanks(const Config& config, const Directory& directory) {
+  dist::RunLocalRanks(2, [&](dist::Communicator& communicator) {
+    omp_set_num_threads(1);
+    Progress progress(/*speaks=*/false);
+    RunTraining(communicator, config(communicator.rank()), directory(communicator.rank()),
+                /*resume=*/true, {}, progress);
+  });
+}
+
+TEST_F(TrainerTest, RanksWithAnotherConfigurationAreRefusedAtTheStart) {
+  const TemporaryFolder folder;
+  const auto config = [](int rank) {
+    return SmallRun(rank == 1 ? "optimizer.learning_rate=0.02" : "");
+  };
+  EXPECT_REFUSED(TrainRanks(config, [&](int) { return folder.path(); }),
+                 "has another configuration than rank 0");
+  EXPECT_FALSE(fs::exists(folder.File("checkpoints/step_4")));
+}
+
+TEST_F(TrainerTest, RanksWithOtherDataOrParametersAreRefusedAtTheStart) {
+  const TemporaryFolder mine, other, another_run;
+  ASSERT_EQ(Train(SmallRun("data.stories.seed=9"), another_run.path()), 0);
+  fs::copy(another_run.File("data"), other.File("data"));
+  const auto directory = [&](int rank) { return rank == 1 ? other.path() : mine.path(); };
+  EXPECT_REFUSED(TrainRanks([](int) { return SmallRun(); }, directory),
+                 "has another vocabulary or token file than rank 0");
+  const TemporaryFolder weights;
+  fs::copy(undisturbed_->File("checkpoints/step_16"), weights.File("rank_0"));
+  fs::copy(undisturbed_->File("checkpoints/step_18"), weights.File("rank_1"));
+  const auto config = [&](int rank) {
+    return SmallRun("bootstrap.attention=,bootstrap.tree_steps=0,training.start_from=" +
+                    weights.File("rank_" + std::to_string(rank)));
+  };
+  const TemporaryFolder folder;
+  EXPECT_REFUSED(TrainRanks(config, [&](int) { return folder.path(); }),
+                 "has another set of initial parameters than rank 0");
+}
+
+TEST_F(TrainerTest, WeightsThatAreNotNumbersAreNamedWhenTheFirstStepDiverges) {
+  const TemporaryFolder folder;
+  const std::string from = folder.Write("weights.safetensors", WithNan(*undisturbed_));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Train(SmallRun("training.start_from=" + from), folder.File("run")), 70);
+  const std::string message = testing::internal::GetCapturedStderr();
+  EXPECT_NE(message.find(from), std::string::npos) << message;
+  EXPECT_EQ(message.find("lower optimizer.learning_rate"), std::string::npos) << message;
 }
 
 TEST_F(TrainerTest, TextThatHoldsNothingOutIsRefused) {

@@ -116,6 +116,11 @@ TEST_F(UnknownText, TextWithoutAnyKnownWordIsTrainedAndEvaluatedWithoutATarget) 
   EXPECT_EQ(WithoutUpdate(folder), std::vector<int>(18, 1));
 }
 
+nlohmann::json Births(const TemporaryFolder& folder, int64_t step) {
+  const std::string name = "checkpoints/step_" + std::to_string(step) + "/manifest.json";
+  return nlohmann::json::parse(folder.Read(name)).at("manifest").at("state").at("births");
+}
+
 // The first update of a bias, from rest, is the rate times the sign of its gradient.  With the
 // correction of the whole run's 13 updates it would be 0.1 / 0.75 sqrt(0.013 / 0.001) = 0.48 of it,
 // later on up to 6.6 times as much.
@@ -143,20 +148,44 @@ TEST(BornPlanes, MoveByTheRateInTheirFirstUpdate) {
   EXPECT_GT(moved, 0);
 }
 
+// Two groups of one layer, two heights: the tree of the second layer begins again at step 12.
+TEST(BornPlanes, OfTreesThatRegrowAreDrawnAnew) {
+  const auto run = [] {
+    return SmallRun(
+        "bootstrap.regrow=true,bootstrap.layer_width=1,training.checkpoint_every=1,"
+        "training.keep_checkpoints=99");
+  };
+  const TemporaryFolder folder, stopped;
+  ASSERT_EQ(Train(run(), folder.path()), 0);
+  const std::string plane = "bert.encoder.layer.1.attention.self.tree.weight";
+  EXPECT_EQ(Births(folder, 10).at(plane), (nlohmann::json{6, 9}));
+  EXPECT_EQ(Births(folder, 13).at(plane), (nlohmann::json{12}));
+  EXPECT_EQ(Births(folder, 16).at(plane), (nlohmann::json{12, 15}));
+  // One update after its birth a root is still about what was drawn, from N(0, 1/8).
+  const Safetensors first(folder.File("checkpoints/step_7/model.safetensors"));
+  const Safetensors again(folder.File("checkpoints/step_13/model.safetensors"));
+  const View<const float> a = first.tensors().at(plane).as<float>();
+  const View<const float> b = again.tensors().at(plane).as<float>();
+  ASSERT_EQ(a.count(), 16);
+  ASSERT_EQ(b.count(), 16);
+  double distance = 0;
+  for (int64_t i = 0; i < 16; ++i) distance += std::abs(a[i] - b[i]) / 16;
+  EXPECT_GT(distance, 0.1);
+  CopyRun(folder, stopped, 13);
+  ASSERT_EQ(Train(run(), stopped.path()), 0);
+  EXPECT_EQ(MetricsOf(stopped), MetricsOf(folder));
+}
+
 TEST(BornPlanes, KeepTheirCountsInCheckpoints) {
   const TemporaryFolder folder;
   ASSERT_EQ(
       Train(SmallRun("training.checkpoint_every=1,training.keep_checkpoints=99"), folder.path()),
       0);
-  const auto births = [&](int64_t step) {
-    const std::string name = "checkpoints/step_" + std::to_string(step) + "/manifest.json";
-    return nlohmann::json::parse(folder.Read(name)).at("manifest").at("state").at("births");
-  };
   const std::string plane = "bert.encoder.layer.0.attention.self.tree.weight";
-  EXPECT_EQ(births(6).size(), 0u);
-  EXPECT_EQ(births(7).at(plane), (nlohmann::json{6}));
-  EXPECT_EQ(births(13).at(plane), (nlohmann::json{6, 12}));
-  EXPECT_EQ(births(18).at(plane), (nlohmann::json{6, 12}));
+  EXPECT_EQ(Births(folder, 6).size(), 0u);
+  EXPECT_EQ(Births(folder, 7).at(plane), (nlohmann::json{6}));
+  EXPECT_EQ(Births(folder, 13).at(plane), (nlohmann::json{6, 12}));
+  EXPECT_EQ(Births(folder, 18).at(plane), (nlohmann::json{6, 12}));
 }
 
 }  // namespace

@@ -1,0 +1,20 @@
+#include "dist/gather_text.h"
+
+#include <algorithm>
+
+namespace dist {
+
+// A sum in which each rank fills its own row.
+std::vector<std::string> AllGatherText(Communicator& communicator, const std::string& text) {
+  const int64_t length = static_cast<int64_t>(communicator.Max(static_cast<double>(text.size())));
+  std::vector<int32_t> rows(communicator.size() * length);
+  std::copy(text.begin(), text.end(), rows.begin() + communicator.rank() * length);
+  communicator.AllReduceSum(View<int32_t>(rows.data(), {communicator.size(), length}), nullptr);
+  std::vector<std::string> texts;
+  for (auto row = rows.begin(); row != rows.end(); row += length) {
+    texts.emplace_back(row, std::find(row, row + length, 0));
+  }
+  return texts;
+}
+
+}  // namespace dist

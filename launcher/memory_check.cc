@@ -1,0 +1,109 @@
+#include "launcher/memory_check.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "dist/gather_text.h"
+#include "dist/host_name.h"
+#include "kernels/user_error.h"
+#include "launcher/plan_report.h"
+#include "launcher/run_config.h"
+
+namespace {
+
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+const char* const kAdvice = "; more training.micro_batches, or a smaller model, needs less";
+
+// The number in a file of one; a file that is missing, or says "max", limits nothing.
+double ReadNumber(const std::string& path) {
+  std::ifstream file(path);
+  double number = kUnlimited;
+  return file >> number ? number : kUnlimited;
+}
+
+// Bytes of a line "MemTotal:  16384 kB".
+double ReadMemInfo(const std::string& root, const std::string& name) {
+  std::ifstream file(root + "/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first;
+    double kibibytes = 0;
+    if (words >> first >> kibibytes && first == name + ":") return 1024 * kibibytes;
+  }
+  return kUnlimited;
+}
+
+// The least limit of the process's cgroup (version 2, or the memory controller of version 1) and of
+// those that it lies in.
+double ReadCgroupLimit(const std::string& root) {
+  double limit = kUnlimited;
+  std::ifstream file(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && controllers != "memory") continue;
+    const std::string mount = root + "/sys/fs/cgroup" + (controllers.empty() ? "" : "/memory");
+    const char* name = controllers.empty() ? "/memory.max" : "/memory.limit_in_bytes";
+    for (std::filesystem::path group = line.substr(second + 1);; group = group.parent_path()) {
+      const bool top = group.empty() || group == "/";
+      limit = std::min(limit, ReadNumber(mount + (top ? "" : group.string()) + name));
+      if (top) break;
+    }
+  }
+  return limit;
+}
+
+int64_t CountRanksOfThisMachine(dist::Communicator& communicator) {
+  const std::string mine = dist::HostName();
+  return std::ranges::count(dist::AllGatherText(communicator, mine), mine);
+}
+
+}  // namespace
+
+StageMemory LargestStage(const BootstrapPlan& plan, const BatchShape& micro_batch, DType dtype) {
+  StageMemory largest;
+  for (const Stage& stage : plan.stages()) {
+    const MemoryCost cost = CountMemory(plan.ModelOfStage(stage), micro_batch, dtype);
+    if (cost.Total() > largest.cost.Total()) largest = {stage.index, cost};
+  }
+  return largest;
+}
+
+HostMemory ReadHostMemory(const std::string& root) {
+  const double cgroup = ReadCgroupLimit(root);
+  const double total = std::min(cgroup, ReadMemInfo(root, "MemTotal"));
+  const double swap = ReadMemInfo(root, "SwapTotal");
+  return {total + (swap == kUnlimited ? 0 : swap),
+          std::min(cgroup, ReadMemInfo(root, "MemAvailable"))};
+}
+
+void RequireMemory(Context& ctx, dist::Communicator& communicator, const BootstrapPlan& plan,
+                   const BatchShape& micro_batch, Progress& progress) {
+  const StageMemory largest = LargestStage(plan, micro_batch, ActivationDType(ctx.device()));
+  const double need = largest.cost.Total();
+  const std::string stage = Sentence("stage ", largest.index, " of the plan needs ");
+  if (ctx.device() == Device::kCuda) {
+    const double free = static_cast<double>(runtime::FreeCudaMemory());
+    if (need <= free) return;
+    throw UserError(Sentence(stage, DescribeMemory(largest.cost),
+                             ", and of the GPU's memory are free ", FormatBytes(free), kAdvice));
+  }
+  const int64_t ranks = CountRanksOfThisMachine(communicator);
+  const double all = need * static_cast<double>(ranks);
+  const std::string needs =
+      Sentence(stage, DescribeMemory(largest.cost), " on each of this machine's ", ranks,
+               ranks == 1 ? " rank" : " ranks");
+  const HostMemory memory = ReadHostMemory();
+  if (all > memory.limit) {
+    throw UserError(
+        Sentence(needs, ", and it has ", FormatBytes(memory.limit), " in all", kAdvice));
+  }
+  if (all > memory.available) {
+    progress.Line(Sentence("memory: ", needs, ", and of its memory are free now ",
+                           FormatBytes(memory.available), kAdvice));
+  }
+}
