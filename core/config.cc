@@ -102,6 +102,8 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
                "> 0");
   RequireField(config.initial_deviation > 0, "model.initial_deviation", config.initial_deviation,
                "> 0");
+  RequireField(!model.causal(), "model.causal", "true",
+               "false: the objective, masked-LM, predicts a token from both sides of it");
   AttentionConfig full;
   full.causal = model.causal();
   config.attention.assign(config.layers, full);
@@ -137,6 +139,19 @@ BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
   config.attention.shape = MakeTreeShape(bootstrap.attention());
   config.attention.tree = MakeTreeConfig(bootstrap.attention(), causal);
   config.attention.causal = causal;
+  const treeformer::TreeAttention& trees = bootstrap.attention();
+  const float dropout =
+      trees.has_attention_dropout() ? trees.attention_dropout() : model.attention_dropout;
+  RequireField(dropout >= 0 && dropout < 1, "bootstrap.attention.attention_dropout", dropout,
+               "from 0 to below 1");
+  RequireField(
+      !tc || dropout == 0,
+      trees.has_attention_dropout() ? "bootstrap.attention.attention_dropout"
+                                    : "model.attention_dropout",
+      dropout,
+      "0 with bootstrap.attention.kind: TC, which has no attention probabilities; "
+      "bootstrap.attention.attention_dropout: 0 says so and leaves full attention its own");
+  config.attention.dropout = dropout;
   return config;
 }
 

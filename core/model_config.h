@@ -4,6 +4,7 @@
 // (core/config.h), then const.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/tree/dense_effects.h"
@@ -32,6 +33,8 @@ struct AttentionConfig {
   TreeShape shape;  // kTf, kTc
   TreeConfig tree;
   bool causal = false;  // kFull, kTf
+  // Of the attention probabilities, instead of ModelConfig::attention_dropout.
+  std::optional<float> dropout = std::nullopt;
 
   // Whether Backward of this step computes DENSE's gradient.
   bool RunsDense(int64_t step) const {

@@ -20,7 +20,7 @@ AttentionConfig WithShape(AttentionConfig config) {
 TfAttention::TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name)
     : config_(WithShape(builder.config.attention.at(layer))),
       layer_(layer),
-      dropout_(builder.config.attention_dropout),
+      dropout_(config_.dropout.value_or(builder.config.attention_dropout)),
       tree_(builder, name + ".tree", config_.shape, builder.config.head_width()),
       queries_(builder, &tree_, config_.tree, layer, RandomPlace::kQueryFlip),
       keys_(builder, &tree_, config_.tree, layer, RandomPlace::kKeyFlip) {

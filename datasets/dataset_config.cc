@@ -14,10 +14,11 @@ void Require(bool good, const std::string& field, const T& value, const char* al
 
 SequenceConfig MakeSequenceConfig(const treeformer::DatasetConfig& config) {
   const treeformer::Masking& masking = config.masking();
-  const SequenceConfig sequence = {.length = config.sequence_length(),
-                                   .pack = config.pack(),
-                                   .masking = {masking.rate(), masking.mask_share(),
-                                               masking.random_share(), masking.whole_word()}};
+  const SequenceConfig sequence = {
+      .length = config.sequence_length(),
+      .pack = config.pack(),
+      .masking = {masking.rate(), masking.mask_share(), masking.random_share(),
+                  masking.whole_word(), masking.unknown_targets()}};
   Require(sequence.length >= 3 && sequence.length <= 1 << 20, "sequence_length", sequence.length,
           "3 to 1048576 tokens, [CLS] and [SEP] included");
   Require(masking.rate() > 0 && masking.rate() <= 1, "masking.rate", masking.rate(),

@@ -15,6 +15,7 @@ struct MaskingConfig {
   double mask_share = 0.8;
   double random_share = 0.1;
   bool whole_word = false;
+  bool unknown_targets = false;
 };
 
 struct SequenceConfig {

@@ -25,9 +25,10 @@ struct Word {
 Masker::Masker(const Vocabulary& vocabulary, const MaskingConfig& config)
     : config_(config), mask_(vocabulary.mask()) {
   for (int32_t id = 0; id < vocabulary.size(); ++id) {
-    special_.push_back(vocabulary.IsSpecial(id));
+    const bool special = vocabulary.IsSpecial(id);
+    never_.push_back(special && !(config.unknown_targets && id == vocabulary.unknown()));
     continuation_.push_back(vocabulary.IsContinuation(id));
-    if (!special_.back()) ordinary_.push_back(id);
+    if (!special) ordinary_.push_back(id);
   }
 }
 
@@ -40,7 +41,7 @@ std::vector<int32_t> Masker::Choose(std::span<const int32_t> tokens, const MaskK
   std::vector<Word> words;
   int64_t ordinary = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (special_[tokens[i]]) continue;
+    if (never_[tokens[i]]) continue;
     ++ordinary;
     const bool continues = config_.whole_word && continuation_[tokens[i]] && !words.empty() &&
                            words.back().begin + words.back().pieces == static_cast<int32_t>(i);

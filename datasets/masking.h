@@ -4,7 +4,8 @@
 //
 // `rate` of a sequence's ordinary tokens are targets: max(1, round(rate * ordinary)), or 0 where
 // there is none.  Of those mask_share become [MASK], random_share a random ordinary token, the rest
-// stay.  Special tokens and padding are never targets.  A pure function of (seed, epoch, sample).
+// stay.  Special tokens and padding are never targets, [UNK] only with unknown_targets; it never
+// replaces one.  A pure function of (seed, epoch, sample).
 // With whole_word the targets are whole words (a piece and the "##" pieces behind it), as many as
 // fit into the same number; where not even one fits, the first pieces of one.
 
@@ -41,8 +42,8 @@ class Masker {
 
   const MaskingConfig config_;
   int32_t mask_;
-  std::vector<char> special_, continuation_;  // by id
-  std::vector<int32_t> ordinary_;             // ids that are not special
+  std::vector<char> never_, continuation_;  // by id: may not be a target; is a "##" piece
+  std::vector<int32_t> ordinary_;           // ids that are not special
 };
 
 }  // namespace datasets

@@ -56,10 +56,34 @@ TEST(BootstrapConfig, ChoosesTheGradientThatFitsTheKind) {
   const BootstrapConfig tf = Make("tree_steps: 9 attention { kind: TF height: 3 }");
   EXPECT_EQ(tf.attention.tree.gradient, TreeGradient::kFlip);
   EXPECT_EQ(tf.attention.shape, TreeShape::Binary(3));
-  const BootstrapConfig tc = Make("tree_steps: 9 attention { kind: TC height: 3 }");
+  const BootstrapConfig tc =
+      Make("tree_steps: 9 attention { kind: TC height: 3 attention_dropout: 0 }");
   EXPECT_EQ(tc.attention.tree.gradient, TreeGradient::kDense);
   const BootstrapConfig kary = Make("tree_steps: 9 attention { branching: 10 branching: 4 }");
   EXPECT_EQ(kary.attention.shape, TreeShape::Kary({10, 4}));
+}
+
+TEST(BootstrapConfig, DropoutOfTreesIsThatOfTheModelUnlessGivenAndTcHasNone) {
+  EXPECT_EQ(Make("tree_steps: 9 attention { height: 3 }").attention.dropout, 0.1f);
+  EXPECT_EQ(Make("tree_steps: 9 attention { height: 3 attention_dropout: 0.25 }").attention.dropout,
+            0.25f);
+  const auto refusal = [](const std::string& tree) {
+    return Refusal([&] { Make("tree_steps: 9 attention { height: 3 " + tree + " }"); });
+  };
+  EXPECT_TRUE(refusal("kind: TC").starts_with("model.attention_dropout is 0.1; allowed: 0 with"))
+      << refusal("kind: TC");
+  EXPECT_TRUE(refusal("kind: TC attention_dropout: 0.2")
+                  .starts_with("bootstrap.attention.attention_dropout is 0.2; allowed: 0 with"));
+  EXPECT_EQ(refusal("kind: TC attention_dropout: 0"), "accepted");
+  EXPECT_EQ(refusal("attention_dropout: 1"),
+            "bootstrap.attention.attention_dropout is 1; allowed: from 0 to below 1");
+}
+
+TEST(ModelConfig, ACausalModelIsRefusedWithoutACausalObjective) {
+  const std::string refusal =
+      Refusal([] { MakeModelConfig(Parse<treeformer::Model>("causal: true"), 100, 32); });
+  EXPECT_TRUE(refusal.starts_with("model.causal is true; allowed: false: the objective"))
+      << refusal;
 }
 
 TEST(BootstrapConfig, RefusesFormsThatDoNotExist) {

@@ -64,6 +64,18 @@ TEST(Masking, NeverTouchesSpecialTokensOrPadding) {
   }
 }
 
+TEST(Masking, PredictsUnknownTokensOnlyWhenAskedAndThenAsBertDoes) {
+  const Vocabulary vocabulary = MakeVocabulary(50);
+  std::vector<int32_t> tokens = Sequence(20, 6);
+  for (int i = 1; i <= 20; ++i) tokens[i] = vocabulary.unknown();
+  EXPECT_TRUE(Mask(Masker(vocabulary, {.rate = 1}), tokens, {3, 1, 4}).positions.empty());
+  const Masker asked(vocabulary, {.rate = 1, .random_share = 0.2, .unknown_targets = true});
+  const Masked masked = Mask(asked, tokens, {3, 1, 4});
+  EXPECT_EQ(masked.originals, std::vector<int32_t>(20, vocabulary.unknown()));
+  for (int i = 1; i <= 20; ++i) EXPECT_NE(masked.tokens[i], vocabulary.unknown());
+  EXPECT_EQ(masked.tokens[0], tokens[0]);
+}
+
 TEST(Masking, ChangesNothingButTheTargetsAndNamesWhatStoodThere) {
   const Vocabulary vocabulary = MakeVocabulary(500);
   const Masker masker(vocabulary, {});
