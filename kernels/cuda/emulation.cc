@@ -4,15 +4,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <string>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
-#endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
 #endif
 
 // Saves the callee's registers (System V x86-64 ABI) on the stack, keeps the stack pointer in
@@ -52,13 +50,13 @@ constexpr char kPoison = static_cast<char>(0xff);
 
 thread_local Block* current = nullptr;
 
-float LowFloat(uint32_t word) {
-  const uint32_t bits = word << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
+bool SamePlace(const Place& a, const Place& b) {
+  return a.line() == b.line() && a.column() == b.column() &&
+         std::strcmp(a.file_name(), b.file_name()) == 0;
 }
-float Half(uint32_t word, int half) { return LowFloat(half == 0 ? word : word >> 16); }
+std::string TextOf(const Place& place) {
+  return std::string(place.file_name()) + ":" + std::to_string(place.line());
+}
 
 }  // namespace
 
@@ -121,32 +119,41 @@ Block::Block(Grid grid, int threads, int64_t shared_bytes, const Options& option
       shared_store_(kSharedAlignment + shared_bytes + kGuardBytes),
       fibres_(threads),
       main_(std::make_unique<Fibre>()),
-      exchanges_(threads / kWarp) {
+      exchanges_(threads / kWarp),
+      warp_meetings_(threads / kWarp),
+      barriers_(threads),
+      warp_barriers_(threads) {
   CHECK(threads > 0 && threads % kWarp == 0 && threads <= 1024) << threads << " threads";
+  CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0) << "a launch of no blocks";
   CHECK_LE(shared_bytes, 227 * 1024) << "more shared memory than an H100 has";
   CHECK(current == nullptr) << "a launch inside of a kernel";
-  const auto address = reinterpret_cast<uintptr_t>(shared_store_.data());
-  shared_ = shared_store_.data() + (kSharedAlignment - address % kSharedAlignment);
+  PlaceShared();
   for (Fibre& fibre : fibres_) {
     fibre.stack.reset(new char[kStackBytes]);
     fibre.bottom = fibre.stack.get();
     fibre.bytes = kStackBytes;
-#if defined(__SANITIZE_THREAD__)
-    fibre.sanitizer = __tsan_create_fiber(0);
-#endif
+    fibre.sanitizer = MakeFibre();
   }
-#if defined(__SANITIZE_THREAD__)
-  main_->sanitizer = __tsan_get_current_fiber();
-#endif
+  main_->sanitizer = ThisFibre();
 }
 
 Block::~Block() {
-#if defined(__SANITIZE_THREAD__)
-  for (Fibre& fibre : fibres_) __tsan_destroy_fiber(fibre.sanitizer);
-#endif
+  Acquire(&end_);
+  for (Fibre& fibre : fibres_) DestroyFibre(fibre.sanitizer);
+}
+
+void Block::PlaceShared() {
+  const auto address = reinterpret_cast<uintptr_t>(shared_store_.data());
+  shared_ = shared_store_.data() + (kSharedAlignment - address % kSharedAlignment);
 }
 
 void Block::Run(Grid index, const std::function<void()>& kernel) {
+  emulation::Release(&begin_);
+  const Unseen unseen;
+  if (kFindsRaces) {  // memory that no thread of another block has used
+    shared_store_ = std::vector<char>(shared_store_.size());
+    PlaceShared();
+  }
   index_ = index;
   kernel_ = &kernel;
   at_barrier_ = returned_ = 0;
@@ -180,10 +187,15 @@ void Block::Run(Grid index, const std::function<void()>& kernel) {
 void Block::SwitchTo(Fibre& from, Fibre& to) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&from.sanitizer, to.bottom, to.bytes);
-#elif defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(to.sanitizer, 0);
 #endif
-  emulation_switch_stack(&from.stack_pointer, to.stack_pointer);
+  void *fibre, *stack_pointer;
+  {
+    const Unseen unseen;
+    fibre = to.sanitizer;
+    stack_pointer = to.stack_pointer;
+  }
+  EnterFibre(fibre);
+  emulation_switch_stack(&from.stack_pointer, stack_pointer);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(from.sanitizer, nullptr, nullptr);
 #endif
@@ -202,21 +214,26 @@ void Block::Entered() {
 
 void Block::Entry() {
   current->Entered();
+  Acquire(&current->begin_);
   current->RunThread();
 }
 
 void Block::RunThread() {
   (*kernel_)();
-  Fibre& fibre = fibres_[running_];
-  fibre.waits_at = "return";
-  ++returned_;
-  if (ready_.empty() && returned_ < threads_) Deadlock();
-  if (returned_ == threads_) {
-    SwitchTo(fibre, *main_);
-  } else {
-    running_ = TakeReady();
-    SwitchTo(fibre, fibres_[running_]);
+  Fibre* const fibre = &fibres_[running_];
+  Fibre* next = main_.get();
+  {
+    const Unseen unseen;
+    fibre->waits_at = "return";
+    ++returned_;
+    if (ready_.empty() && returned_ < threads_) Deadlock();
+    if (returned_ < threads_) {
+      running_ = TakeReady();
+      next = &fibres_[running_];
+    }
   }
+  emulation::Release(&end_);
+  SwitchTo(*fibre, *next);
   LOG(FATAL) << "a thread that has returned goes on";
 }
 
@@ -245,26 +262,44 @@ void Block::Wait(const char* at) {
 }
 
 void Block::Barrier() {
-  if (++at_barrier_ == threads_) {
-    at_barrier_ = 0;
-    for (int thread = 0; thread < threads_; ++thread) ready_.push_back(thread);
+  char* meeting;
+  {
+    const Unseen unseen;
+    meeting = &meetings_[barriers_[running_]++ % 2];
   }
-  Wait("BlockBarrier");
+  emulation::Release(meeting);
+  {
+    const Unseen unseen;
+    if (++at_barrier_ == threads_) {
+      at_barrier_ = 0;
+      for (int thread = 0; thread < threads_; ++thread) ready_.push_back(thread);
+    }
+    Wait("BlockBarrier");
+  }
+  emulation::Acquire(meeting);
 }
 
-bool Block::Arrive(const char* kind) {
+void* Block::WarpMeeting() {
+  const Unseen unseen;
+  return &warp_meetings_[running_ / kWarp][warp_barriers_[running_]++ % 2];
+}
+
+bool Block::Arrive(const char* kind, const Place& place) {
   Exchange& exchange = exchanges_[running_ / kWarp];
   const int lane = running_ % kWarp;
-  if (exchange.arrived == 0) exchange.kind = kind, exchange.first_lane = lane;
-  CHECK_STREQ(exchange.kind, kind)
+  if (exchange.arrived == 0) {
+    exchange.kind = kind, exchange.place = place, exchange.first_lane = lane;
+  }
+  CHECK(std::strcmp(exchange.kind, kind) == 0 && SamePlace(exchange.place, place))
       << "warp " << running_ / kWarp << " diverges: lane " << exchange.first_lane << " is at "
-      << exchange.kind << ", lane " << lane << " at " << kind;
+      << exchange.kind << ", " << TextOf(exchange.place) << "; lane " << lane << " at " << kind
+      << ", " << TextOf(place);
   if (++exchange.arrived == kWarp) return true;
   Wait(kind);
   return false;
 }
 
-void Block::Release() {
+void Block::Resume() {
   const int warp = running_ / kWarp;
   exchanges_[warp].arrived = 0;
   for (int lane = 0; lane < kWarp; ++lane) ready_.push_back(warp * kWarp + lane);
@@ -296,18 +331,23 @@ void Block::CopyAsync(void* shared, const void* global, int bytes, bool copies) 
   const Fibre::Copy copy{shared, copies ? global : nullptr, bytes};
   if (options_.copies == Copies::kLazy) {
     std::memset(shared, kPoison, bytes);
+    const Unseen unseen;
     fibres_[running_].groups.back().push_back(copy);
   } else {
     copy.Arrive();
   }
 }
 
-void Block::CommitCopies() { fibres_[running_].groups.emplace_back(); }
+void Block::CommitCopies() {
+  const Unseen unseen;
+  fibres_[running_].groups.emplace_back();
+}
 
 void Block::WaitCopies(int pending) {
   auto& groups = fibres_[running_].groups;
   while (static_cast<int>(groups.size()) - 1 > pending) {
     for (const Fibre::Copy& copy : groups.front()) copy.Arrive();
+    const Unseen unseen;
     groups.erase(groups.begin());
   }
 }
@@ -318,43 +358,6 @@ void Block::CountBankConflicts(const char* const* row) {
     unsigned banks = 0;
     for (int r = 0; r < 8; ++r) banks |= 1u << (row[8 * tile + r] - shared_) / 16 % 8;
     bank_conflicts_ += banks != 0xff;
-  }
-}
-
-void LoadTiles(const char* const* row, bool transposed, uint32_t (*out)[4]) {
-  for (int tile = 0; tile < 4; ++tile) {
-    uint16_t element[8][8];
-    for (int r = 0; r < 8; ++r) std::memcpy(element[r], row[8 * tile + r], sizeof(element[r]));
-    for (int lane = 0; lane < kWarp; ++lane) {
-      const int r = lane / 4, c = lane % 4 * 2;
-      const uint32_t low = transposed ? element[c][r] : element[r][c];
-      const uint32_t high = transposed ? element[c + 1][r] : element[r][c + 1];
-      out[lane][tile] = low | high << 16;
-    }
-  }
-}
-
-void MultiplyAddWarp(const MultiplyAddInput* in, FourFloats* out) {
-  float A[16][16], B[16][8], C[16][8] = {};
-  for (int lane = 0; lane < kWarp; ++lane) {
-    const int group = lane / 4, pair = lane % 4 * 2;
-    for (int half = 0; half < 2; ++half) {
-      for (int i = 0; i < 4; ++i) {
-        A[group + i % 2 * 8][pair + i / 2 * 8 + half] = Half(in[lane].a[i], half);
-      }
-      for (int i = 0; i < 2; ++i) B[pair + 8 * i + half][group] = Half(in[lane].b[i], half);
-    }
-  }
-  for (int i = 0; i < 16; ++i) {
-    for (int k = 0; k < 16; ++k) {
-      for (int j = 0; j < 8; ++j) C[i][j] += A[i][k] * B[k][j];
-    }
-  }
-  for (int lane = 0; lane < kWarp; ++lane) {
-    const int group = lane / 4, pair = lane % 4 * 2;
-    for (int i = 0; i < 4; ++i) {
-      out[lane].c[i] = in[lane].c[i] + C[group + i / 2 * 8][pair + i % 2];
-    }
   }
 }
 

@@ -9,11 +9,12 @@
 // the start of a block.  The bytes of CopyAsync
 //   kEager   arrive at once: overwriting what is still being read shows;
 //   kLazy    arrive in WaitCopies, 0xff until then: reading too early shows.
-// Fatal: lanes of one warp at different collectives; threads that wait for others that never come
-// or have returned; writing past the shared memory; copies and loads that are not aligned.
-// What it does not show: a race between two barriers of which no order gives wrong values; a
-// WarpBarrier that is missing where another collective stands, as all of them order memory here;
-// timing; and the rounding of the GPU's own approximations.
+// Fatal: lanes of one warp at different collectives, or at the same one in different places;
+// threads that wait for others that never come or have returned; writing past the shared memory;
+// copies and loads that are not aligned. What it shows under the thread sanitizer alone
+// (emulation_races.h): a race between two barriers of which no order gives wrong values; a
+// WarpBarrier that is missing where another collective stands. What it does not show: timing, and
+// the rounding of the GPU's own approximations.
 
 #if !defined(__x86_64__)
 #error "the emulation of kernels switches stacks in x86-64 assembly"
@@ -21,14 +22,18 @@
 
 #include <glog/logging.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
+#include <source_location>
 #include <type_traits>
 #include <vector>
+
+#include "kernels/cuda/emulation_races.h"
 
 #define DEVICE inline
 #define KERNEL(...) inline void
@@ -40,6 +45,8 @@ struct Grid {  // extents in blocks
 };
 
 enum class Copies { kEager, kLazy };
+
+using Place = std::source_location;  // of a call
 
 struct Options {
   unsigned seed = 1;  // of the order of threads and blocks; even: warp by warp
@@ -62,6 +69,8 @@ class Block {
   char* shared_memory() const { return shared_; }
 
   void Barrier();
+  // The warp's sides of a WarpBarrier, for Release and Acquire.
+  void* WarpMeeting();
   void CopyAsync(void* shared, const void* global, int bytes, bool copies);
   void CommitCopies();
   void WaitCopies(int pending);
@@ -71,19 +80,20 @@ class Block {
 
   // Every lane gives `in` and returns once finish(all in, all out) has run, with its own `out`.
   template <typename Output, typename Input, typename Finish>
-  Output Collective(const char* kind, const Input& in, const Finish& finish) {
+  Output Collective(const char* kind, const Place& place, const Input& in, const Finish& finish) {
     static_assert(sizeof(Input) <= kSlotBytes && sizeof(Output) <= kSlotBytes);
     static_assert(std::is_trivially_copyable_v<Input> && std::is_trivially_copyable_v<Output>);
+    const Unseen unseen;
     const int lane = running_ % 32;
     Exchange& exchange = exchanges_[running_ / 32];
     std::memcpy(exchange.in + lane * sizeof(Input), &in, sizeof(Input));
-    if (Arrive(kind)) {
+    if (Arrive(kind, place)) {
       Input all_in[32];
       Output all_out[32] = {};
       std::memcpy(all_in, exchange.in, sizeof(all_in));
       finish(all_in, all_out);
       std::memcpy(exchange.out, all_out, sizeof(all_out));
-      Release();
+      Resume();
     }
     // Until this lane goes on, none of the next collective can finish and overwrite `out`.
     Output out;
@@ -97,18 +107,21 @@ class Block {
   struct Fibre;
   struct Exchange {  // of one warp
     const char* kind = nullptr;
+    Place place;
     int first_lane = 0;  // that came
     int arrived = 0;
     char in[32 * kSlotBytes], out[32 * kSlotBytes];
   };
 
-  bool Arrive(const char* kind);  // true: the last of the warp; the others have waited
-  void Release();                 // the warp's lanes go on, in random order
-  void Wait(const char* at);      // another thread runs until this one is made ready
+  // true: the last of the warp; the others have waited
+  bool Arrive(const char* kind, const Place& place);
+  void Resume();              // the warp's lanes go on, in random order
+  void Wait(const char* at);  // another thread runs until this one is made ready
   int TakeReady();
   void SwitchTo(Fibre& from, Fibre& to);
   void Entered();  // first words of a fibre after a switch
   [[noreturn]] void RunThread();
+  void PlaceShared();
   [[noreturn]] void Deadlock() const;
   static void Entry();
 
@@ -127,6 +140,12 @@ class Block {
   int at_barrier_ = 0;
   int returned_ = 0;
   int64_t bank_conflicts_ = 0;
+  // For Release and Acquire: the launch's begin and end, and the last two barriers, which thread by
+  // thread counts; the warps' barriers are theirs.
+  char begin_ = 0, end_ = 0;
+  std::array<char, 2> meetings_{};
+  std::vector<std::array<char, 2>> warp_meetings_;
+  std::vector<unsigned> barriers_, warp_barriers_;
   const std::function<void()>* kernel_ = nullptr;
 };
 
@@ -147,8 +166,8 @@ template <typename... Parameters, typename... Arguments>
 Report Launch(Grid grid, int threads, int64_t shared_bytes, const Options& options,
               void (*kernel)(Parameters...), const Arguments&... arguments) {
   RecordLaunch(reinterpret_cast<const void*>(kernel), threads, shared_bytes);
-  Block block(grid, threads, shared_bytes, options);
   const std::function<void()> run = [&] { kernel(arguments...); };
+  Block block(grid, threads, shared_bytes, options);
   for (const Grid& index : ShuffledBlocks(grid, options.seed)) block.Run(index, run);
   return {block.bank_conflicts()};
 }
@@ -197,9 +216,7 @@ void Store(void* address, const T& value) {
 }
 
 inline int AtomicAdd(int* address, int value) {
-  const int old = *address;
-  *address += value;
-  return old;
+  return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
 }
 
 inline void CopyAsync16(void* shared, const void* global, bool copies) {
@@ -215,9 +232,12 @@ void WaitCopies() {
 }
 
 inline void BlockBarrier() { emulation::Current().Barrier(); }
-inline void WarpBarrier() {
+inline void WarpBarrier(const emulation::Place& place = emulation::Place::current()) {
+  void* const meeting = emulation::Current().WarpMeeting();
+  emulation::Release(meeting);
   emulation::Current().Collective<char>(
-      "WarpBarrier", char{}, [](const char* in, char* out) { std::memcpy(out, in, 32); });
+      "WarpBarrier", place, char{}, [](const char* in, char* out) { std::memcpy(out, in, 32); });
+  emulation::Acquire(meeting);
 }
 
 template <typename T>
@@ -227,9 +247,9 @@ struct ShuffleInput {
 };
 // Lanes outside [0, 32) keep their own value.
 template <typename T>
-T ShuffleFrom(const char* kind, T value, int lane) {
+T ShuffleFrom(const char* kind, const emulation::Place& place, T value, int lane) {
   const ShuffleInput<T> in{value, lane};
-  return emulation::Current().Collective<T>(kind, in, [](const ShuffleInput<T>* in, T* out) {
+  return emulation::Current().Collective<T>(kind, place, in, [](const ShuffleInput<T>* in, T* out) {
     for (int l = 0; l < 32; ++l) {
       const int from = in[l].lane;
       out[l] = in[0 <= from && from < 32 ? from : l].value;
@@ -237,23 +257,24 @@ T ShuffleFrom(const char* kind, T value, int lane) {
   });
 }
 template <typename T>
-T ShuffleXor(T value, int mask) {
-  return ShuffleFrom("ShuffleXor", value, (Thread() % 32) ^ mask);
+T ShuffleXor(T value, int mask, const emulation::Place& place = emulation::Place::current()) {
+  return ShuffleFrom("ShuffleXor", place, value, (Thread() % 32) ^ mask);
 }
 template <typename T>
-T Shuffle(T value, int lane) {
-  return ShuffleFrom("Shuffle", value, lane % 32);
+T Shuffle(T value, int lane, const emulation::Place& place = emulation::Place::current()) {
+  return ShuffleFrom("Shuffle", place, value, lane % 32);
 }
 template <typename T>
-T ShuffleUp(T value, int distance) {
-  return ShuffleFrom("ShuffleUp", value, Thread() % 32 - distance);
+T ShuffleUp(T value, int distance, const emulation::Place& place = emulation::Place::current()) {
+  return ShuffleFrom("ShuffleUp", place, value, Thread() % 32 - distance);
 }
 template <typename T>
-T ShuffleDown(T value, int distance) {
-  return ShuffleFrom("ShuffleDown", value, Thread() % 32 + distance);
+T ShuffleDown(T value, int distance, const emulation::Place& place = emulation::Place::current()) {
+  return ShuffleFrom("ShuffleDown", place, value, Thread() % 32 + distance);
 }
-inline uint32_t Ballot(bool predicate) {
-  return emulation::Current().Collective<uint32_t>("Ballot", predicate,
+inline uint32_t Ballot(bool predicate,
+                       const emulation::Place& place = emulation::Place::current()) {
+  return emulation::Current().Collective<uint32_t>("Ballot", place, predicate,
                                                    [](const bool* in, uint32_t* out) {
                                                      uint32_t bits = 0;
                                                      for (int l = 0; l < 32; ++l)
@@ -262,30 +283,37 @@ inline uint32_t Ballot(bool predicate) {
                                                    });
 }
 
-inline void LoadTiles(const char* kind, uint32_t (&r)[4], const void* row, bool transposed) {
+inline void LoadTiles(const char* kind, const emulation::Place& place, uint32_t (&r)[4],
+                      const void* row, bool transposed) {
   using emulation::FourWords;
   emulation::Current().CheckShared(row, 16, kind);
+  if (emulation::kFindsRaces) {  // the row is read by the lane that names it
+    for (int i = 0; i < 2; ++i) (void)static_cast<const volatile uint64_t*>(row)[i];
+  }
   const auto load = [transposed](const char* const* rows, FourWords* out) {
     emulation::Current().CountBankConflicts(rows);
     emulation::LoadTiles(rows, transposed, reinterpret_cast<uint32_t(*)[4]>(out));
   };
   const FourWords words =
-      emulation::Current().Collective<FourWords>(kind, static_cast<const char*>(row), load);
+      emulation::Current().Collective<FourWords>(kind, place, static_cast<const char*>(row), load);
   std::memcpy(r, words.word, sizeof(r));
 }
-inline void LoadMatrix(uint32_t (&r)[4], const void* row) {
-  LoadTiles("LoadMatrix", r, row, /*transposed=*/false);
+inline void LoadMatrix(uint32_t (&r)[4], const void* row,
+                       const emulation::Place& place = emulation::Place::current()) {
+  LoadTiles("LoadMatrix", place, r, row, /*transposed=*/false);
 }
-inline void LoadMatrixTransposed(uint32_t (&r)[4], const void* row) {
-  LoadTiles("LoadMatrixTransposed", r, row, /*transposed=*/true);
+inline void LoadMatrixTransposed(uint32_t (&r)[4], const void* row,
+                                 const emulation::Place& place = emulation::Place::current()) {
+  LoadTiles("LoadMatrixTransposed", place, r, row, /*transposed=*/true);
 }
-inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                        const emulation::Place& place = emulation::Place::current()) {
   emulation::MultiplyAddInput in;
   std::memcpy(in.a, a, sizeof(a));
   in.b[0] = b0, in.b[1] = b1;
   std::memcpy(in.c, c, sizeof(c));
   const auto out = emulation::Current().Collective<emulation::FourFloats>(
-      "MultiplyAdd", in, emulation::MultiplyAddWarp);
+      "MultiplyAdd", place, in, emulation::MultiplyAddWarp);
   std::memcpy(c, out.c, sizeof(c));
 }
 

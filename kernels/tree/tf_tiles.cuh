@@ -271,6 +271,7 @@ DEVICE void StoreOwnRows(BFloat16* x, const float (&c)[e / 8][4], const float (&
                          char* tile, const TfHead<e>& head, const TfOwnRows& own) {
   using Tile = TfTile<e>;
   const int lane = device::Lane(), first = device::Warp() * kTfWarpRows;
+  device::WarpBarrier();  // other lanes have read these rows as fragments
 #pragma unroll
   for (int i = 0; i < Tile::kChunks; ++i) {
 #pragma unroll

@@ -97,6 +97,13 @@ TEST(Emulation, RoundsToBFloat16ToNearestEven) {
   EXPECT_TRUE(std::isnan(device::ToFloat(device::ToBFloat16(NAN))));
 }
 
+KERNEL(kThreads) TwoPlacesKernel() {
+  if (device::Lane() < 7) {
+    device::Shuffle(1, 0);
+  } else {
+    device::Shuffle(1, 0);
+  }
+}
 KERNEL(kThreads) DivergentWarpKernel() {
   if (device::Lane() < 7) {
     device::WarpSum(1);
@@ -118,6 +125,8 @@ KERNEL(kThreads) CrookedCopyKernel(const char* from) {
 TEST(EmulationDeathTest, WrongKernelsDie) {
   const std::vector<char> from(64);
   EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, DivergentWarpKernel), "diverges");
+  EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, TwoPlacesKernel),
+               "diverges.*Shuffle, .*emulation_test.cc:[0-9]+; lane [0-9]+ at Shuffle, ");
   EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, MissingThreadKernel),
                "deadlock.*\n.*95 threads at BlockBarrier");
   EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, MissingLaneKernel),
@@ -125,6 +134,14 @@ TEST(EmulationDeathTest, WrongKernelsDie) {
   EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, TooFarKernel), "past the shared memory");
   EXPECT_DEATH(emulation::Launch({}, kThreads, 64, {}, CrookedCopyKernel, from.data()),
                "not aligned");
+}
+
+TEST(EmulationDeathTest, ALaunchOfNoBlocksDies) {
+  std::vector<int> out(kThreads * 6);
+  for (const emulation::Grid& grid : {emulation::Grid{0}, {1, 0}, {1, 1, 0}}) {
+    EXPECT_DEATH(emulation::Launch(grid, kThreads, 0, {}, CollectivesKernel, out.data()),
+                 "no blocks");
+  }
 }
 
 // Thread t leaves a value for thread t + 1, without a barrier or with one.
@@ -155,7 +172,32 @@ KERNEL(kThreads) MarksKernel(int* out) {
   out[device::Warp()] = std::popcount(device::Ballot(marked));
 }
 
+// A lane reads what its neighbour wrote; a shuffle, which orders no memory, lies between or more.
+KERNEL(kWarpThreads) ShuffleKernel(int* out, bool barrier) {
+  int* shared = device::SharedArrays().Take<int>(kWarpThreads);
+  const int lane = device::Lane();
+  shared[lane] = lane;
+  device::Shuffle(lane, 0);
+  if (barrier) device::WarpBarrier();
+  out[lane] = shared[(lane + 1) % kWarpThreads];
+}
+
+TEST(EmulationDeathTest, TheThreadSanitizerReportsABarrierThatIsMissing) {
+  if (!emulation::kFindsRaces) GTEST_SKIP() << "built without the thread sanitizer";
+  const auto run = [](const auto& kernel, int threads, bool barrier) {
+    std::vector<int> out(threads);
+    emulation::Launch({}, threads, 4 * threads, {}, kernel, out.data(), barrier);
+    std::exit(0);
+  };
+  const testing::ExitedWithCode right(0), race(66);  // the sanitizer's own
+  EXPECT_EXIT(run(ShuffleKernel, kWarpThreads, true), right, "");
+  EXPECT_EXIT(run(ShuffleKernel, kWarpThreads, false), race, "data race");
+  EXPECT_EXIT(run(NeighbourKernel, kThreads, true), right, "");
+  EXPECT_EXIT(run(NeighbourKernel, kThreads, false), race, "data race");
+}
+
 TEST(Emulation, WithAnEvenSeedOneWarpAfterTheOtherRunsAsFarAsItCan) {
+  if (emulation::kFindsRaces) GTEST_SKIP() << "these kernels race on purpose";
   for (const unsigned seed : {2, 4, 6}) {
     std::vector<int> marks(kThreads / kWarpThreads);
     emulation::Launch({}, kThreads, 16, {seed}, MarksKernel, marks.data());
@@ -165,6 +207,7 @@ TEST(Emulation, WithAnEvenSeedOneWarpAfterTheOtherRunsAsFarAsItCan) {
 }
 
 TEST(Emulation, AMissingBarrierAndAMissingWaitShow) {
+  if (emulation::kFindsRaces) GTEST_SKIP() << "these kernels race on purpose";
   std::vector<int> right(kThreads), out(kThreads), in(4 * kThreads, 5), copy(4 * kThreads);
   for (int i = 0; i < kThreads; ++i) right[i] = (i + 1) % kThreads;
   for (const emulation::Options& options : AllOptions()) {
