@@ -6,8 +6,6 @@
 #include <limits>
 #include <sstream>
 
-#include "dist/gather_text.h"
-#include "dist/host_name.h"
 #include "kernels/user_error.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_config.h"
@@ -57,11 +55,6 @@ double ReadCgroupLimit(const std::string& root) {
   return limit;
 }
 
-int64_t CountRanksOfThisMachine(dist::Communicator& communicator) {
-  const std::string mine = dist::HostName();
-  return std::ranges::count(dist::AllGatherText(communicator, mine), mine);
-}
-
 }  // namespace
 
 StageMemory LargestStage(const BootstrapPlan& plan, const BatchShape& micro_batch, DType dtype) {
@@ -81,7 +74,7 @@ HostMemory ReadHostMemory(const std::string& root) {
           std::min(cgroup, ReadMemInfo(root, "MemAvailable"))};
 }
 
-void RequireMemory(Context& ctx, dist::Communicator& communicator, const BootstrapPlan& plan,
+void RequireMemory(Context& ctx, const dist::Communicator& communicator, const BootstrapPlan& plan,
                    const BatchShape& micro_batch, Progress& progress) {
   const StageMemory largest = LargestStage(plan, micro_batch, ActivationDType(ctx.device()));
   const double need = largest.cost.Total();
@@ -92,7 +85,7 @@ void RequireMemory(Context& ctx, dist::Communicator& communicator, const Bootstr
     throw UserError(Sentence(stage, DescribeMemory(largest.cost),
                              ", and of the GPU's memory are free ", FormatBytes(free), kAdvice));
   }
-  const int64_t ranks = CountRanksOfThisMachine(communicator);
+  const int64_t ranks = communicator.local_size();
   const double all = need * static_cast<double>(ranks);
   const std::string needs =
       Sentence(stage, DescribeMemory(largest.cost), " on each of this machine's ", ranks,

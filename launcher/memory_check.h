@@ -29,6 +29,6 @@ HostMemory ReadHostMemory(const std::string& root = "");
 // Throws UserError naming the stage, its need and what there is: on a GPU where its free memory
 // does not suffice; on a CPU, where memory is promised before there is any and others may give
 // theirs back, only where this machine's ranks need more than its limit.  More than is available is
-// a warning.  Collective.
-void RequireMemory(Context& ctx, dist::Communicator& communicator, const BootstrapPlan& plan,
+// a warning.
+void RequireMemory(Context& ctx, const dist::Communicator& communicator, const BootstrapPlan& plan,
                    const BatchShape& micro_batch, Progress& progress);

@@ -247,6 +247,54 @@ TEST_F(TrainerTest, RanksWithOtherDataOrParametersAreRefusedAtTheStart) {
                  "has another set of initial parameters than rank 0");
 }
 
+// Rank 1 finds another number in one of its sums of gradients.
+class FaultyCommunicator : public dist::Communicator {
+ public:
+  explicit FaultyCommunicator(dist::Communicator& base) : base_(base) {}
+
+  int rank() const override { return base_.rank(); }
+  int size() const override { return base_.size(); }
+  int local_rank() const override { return base_.local_rank(); }
+  int local_size() const override { return base_.local_size(); }
+  void Barrier() override { base_.Barrier(); }
+  void AllReduceSum(Out data, cudaStream_t stream) override { base_.AllReduceSum(data, stream); }
+  std::unique_ptr<dist::Request> StartAllReduceSum(Out data, cudaStream_t stream) override {
+    auto request = base_.StartAllReduceSum(data, stream);
+    if (rank() == 1 && data.dtype() == DType::kFloat32 && ++sums_ == 6) {
+      request->Wait();
+      data.as<float>()[0] += 1;
+    }
+    return request;
+  }
+  void Broadcast(Out data, int root, cudaStream_t stream) override {
+    base_.Broadcast(data, root, stream);
+  }
+  std::vector<double> AllGather(double value) override { return base_.AllGather(value); }
+
+ private:
+  dist::Communicator& base_;
+  int sums_ = 0;
+};
+
+TEST_F(TrainerTest, RanksThatDriftApartEndTheRunBeforeTheyAreSaved) {
+  const TemporaryFolder folder;
+  testing::internal::CaptureStderr();
+  int status = -1;
+  dist::RunLocalRanks(3, [&](dist::Communicator& communicator) {
+    omp_set_num_threads(1);
+    Progress progress(/*speaks=*/false);
+    FaultyCommunicator faulty(communicator);
+    const int mine = RunTraining(faulty, SmallRun("training.batch_size=9"), folder.path(),
+                                 /*resume=*/true, {}, progress);
+    if (communicator.rank() == 0) status = mine;
+  });
+  EXPECT_EQ(status, 70);
+  const std::string message = testing::internal::GetCapturedStderr();
+  EXPECT_NE(message.find("the ranks have drifted apart: rank 1 on "), std::string::npos) << message;
+  EXPECT_TRUE(fs::exists(folder.File("checkpoints/step_4")));
+  EXPECT_FALSE(fs::exists(folder.File("checkpoints/step_8")));
+}
+
 TEST_F(TrainerTest, WeightsThatAreNotNumbersAreNamedWhenTheFirstStepDiverges) {
   const TemporaryFolder folder;
   const std::string from = folder.Write("weights.safetensors", WithNan(*undisturbed_));
