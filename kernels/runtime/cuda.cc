@@ -114,6 +114,11 @@ Context Context::Cuda(int index) {
 
 void Context::RunAsGraph(Graph& graph, const std::function<void()>& work) {
   if (OnHost(device_)) return work();
+#ifdef SYNC_KERNELS
+  throw UserError(
+      "--cuda_graphs cannot record steps of a build with SYNC_KERNELS, which waits "
+      "for every kernel");
+#endif
   CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   work();
   cudaGraph_t recorded;
