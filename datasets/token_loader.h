@@ -45,6 +45,7 @@ class TokenLoader : public Loader {
   LoaderState state() const override { return state_; }
   void Restore(const LoaderState& state) override;
 
+  const std::vector<TokenFile>& files() const { return files_; }
   int64_t samples() const { return sequences_.samples(); }
   int64_t steps() const;  // that see every sample once, rounded up
 

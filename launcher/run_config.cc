@@ -200,6 +200,12 @@ void ValidateTraining(const RunConfig& config, int ranks) {
           "1 or more");
   Require(training.histogram_every() >= 0, "histogram_every", training.histogram_every(),
           "0 or more steps");
+  Require(!training.controls() || config.bootstrap().tree_steps() > 0, "controls", "true",
+          "only with trees, bootstrap.tree_steps above 0");
+  Require(!training.controls() || config.optimizer().schedule_scope() == treeformer::Optimizer::RUN,
+          "controls", "true",
+          "only with optimizer.schedule_scope RUN: full attention has no other stages in which the "
+          "rate would restart");
   Require(training.bucket_bytes() >= 4, "bucket_bytes", training.bucket_bytes(), "4 or more bytes");
 }
 
@@ -221,7 +227,7 @@ std::string Difference(const RunConfig& before, const RunConfig& now) {
   const pb::Descriptor& training = *treeformer::Training::descriptor();
   for (const char* name :
        {"micro_batches", "log_every", "evaluate_every", "evaluate_sequences", "checkpoint_every",
-        "keep_checkpoints", "histogram_every", "bucket_bytes"}) {
+        "keep_checkpoints", "histogram_every", "bucket_bytes", "controls"}) {
     differencer.IgnoreField(training.FindFieldByName(name));
   }
   std::string differences;

@@ -12,6 +12,7 @@
 #include "kernels/adamw.h"
 #include "kernels/user_error.h"
 #include "launcher/command.h"
+#include "launcher/controls.h"
 #include "launcher/fingerprint.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_plan.h"
@@ -44,7 +45,8 @@ std::string NameOfBadGradient(Context& ctx, const Parameters& parameters) {
 Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
                  const treeformer::RunConfig& config, const TrainingData& data,
                  const std::string& directory, bool cuda_graphs, Progress& progress,
-                 const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state)
+                 const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
+                 const nlohmann::json& state)
     : ctx_(ctx),
       communicator_(communicator),
       config_(config),
@@ -58,7 +60,8 @@ Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
       optimizer_(optimizer_config_),
       shape_(ShapeOf(data.train->Get(0))),
       report_(communicator, progress, directory, checkpoint ? checkpoint->step : 0, plan_,
-              {training_.batch_size(), shape_.length, 0}) {
+              {training_.batch_size(), shape_.length, 0}, span) {
+  data_.train->Restore({.seed = training_.seed()});  // another run may have read before
   if (checkpoint) Restore(*checkpoint, state);
 }
 
@@ -243,6 +246,7 @@ int Trainer::Run() {
     const bool save = stop || (every > 0 && step_ % every == 0);
     if ((evaluate || save) && !RanksAgree()) return dist::kInternalError;
     if (evaluate) RunEvaluation();
+    if (stage.height == 0 && step_ == stage.last_step) BeginControls();
     if (save) WriteCheckpoint();
     if (stop) return kCheckpointed;
   }
@@ -286,13 +290,8 @@ int Trainer::Diverge(const StepResult& result) {
 }
 
 void Trainer::RunEvaluation() {
-  int64_t steps = data_.held_out_steps;
-  if (training_.evaluate_sequences() > 0) {
-    const int64_t batch = training_.batch_size();
-    steps = std::min(steps, (training_.evaluate_sequences() + batch - 1) / batch);
-  }
-  evaluation_ =
-      Evaluate(ctx_, communicator_, *model_, *data_.held_out, steps, training_.micro_batches());
+  evaluation_ = Evaluate(ctx_, communicator_, *model_, *data_.held_out, data_.held_out_steps,
+                         training_.micro_batches());
   report_.LogEvaluation(*evaluation_, step_, *stage_);
 }
 
@@ -301,24 +300,36 @@ const Evaluation& Trainer::FinalEvaluation() {
   return *evaluation_;
 }
 
+nlohmann::json Trainer::State(const treeformer::RunConfig& config) const {
+  const datasets::LoaderState loader = data_.train->state();
+  return {{"config", PrintRunConfig(config)},
+          {"stage", stage_->index},
+          {"updates", updates_},
+          {"births", BirthsOf(model_->parameters())},
+          {"loader",
+           {{"seed", loader.seed},
+            {"epoch", loader.epoch},
+            {"next_sample", loader.next_sample},
+            {"step", loader.step}}},
+          {"report", report_.state()},
+          {"vocabulary_hash", data_.vocabulary_hash},
+          {"ranks", communicator_.size()},
+          {"version", TREEFORMER_VERSION}};
+}
+
 void Trainer::WriteCheckpoint() {
   saved_step_ = step_;
   if (communicator_.rank() != 0) return;
-  const datasets::LoaderState loader = data_.train->state();
-  const nlohmann::json state = {{"config", PrintRunConfig(config_)},
-                                {"stage", stage_->index},
-                                {"updates", updates_},
-                                {"births", BirthsOf(model_->parameters())},
-                                {"loader",
-                                 {{"seed", loader.seed},
-                                  {"epoch", loader.epoch},
-                                  {"next_sample", loader.next_sample},
-                                  {"step", loader.step}}},
-                                {"report", report_.state()},
-                                {"vocabulary_hash", data_.vocabulary_hash},
-                                {"ranks", communicator_.size()},
-                                {"version", TREEFORMER_VERSION}};
   const std::string directory = directory_ + "/checkpoints";
-  SaveCheckpoint(ctx_, directory, step_, model_->parameters(), state);
+  SaveCheckpoint(ctx_, directory, step_, model_->parameters(), State(config_));
   PruneCheckpoints(directory, training_.keep_checkpoints());
+}
+
+void Trainer::BeginControls() {
+  if (communicator_.rank() != 0) return;
+  for (const Control& control : ControlsOf(config_)) {
+    MakeControlDirectory(directory_, control);
+    SaveCheckpoint(ctx_, ControlDirectory(directory_, control) + "/checkpoints", step_,
+                   model_->parameters(), State(control.config));
+  }
 }

@@ -37,7 +37,7 @@ struct TrainingData {
   uint64_t vocabulary_hash = 0;
   datasets::Loader* train = nullptr;
   datasets::Loader* held_out = nullptr;
-  int64_t held_out_steps = 0;  // global batches of all held-out text
+  int64_t held_out_steps = 0;  // global batches of an evaluation
   uint64_t hash = 0;           // of vocabulary and token files
 };
 
@@ -47,7 +47,7 @@ class Trainer {
   // configuration, data and checkpoint do not fit together.
   Trainer(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
           const TrainingData& data, const std::string& directory, bool cuda_graphs,
-          Progress& progress, const std::optional<CheckpointInfo>& checkpoint,
+          Progress& progress, const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
           const nlohmann::json& state);
 
   // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
@@ -76,6 +76,8 @@ class Trainer {
   void SumBalanceCounts();
   void RunEvaluation();
   void WriteCheckpoint();
+  void BeginControls();
+  nlohmann::json State(const treeformer::RunConfig& config) const;
   bool StopRequested();
   bool IsDue(int64_t every) const;  // after step_ updates, or at the end of the stage
 

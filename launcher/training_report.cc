@@ -44,8 +44,13 @@ std::string FormatDensity(const std::vector<double>& density,
 
 TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progress,
                                const std::string& directory, int64_t last_step,
-                               const BootstrapPlan& plan, const BatchShape& global_batch)
-    : communicator_(communicator), progress_(progress), plan_(plan), global_batch_(global_batch) {
+                               const BootstrapPlan& plan, const BatchShape& global_batch,
+                               const RunSpan& span)
+    : communicator_(communicator),
+      progress_(progress),
+      plan_(plan),
+      global_batch_(global_batch),
+      span_(span) {
   if (communicator.rank() == 0) writer_ = std::make_unique<MetricsWriter>(directory, last_step);
 }
 
@@ -55,7 +60,9 @@ nlohmann::json TrainingReport::state() const {
           {"targets", interval_.loss.targets},
           {"without_update", interval_.without_update},
           {"tokens", tokens_},
-          {"seconds", seconds_}};
+          {"seconds", seconds_},
+          {"full_attention_tokens", full_attention_.tokens},
+          {"full_attention_seconds", full_attention_.seconds}};
 }
 
 void TrainingReport::Restore(const nlohmann::json& state) {
@@ -63,6 +70,8 @@ void TrainingReport::Restore(const nlohmann::json& state) {
   interval_.without_update = state.value("without_update", int64_t{0});
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
+  full_attention_ = {state.value("full_attention_tokens", 0.0),
+                     state.value("full_attention_seconds", 0.0)};
 }
 
 void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage& stage) {
@@ -76,14 +85,18 @@ void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage
   seconds_ += result.seconds;
   const std::string eta = seconds_per_step_ > 0 ? "  ETA " + FormatDuration(SecondsLeft(step)) : "";
   progress_.Bar(
-      static_cast<double>(step) / static_cast<double>(plan_.steps()),
+      static_cast<double>(span_.before + step) / static_cast<double>(span_.steps),
       Sentence("step ", step, "/", plan_.steps(), eta, "  loss ",
                FormatFixed(result.loss.MeanLoss(), 3), "  stage ", stage.index, "/",
                plan_.stages().size() - 1, "  ", FormatCount(tokens_per_second_), " tokens/s"));
 }
 
 double TrainingReport::SecondsLeft(int64_t step) const {
-  return seconds_per_step_ * static_cast<double>(plan_.steps() - step);
+  return seconds_per_step_ * static_cast<double>(span_.steps - span_.before - step);
+}
+
+SpeedTotals TrainingReport::AfterFullAttention() const {
+  return {tokens_ - full_attention_.tokens, seconds_ - full_attention_.seconds};
 }
 
 std::string TrainingReport::DescribeLoss() const {
@@ -150,6 +163,8 @@ void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t
     writer_->Write(record);
   }
   interval_ = {};
+  const bool trees_follow = stage.height == 0 && stage.index + 1 < std::ssize(plan_.stages());
+  if (trees_follow && step == stage.last_step) full_attention_ = {tokens_, seconds_};
 }
 
 void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage) {

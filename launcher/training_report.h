@@ -26,12 +26,24 @@ struct StepResult {
   bool IsFinite() const;        // loss and gradient
 };
 
+// A run among the runs of one command, for the bar and the ETA: steps before its step 0, and of
+// all.
+struct RunSpan {
+  int64_t before = 0, steps = 0;
+};
+
+struct SpeedTotals {
+  double tokens = 0, seconds = 0;
+  double TokensPerSecond() const { return seconds > 0 ? tokens / seconds : 0; }
+};
+
 class TrainingReport {
  public:
   // `global_batch`: of all ranks and micro-batches.  The files of `directory` go on after
   // `last_step`; `plan` outlives this.
   TrainingReport(dist::Communicator& communicator, Progress& progress, const std::string& directory,
-                 int64_t last_step, const BootstrapPlan& plan, const BatchShape& global_batch);
+                 int64_t last_step, const BootstrapPlan& plan, const BatchShape& global_batch,
+                 const RunSpan& span);
 
   // What a checkpoint keeps so that the next log line has the loss of an undisturbed run.
   nlohmann::json state() const;
@@ -46,6 +58,8 @@ class TrainingReport {
   // Of the training steps, over all parts of the run and all ranks.
   double seconds() const { return seconds_; }
   double tokens() const { return tokens_; }
+  // The same of the steps after the full-attention stage that comes before trees.
+  SpeedTotals AfterFullAttention() const;
 
  private:
   struct Interval {  // steps since the last log line
@@ -64,10 +78,12 @@ class TrainingReport {
   Progress& progress_;
   const BootstrapPlan& plan_;
   const BatchShape global_batch_;
+  const RunSpan span_;
   std::unique_ptr<MetricsWriter> writer_;  // rank 0
   StepResult last_;
   Interval interval_;
   double tokens_ = 0, seconds_ = 0;
+  SpeedTotals full_attention_;  // tokens_, seconds_ at the end of that stage
   // Of the last whole interval.
   double tokens_per_second_ = 0, flops_per_second_ = 0, seconds_per_step_ = 0;
 };

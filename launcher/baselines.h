@@ -1,0 +1,30 @@
+#pragma once
+
+// What a held-out loss is measured against: predictions that need no network, of the same masked
+// positions, and the loss that no model goes below.
+
+#include <optional>
+
+#include "core/model.h"
+#include "datasets/count_models.h"
+#include "datasets/dataset.pb.h"
+#include "datasets/loader.h"
+#include "datasets/vocabulary.h"
+#include "dist/communicator.h"
+
+struct Baselines {
+  LossSum uniform;           // every token of the vocabulary alike
+  LossSum word_frequencies;  // of the training text
+  LossSum neighbours;        // the tokens on both sides, as far as they are visible
+};
+
+// Over the first `steps` global batches of `loader`, as Evaluate; `training` is counted.
+// Collective.
+Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::TokenFile& training,
+                           const datasets::Vocabulary& vocabulary, datasets::Loader& loader,
+                           int64_t steps, int micro_batches);
+
+// Of the built-in stories, the lower bound of datasets::StoriesEntropy.  Empty for other text, and
+// where the vocabulary cuts a word of the stories into pieces: pieces tell of each other.
+std::optional<double> FloorOfStories(const treeformer::DatasetConfig& data,
+                                     const datasets::Vocabulary& vocabulary);
