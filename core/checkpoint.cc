@@ -113,13 +113,13 @@ void Load(Context& ctx, const Safetensors& file, const std::string& path, const 
   if (found == file.tensors().end()) {
     throw UserError(Sentence(path, " has no tensor ", name, ", which the model needs"));
   }
-  const In tensor = found->second;
-  if (!(tensor.shape() == window.shape()) || tensor.dtype() != window.dtype()) {
-    throw UserError(Sentence(path, ": ", name, " has shape ", tensor.shape(),
-                             " where the model has ", window.shape(),
+  const StoredTensor& tensor = found->second;
+  if (!tensor.Has(window.dtype(), window.shape())) {
+    throw UserError(Sentence(path, ": ", name, " is ", tensor.Describe(),
+                             " where the model has shape ", window.shape(),
                              " (or another element type): another configuration"));
   }
-  Copy(ctx, window, tensor);
+  Copy(ctx, window, In(tensor.data, window.dtype(), window.shape()));
 }
 
 }  // namespace
@@ -223,23 +223,6 @@ void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& 
          Parameters::Window(parameters.first_moments(), parameter));
     Load(ctx, optimizer, optimizer_path, MomentName(parameter, "second_moment"),
          Parameters::Window(parameters.second_moments(), parameter));
-  }
-  ctx.Synchronize();
-}
-
-void LoadWeights(Context& ctx, const std::string& path, Parameters& parameters) {
-  const bool directory = fs::is_directory(path);
-  if (directory) OpenCheckpoint(path, /*state=*/nullptr);  // verified first
-  const std::string file_path = directory ? path + "/" + kModelFile : path;
-  const Safetensors file(file_path);
-  for (const Parameter& parameter : parameters.list()) {
-    const bool tree = parameter.name.find("tree.") != std::string::npos;
-    if (tree && !file.tensors().contains(parameter.name)) continue;
-    Load(ctx, file, file_path, parameter.name, Parameters::Window(parameters.values(), parameter));
-  }
-  parameters.RoundValues(ctx);
-  for (const auto& [name, tensor] : file.tensors()) {
-    if (parameters.Find(name) == nullptr) LOG(INFO) << file_path << ": " << name << " is left out";
   }
   ctx.Synchronize();
 }

@@ -36,9 +36,3 @@ CheckpointInfo OpenCheckpoint(const std::string& path, nlohmann::json* state);
 // Fills values (and moments) of `parameters`; throws UserError when names or shapes disagree.
 void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,
                     bool with_moments);
-
-// Starts from weights made elsewhere: a checkpoint directory, or a safetensors file with the names
-// of Hugging Face BERT.  Only values; trees that the file does not have stay random, tensors that
-// the model does not have are left out and logged.  Throws UserError when another parameter of the
-// model is missing or has another shape.
-void LoadWeights(Context& ctx, const std::string& path, Parameters& parameters);

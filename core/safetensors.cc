@@ -1,18 +1,16 @@
 #include "core/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <bit>
-#include <cerrno>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/safetensors_header.h"
 #include "datasets/output_file.h"
 #include "kernels/user_error.h"
 
@@ -59,46 +57,38 @@ class HashedFile {
   std::unique_ptr<XXH3_state_t, FreeState> state_;
 };
 
-std::pair<const char*, int64_t> Map(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) throw UserError(Sentence(path, " cannot be opened: ", strerror(errno)));
-  struct stat status;
-  CHECK_EQ(fstat(file, &status), 0) << path;
-  void* data = nullptr;
-  if (status.st_size > 0) {
-    data = mmap(nullptr, status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-  }
-  close(file);
-  if (data == MAP_FAILED) throw UserError(Sentence(path, " cannot be read: ", strerror(errno)));
-  return {static_cast<const char*>(data), status.st_size};
+float FromFloat16(uint16_t bits) {
+  const uint32_t exponent = bits >> 10 & 0x1f, mantissa = bits & 0x3ff;
+  const float magnitude =
+      exponent == 0
+          ? std::ldexp(static_cast<float>(mantissa), -24)
+          : std::bit_cast<float>((exponent == 0x1f ? 0xff : exponent + 112) << 23 | mantissa << 13);
+  return bits >> 15 != 0 ? -magnitude : magnitude;
 }
 
-Shape ShapeOf(const Json& extents) {
-  CHECK_LE(extents.size(), static_cast<size_t>(Shape::kMaxRank));
-  const std::vector<int64_t> e = extents.get<std::vector<int64_t>>();
-  switch (e.size()) {
-    case 0:
-      return {};
-    case 1:
-      return {e[0]};
-    case 2:
-      return {e[0], e[1]};
-    case 3:
-      return {e[0], e[1], e[2]};
-    default:
-      return {e[0], e[1], e[2], e[3]};
-  }
+float ToFloat(float x) { return x; }
+float ToFloat(double x) {
+  constexpr double kMost = std::numeric_limits<float>::max();
+  return std::abs(x) <= kMost ? static_cast<float>(x) : std::numeric_limits<float>::infinity();
 }
+struct Float16 {
+  uint16_t bits;
+};
+float ToFloat(Float16 x) { return FromFloat16(x.bits); }
+float ToFloat(BFloat16 x) { return ToFloat32(x); }
 
-In ViewOf(const Json& entry, const char* data, int64_t bytes) {
-  const int64_t begin = entry.at("data_offsets").at(0), end = entry.at("data_offsets").at(1);
-  for (const auto& [dtype, name] : kDTypes) {
-    if (entry.at("dtype") != name) continue;
-    const In view(data + begin, dtype, ShapeOf(entry.at("shape")));
-    if (begin < 0 || end > bytes || end - begin != view.bytes()) break;
-    return view;
+template <typename T>
+std::vector<float> ReadAs(const StoredTensor& tensor) {
+  std::vector<float> values(tensor.bytes / sizeof(T));
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    memcpy(&value, tensor.data + i * sizeof(T), sizeof value);
+    values[i] = ToFloat(value);
+    if (!std::isfinite(values[i])) {
+      throw UserError(Sentence("element ", i, " is not a finite float32"));
+    }
   }
-  throw std::out_of_range("a tensor's dtype or offsets");
+  return values;
 }
 
 }  // namespace
@@ -126,31 +116,49 @@ FileDigest WriteSafetensors(const std::string& path, const std::vector<NamedTens
 }
 
 FileDigest DigestFile(const std::string& path) {
-  const auto [data, bytes] = Map(path);
-  const FileDigest digest{bytes, XXH3_64bits(data, bytes)};
-  if (data != nullptr) munmap(const_cast<char*>(data), bytes);
-  return digest;
+  const MappedFile file(path);
+  const std::string_view bytes = file.bytes();
+  return {static_cast<int64_t>(bytes.size()), XXH3_64bits(bytes.data(), bytes.size())};
 }
 
-Safetensors::Safetensors(const std::string& path) : path_(path) {
-  std::tie(data_, bytes_) = Map(path);
+bool StoredTensor::Has(DType type, const Shape& extents) const {
+  if (dtype != NameOf(type) || std::ssize(shape) != extents.rank()) return false;
+  for (int axis = 0; axis < extents.rank(); ++axis) {
+    if (shape[axis] != extents[axis]) return false;
+  }
+  return true;
+}
+
+std::vector<float> ReadFloat32(const StoredTensor& tensor) {
+  if (tensor.dtype == "F32") return ReadAs<float>(tensor);
+  if (tensor.dtype == "F64") return ReadAs<double>(tensor);
+  if (tensor.dtype == "F16") return ReadAs<Float16>(tensor);
+  if (tensor.dtype == "BF16") return ReadAs<BFloat16>(tensor);
+  throw UserError(Sentence("it is ", tensor.dtype, "; expected F32, F64, F16 or BF16"));
+}
+
+std::string StoredTensor::Describe() const { return DescribeTensor(dtype, shape); }
+
+Safetensors::Safetensors(const std::string& path) : file_(path) {
+  const std::string_view bytes = file_.bytes();
+  if (bytes.starts_with("version https://git-lfs")) {
+    throw UserError(path +
+                    " is a Git LFS pointer, not the file that it stands for; expected a "
+                    "safetensors file, which `git lfs pull` fetches");
+  }
   try {
     uint64_t length = 0;
-    if (bytes_ >= 8) memcpy(&length, data_, 8);
-    if (bytes_ < 8 || length > static_cast<uint64_t>(bytes_ - 8)) {
-      throw std::out_of_range("the header's length");
+    if (bytes.size() >= sizeof length) memcpy(&length, bytes.data(), sizeof length);
+    if (bytes.size() < sizeof length || length > bytes.size() - sizeof length) {
+      throw UserError(Sentence("it has ", bytes.size(), " bytes, its header needs 8 and ", length));
     }
-    const Json header = Json::parse(data_ + 8, data_ + 8 + length);
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") continue;
-      tensors_[name] = ViewOf(entry, data_ + 8 + length, bytes_ - 8 - length);
+    const std::string_view data = bytes.substr(sizeof length + length);
+    for (const TensorEntry& entry :
+         ParseSafetensorsHeader(bytes.substr(sizeof length, length), std::ssize(data))) {
+      tensors_[entry.name] = {entry.dtype, entry.shape, data.data() + entry.begin,
+                              entry.end - entry.begin};
     }
-  } catch (const std::exception& error) {
-    if (data_ != nullptr) munmap(const_cast<char*>(data_), bytes_);
+  } catch (const UserError& error) {
     throw UserError(Sentence(path, " is not a whole safetensors file: ", error.what()));
   }
-}
-
-Safetensors::~Safetensors() {
-  if (data_ != nullptr) munmap(const_cast<char*>(data_), bytes_);
 }

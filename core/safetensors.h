@@ -2,13 +2,15 @@
 
 // safetensors, the tensor file of Hugging Face: 8 bytes of header length (little-endian), a JSON
 // header {name: {dtype, shape, data_offsets}}, then the tensors' bytes, row-major.
-// Files that cannot be read or written are UserErrors that name them.
+// Files that cannot be read or written are UserErrors that name them; a file is read with whatever
+// tensors it has, of any type and rank.
 
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "core/mapped_file.h"
 #include "kernels/view.h"
 
 struct NamedTensor {
@@ -26,18 +28,29 @@ FileDigest WriteSafetensors(const std::string& path, const std::vector<NamedTens
 
 FileDigest DigestFile(const std::string& path);
 
-// A file mapped for reading.  Lives as long as the views it gives.
+// In the file's memory; `data` may be aligned to nothing.
+struct StoredTensor {
+  std::string dtype;  // as the format calls it
+  std::vector<int64_t> shape;
+  const char* data = nullptr;
+  int64_t bytes = 0;
+
+  bool Has(DType type, const Shape& extents) const;
+  std::string Describe() const;  // "F16 [2,3]"
+};
+
+// The values of F32, F64, F16 or BF16, rounded to float32.  UserError, without the file's name: of
+// another type, or a value that float32 cannot hold (NaN, infinity, too large).
+std::vector<float> ReadFloat32(const StoredTensor& tensor);
+
+// A file mapped for reading.  Lives as long as the tensors it gives.
 class Safetensors {
  public:
   explicit Safetensors(const std::string& path);
-  Safetensors(const Safetensors&) = delete;
-  ~Safetensors();
 
-  const std::map<std::string, In>& tensors() const { return tensors_; }
+  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
 
  private:
-  std::string path_;
-  const char* data_ = nullptr;
-  int64_t bytes_ = 0;
-  std::map<std::string, In> tensors_;
+  MappedFile file_;
+  std::map<std::string, StoredTensor> tensors_;
 };

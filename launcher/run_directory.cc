@@ -21,14 +21,6 @@ void MakeDirectory(const std::string& path) {
   if (error) throw UserError(Sentence("--run_dir: ", path, " cannot be made: ", error.message()));
 }
 
-bool HasCheckpoints(const std::string& directory) {
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("step_") && !name.ends_with(".tmp")) return true;
-  }
-  return false;
-}
-
 void RequireSameRun(const CheckpointInfo& checkpoint, const nlohmann::json& state,
                     const treeformer::RunConfig& config) {
   const treeformer::RunConfig before =
@@ -70,6 +62,15 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
 }
 
 }  // namespace
+
+bool HasCheckpoints(const std::string& folder) {
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder, missing)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("step_") && !name.ends_with(".tmp")) return true;
+  }
+  return false;
+}
 
 // A file system without locks lets the run go on without.
 RunLock::RunLock(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CREAT, 0644)) {

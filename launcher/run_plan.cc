@@ -1,9 +1,10 @@
 #include "launcher/run_plan.h"
 
 #include <cmath>
-#include <filesystem>
 
 #include "core/config.h"
+#include "core/model.h"
+#include "core/pretrained_weights.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
 #include "kernels/user_error.h"
@@ -55,11 +56,16 @@ void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) 
   }
 }
 
-void RequireStartFrom(const treeformer::RunConfig& config) {
-  std::error_code error;
-  const std::string& weights = config.training().start_from();
-  if (!weights.empty() && !std::filesystem::exists(weights, error)) {
-    throw UserError(Sentence("training.start_from: ", weights, " cannot be read: ",
-                             error ? error.message() : "there is no such file or folder"));
-  }
+void ValidateStartFrom(const treeformer::RunConfig& config) {
+  if (config.training().start_from().empty()) return;
+  const PretrainedWeights weights(config.training().start_from());
+  const int64_t planned = PlannedVocabulary(config.data());
+  const BootstrapPlan plan = MakeBootstrapPlan(
+      config,
+      config.data().has_vocabulary() ? planned : weights.vocabulary_size().value_or(planned));
+  Context ctx = Context::Cpu();
+  const MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().front()),
+                                  {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
+                                  MaskedLanguageModel::ParameterMemory::kCarried);
+  weights.Check(model.parameters());
 }

@@ -19,5 +19,6 @@ BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks);
 // written.  `ranks` will run it, each on `device`.
 void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device);
 
-// UserError where training.start_from names no file or folder that can be read.
-void RequireStartFrom(const treeformer::RunConfig& config);
+// UserError where the model cannot begin with training.start_from: no such file, not its tensors.
+// Of a vocabulary that is still to be made, its size is left unchecked.
+void ValidateStartFrom(const treeformer::RunConfig& config);

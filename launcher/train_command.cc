@@ -15,7 +15,7 @@ int RunTrain(dist::Communicator& communicator) {
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
   ValidateRun(config, communicator.size(), device.device);
-  RequireStartFrom(config);
+  if (!HasCheckpoints(directory + "/checkpoints")) ValidateStartFrom(config);
   LogTo(directory, communicator.rank());
   if (FLAGS_verify_data && communicator.rank() == 0) {
     std::filesystem::remove(VerifiedDataFile(directory));  // what is not known is read whole

@@ -8,6 +8,7 @@
 #include "core/births.h"
 #include "core/carry.h"
 #include "core/config.h"
+#include "core/pretrained_weights.h"
 #include "dist/mpi_session.h"
 #include "kernels/adamw.h"
 #include "kernels/user_error.h"
@@ -197,8 +198,8 @@ void Trainer::SumBalanceCounts() {
 void Trainer::Begin() {
   if (model_ == nullptr) {
     EnterStage(plan_.StageOfStep(step_));
-    if (training_.has_start_from()) {
-      LoadWeights(ctx_, training_.start_from(), model_->parameters());
+    if (!training_.start_from().empty()) {
+      progress_.Line(PretrainedWeights(training_.start_from()).Load(ctx_, model_->parameters()));
     }
   }
   if (communicator_.size() == 1) return;
@@ -267,7 +268,7 @@ bool Trainer::StopRequested() {
 }
 
 std::string Trainer::Advice() const {
-  if (!training_.has_start_from()) {
+  if (training_.start_from().empty()) {
     return "; a lower optimizer.learning_rate or a longer warm-up helps";
   }
   const std::string weights = "the weights of training.start_from, " + training_.start_from();

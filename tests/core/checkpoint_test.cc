@@ -131,29 +131,6 @@ TEST_F(Checkpoints, AnotherModelIsRefusedByTheNameOfTheTensor) {
   }
 }
 
-TEST_F(Checkpoints, GiveTheirWeightsToAModelWithTrees) {
-  Save(4);
-  Parameters model;
-  model.Declare("a.weight", {3, 5}, Initializer::Normal(1), true);
-  model.Declare("a.bias", {5}, Initializer::Normal(1), false);
-  model.Declare("a.tree.weight", {1, 1, 5}, Initializer::Constant(2), true);
-  model.Allocate(ctx_, DType::kFloat32);
-  model.Initialize(ctx_, /*seed=*/99);
-  LoadWeights(ctx_, directory_ / "step_4", model);
-  const Parameters saved = Model(4);
-  for (const char* name : {"a.weight", "a.bias"}) {
-    const Out a = Parameters::Window(model.values(), *model.Find(name));
-    const Out b = Parameters::Window(saved.values(), *saved.Find(name));
-    EXPECT_EQ(memcmp(a.data(), b.data(), a.bytes()), 0) << name;
-  }
-  EXPECT_EQ(Parameters::Window(model.values(), *model.Find("a.tree.weight")).as<float>()[0], 2);
-
-  Parameters larger;
-  larger.Declare("b.bias", {5}, Initializer::Zeros(), false);
-  larger.Allocate(ctx_, DType::kFloat32);
-  EXPECT_THROW(LoadWeights(ctx_, directory_ / "step_4", larger), UserError);
-}
-
 // The file size limit stands for the full disk: the write fails in the middle of a file.
 TEST_F(Checkpoints, AFullDiskIsTheUsersToKnowAndHarmsNothing) {
   Save(1);

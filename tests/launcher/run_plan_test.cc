@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/core/foreign_file.h"
 #include "tests/launcher/small_run.h"
 
 namespace {
@@ -31,6 +32,26 @@ TEST(ValidateRun, TheBatchDividesOverRanksAndMicroBatches) {
   Validate("training.micro_batches=2", 4);
   EXPECT_REFUSED(Validate("training.micro_batches=2", 3), "training.batch_size is 8");
   EXPECT_EQ(MicroBatchOf(SmallRun("training.micro_batches=2"), 2).sequences, 2);
+}
+
+// Before a vocabulary is made: of its size nothing is known yet.
+TEST(ValidateStartFrom, WeightsThatTheModelCannotTakeAreRefusedBeforeThereIsData) {
+  const TemporaryFolder folder;
+  const auto validate = [&](const std::string& overrides = "") {
+    ValidateStartFrom(SmallRun("training.start_from=" + folder.File("w") + overrides));
+  };
+  EXPECT_REFUSED(validate(), "/w cannot be read: No such file");
+  const std::string words = "bert.embeddings.word_embeddings.weight";
+  const auto write = [&](int64_t rows) {
+    folder.Write("w", ForeignFile({{words, "F16", {rows, 16}, std::string(32 * rows, '\1')}}));
+  };
+  write(7);
+  EXPECT_REFUSED(validate(), "has no tensor bert.embeddings.position_embeddings.weight");
+  folder.Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n");
+  const std::string made = ",data.vocabulary=" + folder.File("vocab.txt");
+  EXPECT_REFUSED(validate(made), words + " is F16 [7,16], the model's is [6, 16]");
+  write(6);
+  EXPECT_REFUSED(validate(made), "has no tensor bert.embeddings.position_embeddings.weight");
 }
 
 }  // namespace

@@ -25,12 +25,11 @@ class TrainerTest : public testing::Test {
 };
 TemporaryFolder* TrainerTest::undisturbed_ = nullptr;
 
-// The weights of the run's last checkpoint, the very last of which is not a number.
-std::string WithNan(const TemporaryFolder& run) {
+// The weights of the run's last checkpoint, the last `count` of which are `value`.
+std::string WithLast(const TemporaryFolder& run, int count, float value) {
   std::string bytes = run.Read("checkpoints/step_18/model.safetensors");
-  const float nan = NAN;
-  bytes.replace(bytes.size() - sizeof(nan), sizeof(nan), reinterpret_cast<const char*>(&nan),
-                sizeof(nan));
+  const std::vector<float> values(count, value);
+  memcpy(bytes.data() + bytes.size() - count * sizeof value, values.data(), count * sizeof value);
   return bytes;
 }
 
@@ -295,9 +294,17 @@ TEST_F(TrainerTest, RanksThatDriftApartEndTheRunBeforeTheyAreSaved) {
   EXPECT_FALSE(fs::exists(folder.File("checkpoints/step_8")));
 }
 
-TEST_F(TrainerTest, WeightsThatAreNotNumbersAreNamedWhenTheFirstStepDiverges) {
+TEST_F(TrainerTest, WeightsThatAreNotNumbersAreRefused) {
   const TemporaryFolder folder;
-  const std::string from = folder.Write("weights.safetensors", WithNan(*undisturbed_));
+  const std::string from = folder.Write("weights.safetensors", WithLast(*undisturbed_, 1, NAN));
+  EXPECT_REFUSED(Train(SmallRun("training.start_from=" + from), folder.File("run")),
+                 from + ": cls.predictions.bias: element 299 is not a finite float32");
+}
+
+TEST_F(TrainerTest, WeightsAreNamedWhenTheFirstStepDiverges) {
+  const TemporaryFolder folder;
+  const std::string from =
+      folder.Write("weights.safetensors", WithLast(*undisturbed_, 1000, 3e38f));
   testing::internal::CaptureStderr();
   EXPECT_EQ(Train(SmallRun("training.start_from=" + from), folder.File("run")), 70);
   const std::string message = testing::internal::GetCapturedStderr();

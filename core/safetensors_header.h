@@ -1,0 +1,23 @@
+#pragma once
+
+// The header of a safetensors file: {name: {dtype, shape, data_offsets}}, JSON.  Read as strictly
+// as Hugging Face's own library: each tensor's bytes are what its shape and type need, and together
+// they cover the data of the file without hole or overlap.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct TensorEntry {
+  std::string name;
+  std::string dtype;  // as the format calls it: "F32", "F8_E4M3", ...
+  std::vector<int64_t> shape;
+  int64_t begin = 0, end = 0;  // bytes of the data, half-open
+};
+
+// `data_bytes`: what follows the header.  Throws UserError saying what is wrong, without the
+// file's name.
+std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t data_bytes);
+
+std::string DescribeTensor(std::string_view dtype, const std::vector<int64_t>& shape);  // F32 [2,3]
