@@ -45,7 +45,7 @@ struct Animal {
   Word manner, name;
 };
 
-int64_t CastSize(int64_t mean_words) { return mean_words < kLongStory ? 4 : 8; }
+int64_t LargeCast(int64_t mean_words) { return mean_words < kLongStory ? 4 : 8; }
 
 class Teller {
  public:
@@ -74,7 +74,8 @@ Teller::Teller(uint64_t seed, int64_t story, int mean_words)
   auto manners = kManners, animals = kAnimals;
   random_.Shuffle<Word>(manners);
   random_.Shuffle<Word>(animals);
-  for (int64_t i = 0; i < CastSize(mean_words); ++i) cast_.push_back({manners[i], animals[i]});
+  const int64_t cast = LargeCast(mean_words) / (1 + random_.Below(2));
+  for (int64_t i = 0; i < cast; ++i) cast_.push_back({manners[i], animals[i]});
 }
 
 std::string Teller::Tell() {
@@ -143,7 +144,7 @@ Word Teller::Draw(std::span<const Word> words) {
 }  // namespace
 
 // Between them at least the half of the cast that the animal is not of.
-int64_t RecallDistance(int mean_words) { return CastSize(mean_words) / 4 * kMeetingWords; }
+int64_t RecallDistance(int64_t cast) { return cast / 4 * kMeetingWords; }
 
 std::string Story(uint64_t seed, int64_t i, int mean_words) {
   return Teller(seed, i, mean_words).Tell();

@@ -110,11 +110,12 @@ TEST(Stories, WhatIsToldOfAnAnimalIsAskedForFarBackAgain) {
           places[word].push_back(w);
         }
       }
-      EXPECT_GE(places.size(), 8u);
+      const int64_t cast = std::ssize(places) / 2, large = mean < 512 ? 4 : 8;
+      EXPECT_TRUE(cast == large || cast == large / 2) << cast;
       for (const auto& [word, at] : places) {
         EXPECT_GE(at.size(), 2u) << word;
         for (size_t k = 1; k < at.size(); ++k) {
-          EXPECT_GT(at[k] - at[k - 1], RecallDistance(mean)) << word;
+          EXPECT_GT(at[k] - at[k - 1], RecallDistance(cast)) << word;
         }
       }
     }
