@@ -8,9 +8,14 @@
 #include "kernels/user_error.h"
 
 namespace dist {
+namespace {
+
+void __attribute__((noreturn)) Exit() { std::_Exit(kInternalError); }
+
+}  // namespace
 
 MpiSession::MpiSession() : launch_(DetectLauncher()), communicator_(MakeSingleRank()) {
-  google::InstallFailureFunction([] { std::_Exit(kInternalError); });
+  google::InstallFailureFunction(Exit);
 }
 
 MpiSession::~MpiSession() = default;

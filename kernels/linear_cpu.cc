@@ -79,7 +79,7 @@ void TiledGemm(Context& ctx, View<float> c, View<const float> a, View<const floa
   Scratch::Scope scope(ctx.scratch());
   const Matrix A = Operand(ctx, scope, a), B = Operand(ctx, scope, b);
   const Tiles tiles = TilesOf(M, N);
-  const auto [tile_rows, tile_columns] = tiles;
+  const int64_t tile_rows = tiles.rows, tile_columns = tiles.columns;
   const int64_t column_tiles = (N + tile_columns - 1) / tile_columns;
   const int64_t count = tiles.CountIn(M, N);
 #pragma omp parallel for schedule(dynamic) if (count > 1)

@@ -1,0 +1,5 @@
+// Plain text of any bytes.
+
+#include "tests/fuzz/text_target.h"
+
+void FuzzOne(std::string_view input) { FuzzText(input, ".txt"); }
