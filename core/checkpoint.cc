@@ -9,12 +9,13 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/safetensors.h"
 #include "datasets/output_file.h"
+#include "datasets/regular_file.h"
 #include "kernels/user_error.h"
 
 namespace {
@@ -41,13 +42,28 @@ std::optional<int64_t> StepOf(const fs::path& path) {
 
 std::vector<CheckpointInfo> ListNewestFirst(const std::string& directory) {
   std::vector<CheckpointInfo> checkpoints;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(directory, missing)) {
+  if (!fs::exists(directory)) return checkpoints;
+  for (const auto& entry : fs::directory_iterator(directory)) {
     if (const auto step = StepOf(entry.path())) checkpoints.push_back({*step, entry.path()});
   }
   std::sort(checkpoints.begin(), checkpoints.end(),
             [](const auto& a, const auto& b) { return a.step > b.step; });
   return checkpoints;
+}
+
+// Out of the way, under a name that is no checkpoint's.
+void SetAside(const CheckpointInfo& checkpoint) {
+  std::string name;
+  for (int i = 1; name.empty() || fs::exists(name); ++i) {
+    name = checkpoint.path + ".set_aside" + (i == 1 ? "" : "_" + std::to_string(i));
+  }
+  std::error_code error;
+  fs::rename(checkpoint.path, name, error);
+  if (error) {
+    throw UserError(Sentence(checkpoint.path, " cannot be set aside: ", error.message()));
+  }
+  LOG(WARNING) << "checkpoint " << checkpoint.path
+               << " is not of this run as it goes on, and is set aside as " << name;
 }
 
 void SyncFolder(const std::string& path) {
@@ -90,15 +106,21 @@ std::string HashOf(const json& manifest) {
 
 json ReadManifest(const std::string& path) {
   const std::string name = path + "/" + kManifest;
-  std::ifstream file(name);
-  if (!file) throw UserError(Sentence(name, " is missing"));
-  const json signed_manifest = json::parse(file, nullptr, /*allow_exceptions=*/false);
+  // What nests deeper is dropped, so that the hash disagrees: copies and dumps recurse.
+  constexpr int kMostDepth = 64;
+  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth < kMostDepth; };
+  const json signed_manifest =
+      json::parse(datasets::ReadRegularFile(name), shallow, /*allow_exceptions=*/false);
   if (!signed_manifest.is_object() || !signed_manifest.contains("manifest")) {
     throw UserError(Sentence(name, " is damaged: it is not the JSON of a manifest"));
   }
-  const json manifest = signed_manifest["manifest"];
+  const json& manifest = signed_manifest["manifest"];
   if (signed_manifest.value("xxh3", "") != HashOf(manifest)) {
     throw UserError(Sentence(name, " is damaged: its content does not match its own xxh3 hash"));
+  }
+  if (!manifest.is_object() || !manifest.at("files").is_object() ||
+      !manifest.at("state").is_object() || !manifest.at("step").is_number_integer()) {
+    throw UserError(Sentence(name, " is damaged: files, state or step is of another type"));
   }
   if (manifest.value("format", 0) != kFormat) {
     throw UserError(Sentence(name, " has format ", manifest.value("format", 0),
@@ -154,25 +176,37 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
     throw;
   }
   SyncFolder(aside);
-  fs::remove_all(path, error);  // of an earlier run, past the point we resumed from
+  if (fs::exists(path)) SetAside({step, path});
   fs::rename(aside, path, error);
   if (error) throw UserError(Sentence(path.string(), " cannot be named: ", error.message()));
   SyncFolder(directory);
 }
 
-void PruneCheckpoints(const std::string& directory, int keep) {
+bool HasCheckpoints(const std::string& directory) { return !ListNewestFirst(directory).empty(); }
+
+void SetAsideCheckpointsAfter(const std::string& directory, int64_t step) {
+  for (const CheckpointInfo& checkpoint : ListNewestFirst(directory)) {
+    if (checkpoint.step > step) SetAside(checkpoint);
+  }
+}
+
+void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     const std::string name = entry.path().filename();
     if (name.starts_with(kPrefix) && name.ends_with(".tmp")) fs::remove_all(entry.path(), ignored);
   }
-  const std::vector<CheckpointInfo> checkpoints = ListNewestFirst(directory);
-  for (size_t i = std::max(keep, 1); i < checkpoints.size(); ++i) {
-    fs::remove_all(checkpoints[i].path, ignored);
+  const auto wanted = static_cast<size_t>(std::max(keep, 1));
+  if (valid.size() < wanted) return;
+  const int64_t oldest_kept = *std::prev(valid.end(), static_cast<int64_t>(wanted));
+  for (const CheckpointInfo& checkpoint : ListNewestFirst(directory)) {
+    if (checkpoint.step < oldest_kept) fs::remove_all(checkpoint.path, ignored);
   }
 }
 
-CheckpointInfo OpenCheckpoint(const std::string& path, json* state) {
+namespace {
+
+CheckpointInfo Open(const std::string& path, json* state) {
   const json manifest = ReadManifest(path);
   for (const auto& [name, expected] : manifest["files"].items()) {
     const std::string file = path + "/" + name;
@@ -190,15 +224,33 @@ CheckpointInfo OpenCheckpoint(const std::string& path, json* state) {
   return {manifest.value("step", int64_t{0}), path};
 }
 
-std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, json* state) {
-  for (const CheckpointInfo& candidate : ListNewestFirst(directory)) {
-    try {
-      return OpenCheckpoint(candidate.path, state);
-    } catch (const UserError& error) {
-      LOG(WARNING) << "checkpoint " << candidate.path << " is skipped: " << error.what();
-    }
+}  // namespace
+
+CheckpointInfo OpenCheckpoint(const std::string& path, json* state) {
+  try {
+    return Open(path, state);
+  } catch (const json::exception& error) {
+    throw UserError(Sentence(path, "/", kManifest, " is damaged: ", error.what()));
   }
-  return std::nullopt;
+}
+
+// A run that writes here meanwhile may have removed what was listed: then there are newer ones.
+std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, json* state) {
+  std::set<int64_t> skipped;
+  while (true) {
+    const size_t skipped_before = skipped.size();
+    for (const CheckpointInfo& candidate : ListNewestFirst(directory)) {
+      if (skipped.contains(candidate.step)) continue;
+      try {
+        return OpenCheckpoint(candidate.path, state);
+      } catch (const UserError& error) {
+        skipped.insert(candidate.step);
+        if (!fs::exists(candidate.path)) continue;
+        LOG(WARNING) << "checkpoint " << candidate.path << " is skipped: " << error.what();
+      }
+    }
+    if (skipped.size() == skipped_before) return std::nullopt;
+  }
 }
 
 void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,

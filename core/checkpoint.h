@@ -9,10 +9,12 @@
 //                           itself hashed
 // Written aside (`step_<N>.tmp`), every file fsynced, the directory renamed, its parent fsynced: a
 // checkpoint exists whole or not at all.  The newest valid one wins; a damaged one is named and
-// skipped.
+// skipped.  Only valid ones count among those to keep; what stands in the way of newer ones is set
+// aside as step_<N>.set_aside.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/parameters.h"
@@ -21,8 +23,13 @@
 // checkpoints before stay as they are.
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
                     const Parameters& parameters, const nlohmann::json& state);
-// Removes all but the newest `keep` checkpoints, and left-over step_<N>.tmp.
-void PruneCheckpoints(const std::string& directory, int keep);
+// Steps after `step`, from which a run goes on: they are damaged, or another run's.
+void SetAsideCheckpointsAfter(const std::string& directory, int64_t step);
+// `valid`: steps whose checkpoints this run has written or verified.  Removes what is older than
+// the newest `keep` of them, if there are so many, and left-over step_<N>.tmp.
+void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid);
+// Any folder step_<N>, valid or not.
+bool HasCheckpoints(const std::string& directory);
 
 struct CheckpointInfo {
   int64_t step = 0;

@@ -8,6 +8,7 @@
 #include <set>
 #include <string_view>
 
+#include "datasets/output_file.h"
 #include "kernels/user_error.h"
 
 namespace datasets {
@@ -57,6 +58,13 @@ InputFile DescribeNamed(const std::string& path) {
   return Describe(path);
 }
 
+// Its vocabulary and stories are no text of the user's.
+bool IsRun(const fs::path& folder) {
+  std::error_code unreadable;
+  return fs::exists(folder / "config.textproto", unreadable) &&
+         fs::is_directory(folder / "checkpoints", unreadable);
+}
+
 // A number of files and the first of their names.
 class Names {
  public:
@@ -93,7 +101,7 @@ class Listing {
 
   std::vector<InputFile> files_;
   std::vector<fs::path> folders_;  // from the one named to the one that is listed
-  Names other_, hidden_, special_;
+  Names other_, hidden_, special_, runs_;
 };
 
 std::vector<std::string> Matches(const std::string& input) {
@@ -144,7 +152,9 @@ void Listing::AddEntry(const fs::path& path, bool is_link) {
   const bool broken =
       type == fs::file_type::not_found || error == std::errc::too_many_symbolic_link_levels;
   if (error && !broken) throw fs::filesystem_error("status", path, error);
-  if (type == fs::file_type::directory) {
+  if (type == fs::file_type::directory && IsRun(path)) {
+    runs_.Add(path.lexically_relative(folders_.front()));
+  } else if (type == fs::file_type::directory) {
     if (is_link) RefuseLoop(path);
     AddFolder(path);
   } else if (!HasTextName(path)) {
@@ -169,6 +179,7 @@ std::string Listing::LeftOut() const {
   other_.Describe("of other suffixes", &text);
   hidden_.Describe("hidden", &text);
   special_.Describe("broken links or no regular files", &text);
+  runs_.Describe("training runs", &text);
   return text.empty() ? text : "left out: " + text;
 }
 
@@ -194,6 +205,12 @@ InputFiles ListInputFiles(const std::vector<std::string>& inputs) {
     }
   }
   return listing.Finish();
+}
+
+void RefuseToReplaceText(const std::string& output, const std::vector<std::string>& inputs) {
+  std::vector<std::string> paths;
+  for (const InputFile& file : ListInputFiles(inputs).files) paths.push_back(file.path);
+  RefuseToReplaceInput(output, paths);
 }
 
 }  // namespace datasets

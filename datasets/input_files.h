@@ -6,9 +6,10 @@
 //   *.jsonl        a JSON object a line *.jsonl.zst
 //
 // A folder gives its files of these names, but not what is hidden (a name that begins
-// with a dot).  A file named by itself or by a glob is plain text whatever its name,
-// unless it ends in .jsonl or .zst; a suffix of another format (.gz, .parquet, .json) is
-// a UserError.  A pipe is plain text too unless named so, and can be read once.
+// with a dot) and no training run (a folder with config.textproto and checkpoints/).  A file named
+// by itself or by a glob is plain text whatever its name, unless it ends in .jsonl or .zst; a
+// suffix of another format (.gz, .parquet, .json) is a UserError.  A pipe is plain text too unless
+// named so, and can be read once.
 
 #include <cstdint>
 #include <string>
@@ -31,5 +32,8 @@ struct InputFiles {
 
 // An input that yields no file is a UserError.
 InputFiles ListInputFiles(const std::vector<std::string>& inputs);
+
+// A UserError where writing `output` would replace a file of the text `inputs`.
+void RefuseToReplaceText(const std::string& output, const std::vector<std::string>& inputs);
 
 }  // namespace datasets

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <glog/logging.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,15 +11,41 @@
 #include <cstring>
 #include <filesystem>
 
+#include "datasets/regular_file.h"
 #include "kernels/user_error.h"
 
 namespace datasets {
 
 constexpr size_t kBufferBytes = 1 << 20;
 
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where `path` leads; itself when it is no link.
+std::string FollowLinks(const std::string& path) {
+  std::error_code error;
+  fs::path target = path;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, error)); ++links) {
+    if (links == 40) throw UserError(Sentence(path, " is a link that leads back to itself"));
+    target = target.parent_path() / fs::read_symlink(target, error);
+  }
+  return target;
+}
+
+}  // namespace
+
 OutputFile::OutputFile(const std::string& path)
-    : path_(path), temporary_(path + ".tmp"), unfinished_(temporary_) {
-  fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    : path_(FollowLinks(path)), temporary_(path_ + ".tmp"), unfinished_(temporary_) {
+  const std::string kind = KindOfSpecialFile(path_);
+  if (!kind.empty()) {
+    throw UserError(Sentence(path, " is ", kind, ", expected the name of a file to write"));
+  }
+  constexpr int kNewFile = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  fd_ = open(temporary_.c_str(), kNewFile, 0666);
+  if (fd_ < 0 && errno == EEXIST && unlink(temporary_.c_str()) == 0) {
+    fd_ = open(temporary_.c_str(), kNewFile, 0666);
+  }
   if (fd_ < 0) Refuse("cannot be created");
   buffer_.reserve(kBufferBytes);
 }
@@ -100,6 +127,19 @@ void OutputFile::Refuse(const std::string& what) const {
                            error == ENOSPC || error == EDQUOT || error == EFBIG
                                ? "; free space or choose another place"
                                : ""));
+}
+
+void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs) {
+  struct stat written;
+  if (stat(output.c_str(), &written) != 0) return;  // it replaces nothing
+  for (const std::string& input : inputs) {
+    struct stat read;
+    if (stat(input.c_str(), &read) != 0) continue;
+    if (read.st_dev == written.st_dev && read.st_ino == written.st_ino) {
+      throw UserError(Sentence("the output ", output, " is the input ", input,
+                               ", which it would replace; expected another file"));
+    }
+  }
 }
 
 }  // namespace datasets

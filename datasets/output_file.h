@@ -3,10 +3,13 @@
 // OutputFile: a file that appears under its name only when it is whole.  Bytes go
 // to PATH.tmp; Commit() fsyncs it, renames it to PATH and
 // fsyncs the folder.  An object that dies without Commit() removes PATH.tmp, so
-// nothing half-written stays; neither where a signal ends the program.
+// nothing half-written stays; neither where a signal ends the program.  A PATH.tmp that
+// a killed run left is removed; it is never written through, so a link planted there
+// harms nothing.  Where PATH is a link, the file that it leads to is replaced.
 //
-// A folder that does not exist, a place that may not be written and a disk that
-// fills up are UserErrors that name the path and the bytes written so far.
+// A folder that does not exist, a place that may not be written, a disk that fills
+// up, and a PATH that is a folder, a pipe or a device are UserErrors that name the
+// path and the bytes written so far.
 
 #include <cstdint>
 #include <string>
@@ -44,5 +47,8 @@ class OutputFile {
   int64_t written_ = 0;  // bytes of the file that have left buffer_
   std::vector<char> buffer_;
 };
+
+// Throws UserError where writing `output` would replace one of `inputs`, under whatever name.
+void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs);
 
 }  // namespace datasets

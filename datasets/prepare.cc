@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "datasets/held_out_split.h"
+#include "datasets/input_files.h"
 #include "datasets/ordered_pipeline.h"
 #include "datasets/token_file.h"
 #include "datasets/tokenizer.h"
@@ -22,11 +24,21 @@ struct TokenBlock {
   int64_t text_bytes = 0, bytes_read = 0, unknown_tokens = 0;
 };
 
+bool NameOneFile(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  return fs::weakly_canonical(fs::absolute(a), error) ==
+         fs::weakly_canonical(fs::absolute(b), error);
+}
+
 void CheckOptions(const PrepareOptions& options) {
   if (options.output.empty()) throw UserError("no output given, expected a path for the tokens");
+  RefuseToReplaceText(options.output, options.text.inputs);
   if (options.held_out_output.empty()) return;
-  if (options.output == options.held_out_output) {
-    throw UserError(Sentence("output and held_out_output are both ", options.output));
+  RefuseToReplaceText(options.held_out_output, options.text.inputs);
+  if (NameOneFile(options.output, options.held_out_output)) {
+    throw UserError(Sentence("the tokens and those held out are both to be written to ",
+                             options.output, ", expected two files"));
   }
   if (!(options.held_out_fraction >= 1e-4 && options.held_out_fraction <= 0.5)) {
     throw UserError(

@@ -20,11 +20,10 @@ bool IsSwitch(const std::string& flag) {
 }
 
 void SetFlag(const std::string& flag, const std::string& value) {
-  static const std::string kRepeatable = "set";
+  const bool repeatable = flag == "set" || flag == "text";
   std::string all = value;
   std::string before;
-  if (flag == kRepeatable && gflags::GetCommandLineOption(flag.c_str(), &before) &&
-      !before.empty()) {
+  if (repeatable && gflags::GetCommandLineOption(flag.c_str(), &before) && !before.empty()) {
     all = before + "\n" + value;
   }
   if (gflags::SetCommandLineOption(flag.c_str(), all.c_str()).empty()) {

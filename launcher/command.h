@@ -28,9 +28,10 @@ struct Command {
   bool uses_ranks = true;
 };
 
-// Sets the flags of `command`.  A flag given again replaces the one before, except --set, whose
-// values are collected, separated by line ends.  Returns true when help was asked for.  Throws
-// UserError on a flag that is not the command's, a value that is not of its type, or a bare word.
+// Sets the flags of `command`.  A flag given again replaces the one before, except --set and
+// --text, whose values are collected, separated by line ends.  Returns true when help was asked
+// for.  Throws UserError on a flag that is not the command's, a value that is not of its type, or a
+// bare word.
 bool ParseFlags(const Command& command, const std::vector<std::string>& arguments);
 
 void PrintHelp(std::ostream& out, const std::vector<Command>& commands);

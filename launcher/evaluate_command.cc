@@ -1,6 +1,5 @@
-#include <unistd.h>
-
 #include <filesystem>
+#include <random>
 
 #include "kernels/user_error.h"
 #include "launcher/commands.h"
@@ -25,6 +24,12 @@ std::string EvaluationFile(dist::Communicator& communicator, const TrainedRun& t
   PrepareEvaluationText(communicator, trained.config.data(), FLAGS_text, files.vocabulary,
                         temporary, progress);
   return temporary;
+}
+
+double RandomName() {
+  std::random_device random;
+  constexpr uint64_t kExactInDouble = uint64_t{1} << 53;
+  return static_cast<double>((uint64_t{random()} << 32 | random()) % kExactInDouble);
 }
 
 void PrintEvaluation(const Evaluation& evaluation, const TrainedRun& trained,
@@ -52,9 +57,10 @@ int RunEvaluate(dist::Communicator& communicator) {
   DataFiles files = RunDataFiles(data, trained.directory);
   if (!FLAGS_vocabulary.empty()) files.vocabulary = FLAGS_vocabulary;
 
-  const double id = communicator.Max(communicator.rank() == 0 ? getpid() : 0);
-  const std::string temporary =
-      Sentence(trained.directory, "/data/evaluation_", static_cast<int64_t>(id), ".tokens");
+  // On the disk of each machine, under a name that nobody can foresee.
+  const double id = communicator.Max(communicator.rank() == 0 ? RandomName() : 0);
+  const std::string temporary = Sentence(fs::temp_directory_path().string(), "/treeformer_",
+                                         std::hex, static_cast<int64_t>(id), ".tokens");
   const std::string path = EvaluationFile(communicator, trained, files, temporary, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified = VerifyTokenFiles(
@@ -66,7 +72,7 @@ int RunEvaluate(dist::Communicator& communicator) {
   datasets::TokenLoader loader(path, vocabulary, sequences, layout, datasets::SampleOrder::kInOrder,
                                trained.config.training().seed(), verified);
   communicator.Barrier();
-  if (path == temporary && communicator.rank() == 0) fs::remove(temporary);  // it stays mapped
+  if (path == temporary && communicator.local_rank() == 0) fs::remove(path);  // it stays mapped
 
   Context ctx = MakeContext(communicator, DeviceFromFlag(), trained.config.training());
   const auto model =

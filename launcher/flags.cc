@@ -10,7 +10,7 @@ DEFINE_string(run_dir, "", "the run's directory [train: runs/NAME of the experim
 DEFINE_string(
     text, "",
     "text instead of the experiment's: a folder, glob or file, or, where it is read once, a "
-    "pipe (JSON lines if its name ends in .jsonl); several by comma");
+    "pipe (JSON lines if its name ends in .jsonl); several by comma, or by --text again");
 DEFINE_string(checkpoint, "",
               "a checkpoint, checkpoints/step_N of a run, instead of its newest one");
 DEFINE_string(data, "", "a token file, made by `treeformer prepare` with the run's vocabulary");

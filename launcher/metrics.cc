@@ -1,29 +1,54 @@
 #include "launcher/metrics.h"
 
+#include <glog/logging.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <optional>
+#include <sstream>
 
+#include "datasets/output_file.h"
+#include "datasets/regular_file.h"
 #include "kernels/user_error.h"
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+
+// Of a whole record.
+std::optional<int64_t> StepOf(const std::string& line) {
+  const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object() || !record.contains("step")) return std::nullopt;
+  const Json& step = record["step"];
+  const bool fits = !step.is_number_unsigned() ||
+                    step.get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()};
+  if (!step.is_number_integer() || !fits) return std::nullopt;
+  return step.get<int64_t>();
+}
+
+}  // namespace
+
 MetricsWriter::MetricsWriter(const std::string& directory, int64_t last_step)
     : path_(directory + "/metrics.jsonl"), events_(directory, last_step) {
-  std::ifstream before(path_);
-  const std::string aside = path_ + ".tmp";
-  file_.open(aside, std::ios::trunc);
+  std::istringstream before(std::filesystem::exists(path_) ? datasets::ReadRegularFile(path_)
+                                                           : std::string());
+  datasets::OutputFile kept(path_);
+  int64_t damaged = 0;
   for (std::string line; std::getline(before, line);) {
-    const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    // A line cut short by a kill does not parse; nothing whole stands behind it.
-    if (!record.is_object() || !record.contains("step")) break;
-    if (record["step"].get<int64_t>() <= last_step) file_ << line << "\n";
+    const std::optional<int64_t> step = StepOf(line);
+    if (step && *step <= last_step) kept.Append((line + "\n").data(), std::ssize(line) + 1);
+    const bool cut_by_a_kill = before.eof();
+    if (!step && !cut_by_a_kill) ++damaged;
   }
-  file_ << std::flush;
-  std::error_code error;
-  std::filesystem::rename(aside, path_, error);
-  if (!file_ || error)
-    throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
+  kept.Commit();
+  if (damaged > 0) {
+    LOG(WARNING) << path_ << ": " << damaged << (damaged == 1 ? " line is" : " lines are")
+                 << " damaged and left out";
+  }
+  file_.open(path_, std::ios::app);
+  if (!file_) throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
 }
 
 void MetricsWriter::AddHistogram(const std::string& tag, const std::vector<double>& values) {

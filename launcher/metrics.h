@@ -17,7 +17,8 @@
 class MetricsWriter {
  public:
   // Continues the files of `directory` after `last_step`: what a stopped run wrote beyond its
-  // checkpoint is dropped.  Throws UserError when they cannot be written.
+  // checkpoint is dropped, and so is a damaged record, alone and with a warning.  Throws UserError
+  // when they cannot be written; the files are then as before.
   MetricsWriter(const std::string& directory, int64_t last_step);
 
   void AddHistogram(const std::string& tag,

@@ -1,3 +1,4 @@
+#include "datasets/output_file.h"
 #include "datasets/prepare.h"
 #include "kernels/user_error.h"
 #include "launcher/commands.h"
@@ -40,6 +41,9 @@ int RunPrepare(dist::Communicator&) {
   options.held_out_output = FLAGS_held_out;
   options.held_out_fraction = FLAGS_held_out_fraction;
   options.threads = FLAGS_threads;
+  for (const std::string& output : {FLAGS_output, FLAGS_held_out}) {
+    datasets::RefuseToReplaceInput(output, {FLAGS_vocabulary});
+  }
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   PrintCounts(Prepare(datasets::Vocabulary::Load(FLAGS_vocabulary), options, ShowBytes(progress)),
               progress);

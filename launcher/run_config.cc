@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -121,8 +122,9 @@ void Assign(const std::string& assignment, RunConfig& config) {
     message = message->GetReflection()->MutableMessage(message, field);
   }
   const bool is_message = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE;
+  const bool is_string = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING;
   message->GetReflection()->ClearField(message, field);
-  if (value.empty() && (is_message || field->is_repeated())) return;
+  if (value.empty() && (is_message || is_string || field->is_repeated())) return;
   if (is_message) {
     throw UserError(Sentence("--set=", path,
                              ": is a group of fields; set one of them, for example ", path, ".",
@@ -172,7 +174,9 @@ RunConfig ParseRunConfig(const std::string& text, const std::string& name) {
 
 RunConfig ReadRunConfig(const std::string& path) {
   std::ifstream file(path);
-  if (!file) throw UserError(Sentence("--config=", path, " cannot be read"));
+  if (!file || std::filesystem::is_directory(path)) {
+    throw UserError(Sentence("--config=", path, " cannot be read"));
+  }
   return ParseRunConfig({std::istreambuf_iterator<char>(file), {}}, path);
 }
 
@@ -229,6 +233,10 @@ std::string Difference(const RunConfig& before, const RunConfig& now) {
        {"micro_batches", "log_every", "evaluate_every", "evaluate_sequences", "checkpoint_every",
         "keep_checkpoints", "histogram_every", "bucket_bytes", "controls"}) {
     differencer.IgnoreField(training.FindFieldByName(name));
+  }
+  const pb::Descriptor& bootstrap = *treeformer::Bootstrap::descriptor();
+  for (const char* name : {"full_steps", "tree_steps", "final_steps"}) {
+    differencer.IgnoreField(bootstrap.FindFieldByName(name));
   }
   std::string differences;
   differencer.ReportDifferencesToString(&differences);

@@ -17,8 +17,8 @@ treeformer::RunConfig ParseRunConfig(const std::string& text, const std::string&
 
 // Assignments `field.path=value`, separated by commas or line ends; a comma that no assignment
 // follows belongs to the value.  A repeated field takes a list `1,2` and is replaced; an empty
-// value clears a message or a repeated field.  Throws UserError naming the field that does not
-// exist, with the nearest name, or the value that does not fit.
+// value clears a message, a string or a repeated field.  Throws UserError naming the field that
+// does not exist, with the nearest name, or the value that does not fit.
 void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& config);
 
 // Checks `training` and that the batch divides over ranks and micro-batches.  Throws UserError
@@ -39,7 +39,8 @@ Context MakeContext(dist::Communicator& communicator, Device device,
 DType ActivationDType(Device device);
 
 // The first field that changes the result and differs, as a sentence "model.layers was 4 and is 6";
-// empty when a run under `before` may go on under `now`.
+// empty when a run under `before` may go on under `now`, if the steps of its plan allow that
+// (PlanDifference in launcher/run_plan.h).
 std::string Difference(const treeformer::RunConfig& before, const treeformer::RunConfig& now);
 
 std::string PrintRunConfig(const treeformer::RunConfig& config);

@@ -2,15 +2,15 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <thread>
 
 #include "datasets/output_file.h"
 #include "datasets/prepare.h"
+#include "datasets/regular_file.h"
 #include "datasets/stories.h"
 #include "datasets/vocabulary_trainer.h"
 #include "kernels/user_error.h"
+#include "launcher/fingerprint.h"
 #include "launcher/text_report.h"
 #include "launcher/verified_data.h"
 
@@ -56,8 +56,7 @@ std::string DescribeSource(const DatasetConfig& config) {
 }
 
 std::string ReadText(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return fs::is_regular_file(path) ? datasets::ReadRegularFile(path) : std::string();
 }
 
 void WriteText(const std::string& path, const std::string& text) {
@@ -66,6 +65,7 @@ void WriteText(const std::string& path, const std::string& text) {
   file.Commit();
 }
 
+// Vocabulary and token files; what RUN/data/verified.txt knows is not read again.
 bool AreWhole(const DataFiles& files, const std::string& run_directory) {
   try {
     const auto vocabulary = datasets::Vocabulary::Load(files.vocabulary);
@@ -139,28 +139,90 @@ DataFiles RunDataFiles(const DatasetConfig& config, const std::string& run_direc
   return files;
 }
 
+uint64_t HashData(const DataFiles& files) {
+  return HashText(Sentence(datasets::Vocabulary::Load(files.vocabulary).hash(), " ",
+                           HashTokenFile(files.training), " ", HashTokenFile(files.held_out)));
+}
+
+namespace {
+
+// On rank 0, of a run that begins.
+void MakeNewFiles(const DatasetConfig& config, const std::string& run_directory,
+                  const DataFiles& files, Progress& progress) {
+  const std::string record = run_directory + "/data/source.txt";
+  const std::string source = DescribeSource(config);
+  if (ReadText(record) == source && AreWhole(files, run_directory)) return;
+  std::error_code none;
+  fs::remove(record, none);
+  MakeFiles(config, run_directory + "/data", files, progress);
+  WriteText(record, source);
+}
+
+bool TextIsUnchanged(const DatasetConfig& config, const std::string& record) {
+  try {
+    return ReadText(record) == DescribeSource(config);
+  } catch (const UserError&) {  // it is gone
+    return false;
+  }
+}
+
+// On rank 0, of a run that goes on.  `known`: the hash in its checkpoint; older versions kept none,
+// and then only unchanged text gives the same files.
+void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
+                  const std::optional<uint64_t>& known, const DataFiles& files,
+                  Progress& progress) {
+  const std::string directory = run_directory + "/data", record = directory + "/source.txt";
+  const auto are_known = [&] {
+    return AreWhole(files, run_directory) && (!known || HashData(files) == *known);
+  };
+  const bool unchanged = TextIsUnchanged(config, record);
+  if (are_known()) {
+    if (!unchanged) {
+      progress.Line(
+          "data: the text has changed since the run began, or is gone; the run goes on "
+          "with the tokens made of it then");
+    }
+    return;
+  }
+  progress.Line(Sentence("data: the files in ", directory,
+                         " are damaged or gone, and are made again from the text"));
+  const bool may_be_known = known || unchanged;
+  if (may_be_known) MakeFiles(config, directory, files, progress);
+  if (!may_be_known || !are_known()) {
+    throw UserError(Sentence("the text of this run has changed since it began, and the files in ",
+                             directory,
+                             " are lost; expected the text as it was, or another "
+                             "--run_dir to begin anew"));
+  }
+  WriteText(record, DescribeSource(config));
+}
+
+}  // namespace
+
 DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& config,
-                         const std::string& run_directory, bool may_rebuild, Progress& progress) {
+                         const std::string& run_directory, const nlohmann::json& state,
+                         Progress& progress) {
   if (config.has_token_file() && !config.has_held_out_token_file()) {
     throw UserError(
         "data.held_out_token_file is missing beside data.token_file; expected a token "
         "file for evaluation, `treeformer prepare --held_out` makes one");
   }
   const DataFiles files = RunDataFiles(config, run_directory);
-  if (MakesFiles(config) && communicator.rank() == 0) {
-    const std::string directory = run_directory + "/data";
-    const std::string record = directory + "/source.txt";
-    const std::string source = DescribeSource(config);
-    if (ReadText(record) != source || !AreWhole(files, run_directory)) {
-      if (!may_rebuild) {
-        throw UserError(Sentence("the text of this run, or ", directory,
-                                 ", has changed since it "
-                                 "began; it can only go on with the same (",
-                                 record, " names it), or begin anew in another --run_dir"));
+  if (communicator.rank() == 0) {
+    std::optional<uint64_t> known;
+    if (state.contains("data_hash") && state["data_hash"].is_number_unsigned()) {
+      known = state["data_hash"].get<uint64_t>();
+    }
+    if (!MakesFiles(config)) {
+      if (known && HashData(files) != *known) {
+        throw UserError(Sentence("data.token_file ", files.training, ", data.held_out_token_file ",
+                                 files.held_out, " or data.vocabulary ", files.vocabulary,
+                                 " is not the one that this run began with"));
       }
-      fs::remove(record);
-      MakeFiles(config, directory, files, progress);
-      WriteText(record, source);
+    } else if (state.empty()) {
+      MakeNewFiles(config, run_directory, files, progress);
+    } else {
+      FindOldFiles(config, run_directory, known, files, progress);
     }
   }
   WaitQuietly(communicator);
@@ -170,7 +232,7 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& 
 void PrepareEvaluationText(dist::Communicator& communicator, const DatasetConfig& config,
                            const std::string& text, const std::string& vocabulary,
                            const std::string& output, Progress& progress) {
-  if (communicator.rank() == 0) {
+  if (communicator.local_rank() == 0) {
     DatasetConfig evaluated = config;
     SetText(text, evaluated);
     datasets::PrepareOptions options;
@@ -184,11 +246,37 @@ void PrepareEvaluationText(dist::Communicator& communicator, const DatasetConfig
   WaitQuietly(communicator);
 }
 
+namespace {
+
+// The parts of `list` from `first` on that are one input; more than one where a name has commas.
+size_t CountParts(const std::vector<std::string>& list, size_t first) {
+  std::string name = list[first];
+  size_t found = 1;
+  for (size_t i = first + 1; i < list.size(); ++i) {
+    name += "," + list[i];
+    std::error_code error;
+    if (fs::exists(name, error)) found = i + 1 - first;
+  }
+  return found;
+}
+
+}  // namespace
+
 void SetText(const std::string& text, DatasetConfig& config) {
   config.clear_stories();
   config.clear_token_file();
   config.clear_held_out_token_file();
   config.clear_text();
-  std::istringstream list(text);
-  for (std::string input; std::getline(list, input, ',');) config.add_text(input);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::vector<std::string> parts;
+    std::istringstream list(line);
+    for (std::string part; std::getline(list, part, ',');) parts.push_back(part);
+    for (size_t i = 0; i < parts.size();) {
+      const size_t end = i + CountParts(parts, i);
+      std::string input = parts[i];
+      for (++i; i < end; ++i) input += "," + parts[i];
+      config.add_text(input);
+    }
+  }
 }

@@ -5,8 +5,12 @@
 //
 //   RUN/data/vocab.txt  training.tokens  held_out.tokens  stories.txt
 //   RUN/data/source.txt   what they were made from; written last
+//
+// A run that goes on needs its files alone: a text that has changed since, or is gone, is only
+// said.  Files that are damaged or gone are made again, and must be what they were.
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "datasets/token_loader.h"
@@ -18,19 +22,25 @@ struct DataFiles {
   std::string vocabulary, training, held_out;
 };
 
-// Rank 0 makes what is missing, the others wait.  Where they are out of date and not `may_rebuild`
-// (the run has checkpoints), UserError.  Collective.
+// Rank 0 makes what is missing, the others wait.  `state`: of the checkpoint from which the run
+// goes on, or null; UserError where the files are not those it began with.  Collective.
 DataFiles PrepareRunData(dist::Communicator& communicator, const treeformer::DatasetConfig& config,
-                         const std::string& run_directory, bool may_rebuild, Progress& progress);
+                         const std::string& run_directory, const nlohmann::json& state,
+                         Progress& progress);
+
+// Of their contents, which token files hold in their headers.
+uint64_t HashData(const DataFiles& files);
 
 // Where they are, or would be.
 DataFiles RunDataFiles(const treeformer::DatasetConfig& config, const std::string& run_directory);
 
-// `text` -> a token file, on rank 0; the others wait.  Collective.
+// `text` -> the token file `output`, on the first rank of each machine; the others wait.
+// Collective.
 void PrepareEvaluationText(dist::Communicator& communicator,
                            const treeformer::DatasetConfig& config, const std::string& text,
                            const std::string& vocabulary, const std::string& output,
                            Progress& progress);
 
-// A list separated by commas.
+// Inputs separated by commas or line ends; a name with a comma in it is taken whole where there is
+// such a file or folder.
 void SetText(const std::string& text, treeformer::DatasetConfig& config);

@@ -10,6 +10,7 @@
 
 #include "datasets/output_file.h"
 #include "kernels/user_error.h"
+#include "launcher/run_plan.h"
 
 namespace fs = std::filesystem;
 
@@ -23,10 +24,22 @@ void MakeDirectory(const std::string& path) {
 
 void RequireSameRun(const CheckpointInfo& checkpoint, const nlohmann::json& state,
                     const treeformer::RunConfig& config) {
-  const treeformer::RunConfig before =
-      ParseRunConfig(state.at("config"), checkpoint.path + "/manifest.json");
-  const std::string difference = Difference(before, config);
-  if (difference.empty()) return;
+  const std::string manifest = checkpoint.path + "/manifest.json";
+  const auto text = state.find("config");
+  if (text == state.end() || !text->is_string()) {
+    throw UserError(Sentence(manifest, " does not hold the state of a run"));
+  }
+  const treeformer::RunConfig before = ParseRunConfig(*text, manifest);
+  std::string difference = Difference(before, config);
+  if (difference.empty()) difference = PlanDifference(before, config, checkpoint.step);
+  if (difference.empty()) {
+    const int64_t old_steps = PlannedSteps(before), steps = PlannedSteps(config);
+    if (old_steps != steps) {
+      LOG(WARNING) << "the plan had " << old_steps << " steps and has " << steps
+                   << "; the learning rate follows its new schedule from here on";
+    }
+    return;
+  }
   throw UserError(Sentence("the run in ", checkpoint.path, " cannot go on, ", difference,
                            "; give the value from before, or another --run_dir for a new run"));
 }
@@ -56,21 +69,13 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
                                "give another --run_dir, or remove it to begin anew"));
     }
     RequireSameRun(*start.checkpoint, start.state, config);
+    SetAsideCheckpointsAfter(checkpoints, start.checkpoint->step);
   }
   WriteConfig(directory + "/config.textproto", config);
   return start;
 }
 
 }  // namespace
-
-bool HasCheckpoints(const std::string& folder) {
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(folder, missing)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("step_") && !name.ends_with(".tmp")) return true;
-  }
-  return false;
-}
 
 // A file system without locks lets the run go on without.
 RunLock::RunLock(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CREAT, 0644)) {

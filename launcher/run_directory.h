@@ -36,9 +36,6 @@ struct RunStart {
   nlohmann::json state;                      // of the checkpoint
 };
 
-// Whether the folder of checkpoints is there and holds any, valid or not.
-bool HasCheckpoints(const std::string& folder);
-
 // Makes what is missing and finds where to start; the same on every rank.  Collective.  Throws
 // UserError when the directory cannot be made, is in use, holds a run of another configuration,
 // holds only damaged checkpoints, or holds checkpoints and `resume` is false.

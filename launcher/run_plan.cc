@@ -56,6 +56,35 @@ void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) 
   }
 }
 
+int64_t PlannedSteps(const treeformer::RunConfig& config) {
+  const treeformer::Bootstrap& plan = config.bootstrap();
+  return plan.full_steps() + plan.tree_steps() + plan.final_steps();
+}
+
+std::string PlanDifference(const treeformer::RunConfig& before, const treeformer::RunConfig& now,
+                           int64_t step) {
+  const BootstrapPlan old_plan = MakeBootstrapPlan(before, PlannedVocabulary(before.data()));
+  const BootstrapPlan new_plan = MakeBootstrapPlan(now, PlannedVocabulary(now.data()));
+  const auto steps = [](const treeformer::RunConfig& config) {
+    const treeformer::Bootstrap& plan = config.bootstrap();
+    return Sentence(plan.full_steps(), " + ", plan.tree_steps(), " + ", plan.final_steps());
+  };
+  bool same = new_plan.steps() >= step;
+  for (size_t i = 0; same && i < old_plan.stages().size(); ++i) {
+    const Stage& old_stage = old_plan.stages()[i];
+    if (old_stage.first_step >= step && step > 0) break;
+    if (i == new_plan.stages().size()) return "the plan has fewer stages than have been begun";
+    const Stage& stage = new_plan.stages()[i];
+    const bool last = i + 1 == old_plan.stages().size();
+    const bool ended = old_stage.last_step <= step && !last;
+    same = stage.heights == old_stage.heights && stage.first_step == old_stage.first_step &&
+           (ended ? stage.last_step == old_stage.last_step : stage.last_step >= step);
+  }
+  if (same) return "";
+  return Sentence("full + tree + final steps were ", steps(before), " and are ", steps(now),
+                  ", which changes the ", step, " steps done; only what comes after them may");
+}
+
 void ValidateStartFrom(const treeformer::RunConfig& config) {
   if (config.training().start_from().empty()) return;
   const PretrainedWeights weights(config.training().start_from());

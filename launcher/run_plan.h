@@ -19,6 +19,14 @@ BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks);
 // written.  `ranks` will run it, each on `device`.
 void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device);
 
+// What forbids a run under `before`, which has done `step` steps, to go on under the plan of `now`,
+// as a sentence; empty where the steps done are the same in both.  A longer plan is allowed: its
+// schedule of the rate holds from here on.
+std::string PlanDifference(const treeformer::RunConfig& before, const treeformer::RunConfig& now,
+                           int64_t step);
+
+int64_t PlannedSteps(const treeformer::RunConfig& config);
+
 // UserError where the model cannot begin with training.start_from: no such file, not its tensors.
 // Of a vocabulary that is still to be made, its size is left unchecked.
 void ValidateStartFrom(const treeformer::RunConfig& config);

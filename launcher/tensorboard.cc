@@ -10,7 +10,10 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
+#include <limits>
 
+#include "datasets/output_file.h"
+#include "datasets/regular_file.h"
 #include "kernels/user_error.h"
 
 using treeformer::tensorboard::Event;
@@ -49,7 +52,8 @@ std::string EventPath(const std::string& directory) {
   std::vector<std::string> found;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (entry.path().filename().string().starts_with(kPrefix)) found.push_back(entry.path());
+    const std::string name = entry.path().filename();
+    if (name.starts_with(kPrefix) && !name.ends_with(".tmp")) found.push_back(entry.path());
   }
   if (!found.empty()) return *std::min_element(found.begin(), found.end());
   char host[256] = "localhost";
@@ -78,8 +82,8 @@ std::string FrameRecord(std::string_view record) {
 }
 
 std::vector<Event> ReadEvents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  if (!std::filesystem::exists(path)) return {};
+  const std::string bytes = datasets::ReadRegularFile(path, std::numeric_limits<int64_t>::max());
   std::vector<Event> events;
   constexpr size_t kHead = sizeof(uint64_t) + sizeof(uint32_t);
   for (size_t begin = 0; begin + kHead <= bytes.size();) {
@@ -89,10 +93,13 @@ std::vector<Event> ReadEvents(const std::string& path) {
     if (length > left || left - length < sizeof(uint32_t)) break;
     const std::string_view record(bytes.data() + begin + kHead, length);
     const std::string frame = FrameRecord(record);
+    // The length has a checksum of its own: where that is right, the next record is found.
+    if (bytes.compare(begin, kHead, frame, 0, kHead) != 0) break;
     Event event;
-    if (bytes.compare(begin, frame.size(), frame) != 0) break;
-    if (!event.ParseFromArray(record.data(), static_cast<int>(record.size()))) break;
-    events.push_back(event);
+    if (bytes.compare(begin, frame.size(), frame) == 0 &&
+        event.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
+      events.push_back(event);
+    }
     begin += frame.size();
   }
   return events;
@@ -110,13 +117,11 @@ EventWriter::EventWriter(const std::string& directory, int64_t last_step)
     version.set_file_version("brain.Event:2");
     kept = FrameRecord(version.SerializeAsString());
   }
-  const std::string aside = path_ + ".tmp";
-  file_.open(aside, std::ios::binary | std::ios::trunc);
-  file_ << kept << std::flush;
-  std::error_code error;
-  std::filesystem::rename(aside, path_, error);
-  if (!file_ || error)
-    throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
+  datasets::OutputFile whole(path_);
+  whole.Append(kept.data(), std::ssize(kept));
+  whole.Commit();
+  file_.open(path_, std::ios::binary | std::ios::app);
+  if (!file_) throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
 }
 
 void EventWriter::AddScalar(const std::string& tag, double value) {

@@ -133,8 +133,8 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   RequireMemory(ctx, communicator, MakeBootstrapPlan(config, PlannedVocabulary(config.data())),
                 MicroBatchOf(config, communicator.size()), progress);
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
-  const DataFiles files = PrepareRunData(communicator, config.data(), directory,
-                                         /*may_rebuild=*/!start.checkpoint, progress);
+  const DataFiles files =
+      PrepareRunData(communicator, config.data(), directory, start.state, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified =
       VerifyTokenFiles(communicator, {files.training, files.held_out}, vocabulary,
@@ -150,14 +150,10 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   datasets::PrefetchLoader train(std::move(shuffled), training.micro_batches());
   datasets::TokenLoader held_out(files.held_out, vocabulary, sequences, layout,
                                  datasets::SampleOrder::kInOrder, training.seed(), verified);
-  const TrainingData data{vocabulary.size(),
-                          sequences.length,
-                          vocabulary.hash(),
-                          &train,
-                          &held_out,
-                          EvaluationSteps(training, held_out),
-                          HashText(Sentence(vocabulary.hash(), " ", HashTokenFile(files.training),
-                                            " ", HashTokenFile(files.held_out)))};
+  const TrainingData data{vocabulary.size(), sequences.length,
+                          vocabulary.hash(), &train,
+                          &held_out,         EvaluationSteps(training, held_out),
+                          HashData(files)};
 
   const auto ranks = dist::MakeDeviceCommunicator(communicator, ctx);
   if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {

@@ -26,15 +26,24 @@ TrainedRun FindTrainedRun() {
     run.checkpoint = OpenCheckpoint(FLAGS_checkpoint, &state);
     run.directory = fs::weakly_canonical(FLAGS_checkpoint).parent_path().parent_path();
   }
-  run.config = ParseRunConfig(state.at("config"), run.checkpoint.path);
-  run.stage = state.at("stage");
+  try {
+    run.config = ParseRunConfig(state.at("config"), run.checkpoint.path);
+    run.stage = state.at("stage");
+  } catch (const nlohmann::json::exception& error) {
+    throw UserError(
+        Sentence(run.checkpoint.path, " does not hold the state of a run: ", error.what()));
+  }
   return run;
 }
 
 std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
                                                       int64_t vocabulary, const BatchShape& shape) {
   const BootstrapPlan plan = MakeBootstrapPlan(run.config, vocabulary);
-  const ModelConfig config = plan.ModelOfStage(plan.stages().at(run.stage));
+  if (run.stage < 0 || run.stage >= std::ssize(plan.stages())) {
+    throw UserError(Sentence(run.checkpoint.path, " stands in stage ", run.stage,
+                             " of a plan that has ", plan.stages().size()));
+  }
+  const ModelConfig config = plan.ModelOfStage(plan.stages()[run.stage]);
   if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
   auto model =
       std::make_unique<MaskedLanguageModel>(ctx, config, shape, ActivationDType(ctx.device()));

@@ -94,6 +94,7 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   data_.train->Restore(place);
   report_.Restore(state.at("report"));
   step_ = saved_step_ = checkpoint.step;
+  valid_checkpoints_ = {step_};
   // Older versions kept neither, updated in every step, and corrected the bias of all moments for
   // the whole run; so do runs of theirs that go on, until trees grow again.
   updates_ = state.value("updates", step_);
@@ -314,6 +315,7 @@ nlohmann::json Trainer::State(const treeformer::RunConfig& config) const {
             {"step", loader.step}}},
           {"report", report_.state()},
           {"vocabulary_hash", data_.vocabulary_hash},
+          {"data_hash", data_.hash},
           {"ranks", communicator_.size()},
           {"version", TREEFORMER_VERSION}};
 }
@@ -323,7 +325,8 @@ void Trainer::WriteCheckpoint() {
   if (communicator_.rank() != 0) return;
   const std::string directory = directory_ + "/checkpoints";
   SaveCheckpoint(ctx_, directory, step_, model_->parameters(), State(config_));
-  PruneCheckpoints(directory, training_.keep_checkpoints());
+  valid_checkpoints_.insert(step_);
+  PruneCheckpoints(directory, training_.keep_checkpoints(), valid_checkpoints_);
 }
 
 void Trainer::BeginControls() {

@@ -17,6 +17,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/bootstrap_plan.h"
@@ -101,6 +102,7 @@ class Trainer {
   int64_t step_ = 0;                              // done
   int64_t updates_ = 0;  // done: the steps but those without a masked position
   int64_t saved_step_ = -1;
+  std::set<int64_t> valid_checkpoints_;   // the one resumed from, and those written since
   std::optional<Evaluation> evaluation_;  // at step_
   TrainingReport report_;
 };

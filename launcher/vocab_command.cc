@@ -1,3 +1,5 @@
+#include "datasets/input_files.h"
+#include "datasets/output_file.h"
 #include "datasets/vocabulary_trainer.h"
 #include "kernels/user_error.h"
 #include "launcher/commands.h"
@@ -17,6 +19,8 @@ int RunVocab(dist::Communicator&) {
   options.size = FLAGS_size;
   options.max_alphabet = FLAGS_alphabet;
   options.threads = FLAGS_threads;
+  datasets::RefuseToReplaceText(FLAGS_output, options.text.inputs);
+  { const datasets::OutputFile writable(FLAGS_output); }  // before the work, not after it
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   datasets::VocabularyTrainerStatistics statistics;
   const datasets::Vocabulary vocabulary =

@@ -1,13 +1,14 @@
 #include "core/checkpoint.h"
 
-#include <signal.h>
-#include <sys/resource.h>
+#include <xxhash.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "kernels/user_error.h"
+#include "tests/datasets/full_disk.h"
 #include "tests/testing.h"
 
 namespace {
@@ -106,16 +107,100 @@ TEST_F(Checkpoints, AHalfWrittenOneIsNoCheckpointAndIsCleanedUp) {
   fs::create_directories(directory_ / "step_2.tmp");
   json state;
   EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 1);
-  PruneCheckpoints(directory_, /*keep=*/3);
+  PruneCheckpoints(directory_, /*keep=*/3, {1});
   EXPECT_FALSE(fs::exists(directory_ / "step_2.tmp"));
 }
 
 TEST_F(Checkpoints, OnlyTheLastOnesAreKept) {
   for (int64_t step : {1, 2, 3, 10}) Save(step);
-  PruneCheckpoints(directory_, /*keep=*/2);
+  PruneCheckpoints(directory_, /*keep=*/2, {1, 2, 3, 10});
   EXPECT_FALSE(fs::exists(directory_ / "step_2"));
   EXPECT_TRUE(fs::exists(directory_ / "step_3"));
   EXPECT_TRUE(fs::exists(directory_ / "step_10"));
+}
+
+// As after a resume with one damaged checkpoint: it counts for nothing.
+TEST_F(Checkpoints, OnlyValidOnesCountAmongThoseKept) {
+  for (int64_t step : {140, 160, 180}) Save(step);
+  for (const char* damaged : {"step_160", "step_180"}) {
+    FlipByte(directory_ / damaged / "model.safetensors", 90);
+  }
+  json state;
+  testing::internal::CaptureStderr();
+  ASSERT_EQ(FindCheckpoint(directory_, &state)->step, 140);
+  SetAsideCheckpointsAfter(directory_, 140);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("step_160.set_aside"), std::string::npos);
+  std::set<int64_t> valid = {140};
+  for (int64_t step : {145, 150, 155}) {
+    Save(step);
+    valid.insert(step);
+    PruneCheckpoints(directory_, /*keep=*/2, valid);
+    EXPECT_TRUE(fs::exists(directory_ / ("step_" + std::to_string(step))));
+    EXPECT_TRUE(fs::exists(directory_ / ("step_" + std::to_string(step - 5)))) << step;
+  }
+  EXPECT_FALSE(fs::exists(directory_ / "step_145"));
+  EXPECT_TRUE(fs::exists(directory_ / "step_180.set_aside"));
+  EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 155);
+}
+
+TEST_F(Checkpoints, AFolderOfAnotherKeepsItsPlaceAndCountsForNothing) {
+  fs::create_directories(directory_ / "step_1000");
+  fs::create_directories(directory_ / "step_abc");
+  Save(10);
+  Save(20);
+  PruneCheckpoints(directory_, /*keep=*/1, {10, 20});
+  EXPECT_TRUE(fs::exists(directory_ / "step_20"));
+  EXPECT_TRUE(fs::exists(directory_ / "step_1000"));
+  EXPECT_TRUE(fs::exists(directory_ / "step_abc"));
+  EXPECT_FALSE(fs::exists(directory_ / "step_10"));
+}
+
+TEST_F(Checkpoints, WhatStandsUnderTheNameIsSetAsideNotRemoved) {
+  Save(7);
+  Save(7);
+  EXPECT_TRUE(fs::exists(directory_ / "step_7.set_aside/model.safetensors"));
+  json state;
+  EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 7);
+}
+
+TEST_F(Checkpoints, NamesThatAreNoStepsAreNoCheckpoints) {
+  for (const char* name : {"step_abc", "step_-1x", "step_", "step_3.tmp", "step_4.set_aside"}) {
+    fs::create_directories(directory_ / name);
+  }
+  EXPECT_FALSE(HasCheckpoints(directory_));
+  Save(1);
+  EXPECT_TRUE(HasCheckpoints(directory_));
+}
+
+// Hashes are no proof of good intent: of each manifest the hash is right.
+TEST_F(Checkpoints, AManifestOfOtherTypesIsDamagedNotACrash) {
+  Save(5);
+  const fs::path path = directory_ / "step_5/manifest.json";
+  const json good = json::parse(std::ifstream(path));
+  const auto with = [&](const char* field, const json& value) {
+    json manifest = good["manifest"];
+    manifest[field] = value;
+    return manifest;
+  };
+  const json hash_number = {{"model.safetensors", {{"bytes", 1}, {"xxh3", 5}}}};
+  for (const json& manifest :
+       {json(), json(3), json::array(), with("files", nullptr), with("files", 7),
+        with("files", json{{"model.safetensors", 3}}), with("files", hash_number),
+        with("files", json{{"..", json::object()}}), with("step", "five"), with("state", 1),
+        with("format", "one"), with("format", 99)}) {
+    const std::string text = manifest.dump();
+    std::ofstream(path) << json{
+        {"manifest", manifest},
+        {"xxh3", Sentence(std::hex, XXH3_64bits(text.data(), text.size()))}};
+    json state;
+    EXPECT_THROW(OpenCheckpoint(directory_ / "step_5", &state), UserError) << manifest;
+  }
+  std::ofstream(path) << "{\"manifest\":" << std::string(100000, '[') << std::string(100000, ']')
+                      << ",\"xxh3\":\"0\"}";
+  EXPECT_THROW(OpenCheckpoint(directory_ / "step_5", nullptr), UserError);
+  fs::remove(path);
+  fs::create_directory(path);
+  EXPECT_THROW(OpenCheckpoint(directory_ / "step_5", nullptr), UserError);
 }
 
 TEST_F(Checkpoints, AnotherModelIsRefusedByTheNameOfTheTensor) {
@@ -131,16 +216,13 @@ TEST_F(Checkpoints, AnotherModelIsRefusedByTheNameOfTheTensor) {
   }
 }
 
-// The file size limit stands for the full disk: the write fails in the middle of a file.
+// The write fails in the middle of a file.
 TEST_F(Checkpoints, AFullDiskIsTheUsersToKnowAndHarmsNothing) {
   Save(1);
-  signal(SIGXFSZ, SIG_IGN);
-  rlimit before;
-  getrlimit(RLIMIT_FSIZE, &before);
-  const rlimit small = {150, before.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &small);
-  EXPECT_THROW(Save(2), UserError);
-  setrlimit(RLIMIT_FSIZE, &before);
+  {
+    const FullDisk full(150);
+    EXPECT_THROW(Save(2), UserError);
+  }
   EXPECT_FALSE(fs::exists(directory_ / "step_2"));
   EXPECT_FALSE(fs::exists(directory_ / "step_2.tmp"));
   json state;

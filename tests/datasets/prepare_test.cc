@@ -6,6 +6,7 @@
 
 #include "datasets/token_file.h"
 #include "datasets/tokenizer.h"
+#include "tests/datasets/full_disk.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace datasets {
@@ -155,8 +156,10 @@ TEST(Prepare, AFullDiskIsRefused) {
   folder.Write("text/a.txt", RandomText(300000, 1));
   PrepareOptions options = Options(folder);
   options.output = output.File("a");
-  std::filesystem::create_symlink("/dev/full", output.File("a.tmp"));
-  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "No space left on device");
+  {
+    const FullDisk full(1000);
+    EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "File too large; free space");
+  }
   EXPECT_TRUE(output.IsEmpty());
 }
 
@@ -167,9 +170,26 @@ TEST(Prepare, AFullDiskAtTheEndLeavesNeitherFile) {
   options.held_out_output = output.File("held_out");
   options.held_out_fraction = 0.5;
   options.output = output.File("training");
-  std::filesystem::create_symlink("/dev/full", output.File("training.tmp"));
-  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "training cannot be written after 0 bytes");
+  {
+    const FullDisk full;
+    EXPECT_REFUSED(Prepare(SmallVocabulary(), options), " cannot be written after 0 bytes");
+  }
   EXPECT_TRUE(output.IsEmpty());
+}
+
+TEST(Prepare, ItsInputIsNeverReplaced) {
+  const TemporaryFolder folder;
+  const std::string text = folder.Write("text/a.txt", RandomText(50, 1));
+  PrepareOptions options = Options(folder);
+  options.output = folder.File("text/../text/a.txt");
+  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "is the input");
+  options = Options(folder);
+  options.held_out_output = text;
+  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "is the input");
+  options.held_out_output = folder.File("./training.tokens");
+  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "expected two files");
+  EXPECT_EQ(folder.Read("text/a.txt"), RandomText(50, 1));
+  EXPECT_FALSE(std::filesystem::exists(folder.File("training.tokens.tmp")));
 }
 
 }  // namespace

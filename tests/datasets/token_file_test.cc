@@ -1,16 +1,15 @@
 #include "datasets/token_file.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <random>
 #include <vector>
 
+#include "tests/datasets/full_disk.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace datasets {
@@ -185,28 +184,23 @@ TEST(TokenFile, APipeIsRefusedWithoutAWait) {
   EXPECT_REFUSED(TokenFile::Open(folder.File("pipe")), "is not a token file");
 }
 
-// A disk that is full from the first byte: PATH.tmp leads to /dev/full.
 TEST(TokenFile, AFullDiskIsRefusedAndNothingStays) {
   TemporaryFolder folder;
-  std::filesystem::create_symlink("/dev/full", folder.File("a.tmp"));
-  EXPECT_REFUSED(WriteDocuments(folder.File("a"), {{1, 2, 3}}),
-                 "cannot be written after 0 bytes: No space left on device; free space");
+  {
+    const FullDisk full;
+    EXPECT_REFUSED(WriteDocuments(folder.File("a"), {{1, 2, 3}}),
+                   "cannot be written after 0 bytes: File too large; free space");
+  }
   EXPECT_TRUE(folder.IsEmpty());
 }
 
-// A disk that fills up on the way: the largest file this process may write is 3 MB.
 TEST(TokenFile, ADiskThatFillsUpIsRefusedAndNothingStays) {
   TemporaryFolder folder;
-  struct rlimit before, limit;
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  limit = before;
-  limit.rlim_cur = 3 << 20;
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
-  EXPECT_REFUSED(WriteDocuments(folder.File("a"), Documents(10, std::vector<int32_t>(100000, 7))),
-                 "bytes: File too large; free space or choose another place");
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler);
+  {
+    const FullDisk full(3 << 20);
+    EXPECT_REFUSED(WriteDocuments(folder.File("a"), Documents(10, std::vector<int32_t>(100000, 7))),
+                   "bytes: File too large; free space or choose another place");
+  }
   EXPECT_TRUE(folder.IsEmpty());
 }
 

@@ -64,17 +64,21 @@ TEST_F(ProgramTest, AWrongConfigurationIsRefusedBeforeAnythingIsWritten) {
   EXPECT_NE(folder_.Read("output").find(nowhere + " cannot be read"), std::string::npos);
 }
 
+// Beyond the machine's memory, and inside it but beyond a limit that only the allocation meets.
 TEST_F(ProgramTest, AModelThatDoesNotFitIsRefusedWithWhatItNeeds) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer needs more address space than the limit of this test";
 #endif
-  const std::string command = std::string("ulimit -v 4000000; exec ") + TREEFORMER +
-                              " train --threads=1 --config=" + folder_.File("run.textproto") +
-                              " --set=model.width=20000 --run_dir=" + folder_.File("run");
-  EXPECT_EQ(Status(Spawn({"bash", "-c", command})), 2);
-  const std::string said = folder_.Read("output");
-  EXPECT_NE(said.find("of the plan needs parameters"), std::string::npos) << said;
-  EXPECT_EQ(said.find("***"), std::string::npos) << "a stack trace: " << said;
+  for (const auto& [width, sentence] :
+       {std::pair{"1000000", "of the plan needs parameters"}, {"3000", "planned for this rank"}}) {
+    const std::string command = std::string("ulimit -v 1500000; exec ") + TREEFORMER +
+                                " train --threads=1 --config=" + folder_.File("run.textproto") +
+                                " --set=model.width=" + width + " --run_dir=" + folder_.File("run");
+    EXPECT_EQ(Status(Spawn({"bash", "-c", command})), 2);
+    const std::string said = folder_.Read("output");
+    EXPECT_NE(said.find(sentence), std::string::npos) << said;
+    EXPECT_EQ(said.find("***"), std::string::npos) << "a stack trace: " << said;
+  }
 }
 
 TEST_F(ProgramTest, WhatIsLeftOutOfTheTextIsTold) {

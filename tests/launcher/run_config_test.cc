@@ -51,6 +51,9 @@ TEST(RunConfig, AnOverrideReplacesAndAnEmptyOneClears) {
   EXPECT_EQ(config.model().layers(), 3);
   ApplyOverrides("bootstrap.attention=", config);
   EXPECT_FALSE(config.bootstrap().has_attention());
+  ApplyOverrides("data.vocabulary=vocab.txt", config);
+  ApplyOverrides("data.vocabulary=", config);
+  EXPECT_FALSE(config.data().has_vocabulary());
 }
 
 TEST(RunConfig, AWrongOverrideIsRefusedWithTheNearestField) {

@@ -63,6 +63,25 @@ TEST(Tensorboard, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(histogram.bucket_size(), histogram.bucket_limit_size());
 }
 
+TEST(Tensorboard, ADamagedRecordIsLeftOutAlone) {
+  TemporaryFolder folder;
+  {
+    EventWriter writer(folder.path(), 0);
+    for (int step : {10, 20, 30}) {
+      writer.AddScalar("loss", step);
+      writer.Write(step);
+    }
+  }
+  const std::string path = FirstFile(folder.path());
+  std::string bytes = ReadFile(path);
+  const size_t record = bytes.size() / 4;  // all but the first are of one size
+  bytes[bytes.size() - 2 * record + 20] ^= 1;
+  std::ofstream(path, std::ios::binary) << bytes;
+  std::vector<int64_t> steps;
+  for (const auto& event : ReadEvents(path)) steps.push_back(event.step());
+  EXPECT_EQ(steps, (std::vector<int64_t>{0, 10, 30}));
+}
+
 TEST(Tensorboard, EventsBeyondTheCheckpointAreCutOff) {
   TemporaryFolder folder;
   {
