@@ -219,7 +219,8 @@ TEST_F(StartFrom, AFolderAndShardsAndTheirIndexAreRead) {
 }
 
 TEST_F(StartFrom, ACheckpointIsVerifiedAndAFolderOfNothingRefused) {
-  SaveCheckpoint(ctx_, folder_.File("checkpoints"), 4, from_->parameters(), {});
+  SaveCheckpoint(ctx_, folder_.File("checkpoints"), 4, from_->parameters(),
+                 nlohmann::json::object());
   Load(folder_.File("checkpoints/step_4"), *model_);
   ExpectLoaded(*model_, *from_);
   std::string bytes = folder_.Read("checkpoints/step_4/model.safetensors");
