@@ -13,9 +13,11 @@ void LaunchRoute(const RouteCase& c, const cuda::RouteOutputs& out,
   const int64_t count = sizes.heads * sizes.rounded_count();
   std::vector<BFloat16> rounded = Unwritten(count);
   const std::vector<BFloat16> x = ToBFloat16(c.x);
-  emulation::Launch({Blocks(count, cuda::kRoundThreads * 8)}, cuda::kRoundThreads,
-                    /*shared_bytes=*/0, options, cuda::RoundPlanesKernel, rounded.data(),
-                    c.weight.data(), sizes);
+  if (count > 0) {  // a tree without planes
+    emulation::Launch({Blocks(count, cuda::kRoundThreads * 8)}, cuda::kRoundThreads,
+                      /*shared_bytes=*/0, options, cuda::RoundPlanesKernel, rounded.data(),
+                      c.weight.data(), sizes);
+  }
   const auto launch = [&](auto kernel) {
     emulation::Launch({Blocks(sizes.rows, cuda::kRouteRows) * sizes.heads}, cuda::kRouteThreads,
                       cuda::RouteSharedBytes(sizes.product_planes), options, kernel, out, x.data(),
