@@ -44,19 +44,22 @@ int OpenRegularFile(const std::string& path) {
 
 std::string ReadRegularFile(const std::string& path, int64_t most_bytes) {
   const int file = OpenRegularFile(path);
+  struct stat status;
+  const bool known = fstat(file, &status) == 0;
   std::string bytes;
+  if (known && status.st_size <= most_bytes) bytes.reserve(status.st_size);
   char block[1 << 16];
   ssize_t count = 0;
-  while (static_cast<int64_t>(bytes.size()) <= most_bytes &&
+  bool too_long = known && status.st_size > most_bytes;
+  while (!too_long &&
          ((count = read(file, block, sizeof block)) > 0 || (count < 0 && errno == EINTR))) {
     if (count > 0) bytes.append(block, count);
+    too_long = static_cast<int64_t>(bytes.size()) > most_bytes;
   }
   const int error = errno;
   close(file);
   if (count < 0) Refuse(path, strerror(error));
-  if (static_cast<int64_t>(bytes.size()) > most_bytes) {
-    Refuse(path, Sentence("it has more than ", most_bytes, " bytes"));
-  }
+  if (too_long) Refuse(path, Sentence("it has more than ", most_bytes, " bytes"));
   return bytes;
 }
 

@@ -3,41 +3,18 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <utility>
 
 #include "datasets/output_file.h"
+#include "datasets/regular_file.h"
 #include "datasets/utf8.h"
 #include "kernels/user_error.h"
 
 namespace datasets {
 
-namespace {
-
-// A pipe would make us wait, a device would never end.
-void RequireFileOfSoundSize(const std::string& path) {
-  constexpr int64_t kMostBytes = 1 << 30;
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
-      !std::filesystem::is_directory(status)) {
-    throw UserError(Sentence("vocabulary ", path, " is not a regular file"));
-  }
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
-  if (!error && bytes > kMostBytes) {
-    throw UserError(
-        Sentence("vocabulary ", path, " has ", bytes, " bytes, expected at most ", kMostBytes));
-  }
-}
-
-}  // namespace
-
 Vocabulary Vocabulary::Load(const std::string& path) {
-  RequireFileOfSoundSize(path);
-  std::ifstream file(path, std::ios::binary);
+  std::istringstream file(ReadRegularFile(path));
   std::vector<std::string> tokens;
   for (std::string line; std::getline(file, line);) {
     constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -48,9 +25,6 @@ Vocabulary Vocabulary::Load(const std::string& path) {
                                ": invalid UTF-8, expected one token a line"));
     }
     tokens.push_back(std::move(line));
-  }
-  if (!file.eof()) {
-    throw UserError(Sentence("vocabulary ", path, " cannot be read: ", strerror(errno)));
   }
   return Vocabulary(std::move(tokens), path);
 }

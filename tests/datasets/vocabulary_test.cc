@@ -52,7 +52,7 @@ TEST(Vocabulary, SavesWhatItLoads) {
 TEST(Vocabulary, WhatCannotServeIsRefused) {
   TemporaryFolder folder;
   EXPECT_REFUSED(Vocabulary::Load(folder.File("none")), "cannot be read: No such file");
-  EXPECT_REFUSED(Vocabulary::Load(folder.path()), "cannot be read: Is a directory");
+  EXPECT_REFUSED(Vocabulary::Load(folder.path()), "cannot be read: it is a folder");
   EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", "")), "v is empty");
   EXPECT_REFUSED(Vocabulary::Load(folder.Write("v", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")),
                  "has no token [MASK] among its 5");
@@ -85,11 +85,11 @@ TEST(Vocabulary, AByteOrderMarkIsNoPartOfTheFirstToken) {
 TEST(Vocabulary, WhatIsNoRegularFileOrHasNoEndIsRefusedWithoutAWait) {
   TemporaryFolder folder;
   ASSERT_EQ(mkfifo(folder.File("pipe").c_str(), 0600), 0);
-  EXPECT_REFUSED(Vocabulary::Load(folder.File("pipe")), "pipe is not a regular file");
-  EXPECT_REFUSED(Vocabulary::Load("/dev/zero"), "/dev/zero is not a regular file");
+  EXPECT_REFUSED(Vocabulary::Load(folder.File("pipe")), "it is a pipe, expected a regular file");
+  EXPECT_REFUSED(Vocabulary::Load("/dev/zero"), "it is a device, expected a regular file");
   folder.Write("large", "");
   std::filesystem::resize_file(folder.File("large"), (int64_t{1} << 30) + 1);  // a hole
-  EXPECT_REFUSED(Vocabulary::Load(folder.File("large")), "expected at most 1073741824");
+  EXPECT_REFUSED(Vocabulary::Load(folder.File("large")), "more than 1073741824 bytes");
 }
 
 TEST(Vocabulary, BertBaseUncasedHasItsKnownIds) {

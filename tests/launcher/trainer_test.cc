@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
-#include "datasets/stories.h"
 #include "launcher/run_directory.h"
 #include "tests/launcher/small_run.h"
 
@@ -156,58 +154,6 @@ TEST_F(TrainerTest, DataThatIsDamagedOrGoneIsMadeAgain) {
       EXPECT_EQ(MetricsOf(folder), MetricsOf(*undisturbed_)) << name;
     }
   }
-}
-
-class TrainerTextTest : public testing::Test {
- protected:
-  TrainerTextTest() {
-    datasets::WriteStories({.seed = 5, .count = 120, .mean_words = 60}, text_.File("text.txt"));
-    fs::create_directories(text_.File("texts"));
-    fs::rename(text_.File("text.txt"), text_.File("texts/text.txt"));
-  }
-  treeformer::RunConfig Config(const std::string& more = "") const {
-    return SmallRun("data.stories=,data.document=LINE,data.text=" + text_.File("texts") + more);
-  }
-  std::string ReadModel() { return text_.Read("run/checkpoints/step_18/model.safetensors"); }
-
-  TemporaryFolder text_;
-  const std::string run_ = text_.File("run");
-};
-
-TEST_F(TrainerTextTest, ARunGoesOnWithoutItsText) {
-  ASSERT_EQ(Train(Config(), run_), 0);
-  const std::string model = ReadModel();
-  fs::remove_all(text_.File("run/checkpoints/step_18"));
-  fs::remove_all(text_.File("texts"));
-  ASSERT_EQ(Train(Config(), run_), 0);
-  EXPECT_TRUE(ReadModel() == model);
-}
-
-TEST_F(TrainerTextTest, FilesThatAreLostAreNotMadeOfAnotherText) {
-  ASSERT_EQ(Train(Config(), run_), 0);
-  std::ofstream(text_.File("texts/text.txt"), std::ios::app) << "One more story.\n";
-  fs::remove_all(text_.File("run/checkpoints/step_18"));
-  ASSERT_EQ(Train(Config(), run_), 0);  // the files are whole
-  fs::remove_all(text_.File("run/checkpoints/step_18"));
-  fs::remove(text_.File("run/data/training.tokens"));
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    EXPECT_REFUSED(Train(Config(), run_), "the text of this run has changed since it began");
-  }
-  // A new run takes the text as it is.
-  EXPECT_EQ(Train(Config(), text_.File("another")), 0);
-}
-
-TEST_F(TrainerTextTest, ARunInsideItsTextIsNoPartOfIt) {
-  const std::string inside = text_.File("texts/runs/one");
-  ASSERT_EQ(Train(Config(), run_), 0);
-  ASSERT_EQ(Train(Config(), inside), 0);
-  EXPECT_EQ(text_.Read("texts/runs/one/data/vocab.txt"), text_.Read("run/data/vocab.txt"));
-  EXPECT_EQ(text_.Read("texts/runs/one/data/training.tokens"),
-            text_.Read("run/data/training.tokens"));
-  fs::remove_all(text_.File("texts/runs/one/checkpoints/step_18"));
-  EXPECT_EQ(Train(Config(), inside), 0);  // goes on
-  EXPECT_EQ(Train(Config(), text_.File("texts/runs/two")), 0);
-  EXPECT_EQ(text_.Read("texts/runs/two/data/vocab.txt"), text_.Read("run/data/vocab.txt"));
 }
 
 // The steps done are the same as in a run that was longer from the beginning.
