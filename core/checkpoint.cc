@@ -122,9 +122,11 @@ json ReadManifest(const std::string& path) {
       !manifest.at("state").is_object() || !manifest.at("step").is_number_integer()) {
     throw UserError(Sentence(name, " is damaged: files, state or step is of another type"));
   }
-  if (manifest.value("format", 0) != kFormat) {
-    throw UserError(Sentence(name, " has format ", manifest.value("format", 0),
-                             "; this program reads format ", kFormat));
+  // Compared as JSON: a number like 1e78 is no int.
+  const json format = manifest.value("format", json());
+  if (format != json(kFormat)) {
+    throw UserError(
+        Sentence(name, " has format ", format.dump(), "; this program reads format ", kFormat));
   }
   return manifest;
 }
@@ -211,9 +213,10 @@ CheckpointInfo Open(const std::string& path, json* state) {
   for (const auto& [name, expected] : manifest["files"].items()) {
     const std::string file = path + "/" + name;
     const FileDigest digest = DigestFile(file);
-    if (digest.bytes != expected.value("bytes", int64_t{-1})) {
+    const json bytes = expected.value("bytes", json());
+    if (bytes != json(digest.bytes)) {
       throw UserError(Sentence(file, " is damaged: it has ", digest.bytes,
-                               " bytes, the manifest says ", expected.value("bytes", int64_t{-1})));
+                               " bytes, the manifest says ", bytes.dump()));
     }
     if (Entry(digest) != expected) {
       throw UserError(Sentence(file, " is damaged: its xxh3 hash is ", Entry(digest)["xxh3"],

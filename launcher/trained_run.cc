@@ -28,6 +28,9 @@ TrainedRun FindTrainedRun() {
   }
   try {
     run.config = ParseRunConfig(state.at("config"), run.checkpoint.path);
+    if (!state.at("stage").is_number_integer()) {
+      throw UserError(run.checkpoint.path + " has a stage that is no integer");
+    }
     run.stage = state.at("stage");
   } catch (const nlohmann::json::exception& error) {
     throw UserError(

@@ -82,11 +82,15 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   if (state.at("vocabulary_hash") != data_.vocabulary_hash) {
     throw UserError(Sentence(checkpoint.path, " was made with another vocabulary than the data"));
   }
+  const nlohmann::json& loader = state.at("loader");
+  for (const auto* number : {&state.at("stage"), &loader.at("seed"), &loader.at("epoch"),
+                             &loader.at("next_sample"), &loader.at("step")}) {
+    require(number->is_number_integer(), "a number of its state is no integer");
+  }
   const int64_t stage = state.at("stage");
   require(stage >= 0 && stage < std::ssize(plan_.stages()), "its stage is not in the plan");
   EnterStage(plan_.stages()[stage]);
   LoadCheckpoint(ctx_, checkpoint, model_->parameters(), /*with_moments=*/true);
-  const nlohmann::json& loader = state.at("loader");
   const datasets::LoaderState place{loader.at("seed"), loader.at("epoch"), loader.at("next_sample"),
                                     loader.at("step")};
   require(place.epoch >= 0 && place.next_sample >= 0 && place.step >= 0,
@@ -97,6 +101,8 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   valid_checkpoints_ = {step_};
   // Older versions kept neither, updated in every step, and corrected the bias of all moments for
   // the whole run; so do runs of theirs that go on, until trees grow again.
+  require(state.value("updates", nlohmann::json(step_)).is_number_integer(),
+          "its number of updates is no integer");
   updates_ = state.value("updates", step_);
   require(updates_ >= 0 && updates_ <= step_, "it has more updates than steps");
   RestoreBirths(state.value("births", nlohmann::json::object()), updates_, checkpoint.path,
