@@ -65,6 +65,7 @@ int RunEvaluate(dist::Communicator& communicator) {
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified = VerifyTokenFiles(
       communicator, {path}, vocabulary, VerifiedDataFile(trained.directory), /*remembers=*/false);
+  progress.Line(Sentence("data: ", UnknownShare(verified[0]), " of the tokens are unknown"));
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(data);
   constexpr int64_t kSequencesOfRank = 8;
   const datasets::BatchLayout layout{kSequencesOfRank * communicator.size(), communicator.rank(),

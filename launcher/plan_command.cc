@@ -14,7 +14,7 @@ int RunPlan(dist::Communicator&) {
   const treeformer::RunConfig config = ResolveRunConfig();
   if (FLAGS_ranks < 1)
     throw UserError(Sentence("--ranks is ", FLAGS_ranks, "; expected 1 or more"));
-  if (FLAGS_density < 0 || FLAGS_density > 1) {
+  if (!(FLAGS_density >= 0 && FLAGS_density <= 1)) {
     throw UserError(Sentence("--density is ", FLAGS_density, "; expected 0 (balanced) to 1"));
   }
   const std::optional<dist::LaunchEnvironment> launch = dist::DetectLauncher();

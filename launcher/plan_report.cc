@@ -141,7 +141,8 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   double total = 0;
   for (const Stage& stage : input.plan.stages()) {
     const ModelConfig staged = input.plan.ModelOfStage(stage);
-    total += static_cast<double>((stage.last_step - stage.first_step) * input.batch_size) *
+    total += static_cast<double>(stage.last_step - stage.first_step) *
+             static_cast<double>(input.batch_size) *
              TrainingFlops(staged, n, targets, ExpectedDensities(staged, input.density));
   }
   out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)

@@ -113,13 +113,8 @@ int64_t EvaluationSteps(const treeformer::Training& training, const datasets::To
 }
 
 void PrintUnknownShares(const datasets::TokenFileRecords& files, Progress& progress) {
-  const auto share = [](const datasets::TokenFileRecord& file) {
-    return FormatFixed(100.0 * static_cast<double>(file.unknown_tokens) /
-                           static_cast<double>(std::max<int64_t>(file.tokens, 1)),
-                       3);
-  };
-  progress.Line(Sentence("data: ", share(files[0]), " % of the training tokens are unknown, ",
-                         share(files[1]), " % of the held-out ones"));
+  progress.Line(Sentence("data: ", UnknownShare(files[0]), " of the training tokens are unknown, ",
+                         UnknownShare(files[1]), " of the held-out ones"));
 }
 
 }  // namespace

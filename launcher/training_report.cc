@@ -116,8 +116,8 @@ void TrainingReport::PrintLine(int64_t step, const LayerMetrics& layers) const {
                           FormatCount(flops_per_second_), "FLOP/s  ETA ",
                           FormatDuration(SecondsLeft(step))));
   if (interval_.without_update > 0) {
-    progress_.Line(Sentence("  steps without update: ", interval_.without_update, " of the last ",
-                            interval_.steps, ", as no token could be masked"));
+    progress_.Line(Sentence("  steps without update since the last line: ",
+                            interval_.without_update, ", as no token could be masked"));
   }
 }
 
@@ -169,11 +169,15 @@ void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t
 
 void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage) {
   if (!writer_) return;
-  progress_.Line(Sentence("  held out at step ", step, ": loss ",
-                          FormatFixed(evaluation.loss.MeanLoss(), 3), "  accuracy ",
-                          FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
-                          FormatFixed(evaluation.Perplexity(), 1), "  ",
-                          FormatDensity(evaluation.density, evaluation.empty_queries)));
+  const std::string at = Sentence("  held out at step ", step, ": ");
+  if (evaluation.loss.targets == 0) {
+    progress_.Line(at + "no token of it can be masked");
+  } else {
+    progress_.Line(Sentence(at, "loss ", FormatFixed(evaluation.loss.MeanLoss(), 3), "  accuracy ",
+                            FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
+                            FormatFixed(evaluation.Perplexity(), 1), "  ",
+                            FormatDensity(evaluation.density, evaluation.empty_queries)));
+  }
   writer_->Write({{"step", step},
                   {"stage", stage.index},
                   {"held_out",

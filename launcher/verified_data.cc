@@ -1,11 +1,13 @@
 #include "launcher/verified_data.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <type_traits>
 
 #include "datasets/token_file.h"
+#include "launcher/progress.h"
 
 using datasets::TokenFileRecord;
 using datasets::TokenFileRecords;
@@ -28,6 +30,11 @@ void ShareQuietly(dist::Communicator& communicator, TokenFileRecords& records) {
 
 std::string VerifiedDataFile(const std::string& run_directory) {
   return run_directory + "/data/verified.txt";
+}
+
+std::string UnknownShare(const TokenFileRecord& file) {
+  const double tokens = static_cast<double>(std::max<int64_t>(file.tokens, 1));
+  return FormatFixed(100 * static_cast<double>(file.unknown_tokens) / tokens, 3) + " %";
 }
 
 TokenFileRecords VerifyTokenFiles(dist::Communicator& communicator,

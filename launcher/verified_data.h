@@ -13,6 +13,9 @@
 // Where what is known of a run's token files stands.
 std::string VerifiedDataFile(const std::string& run_directory);
 
+// "0.012 %": of its tokens, those that are [UNK].
+std::string UnknownShare(const datasets::TokenFileRecord& file);
+
 // What is known of `paths`, in their order, after rank 0 has read whole those that `record` does
 // not know; the other ranks need not, where their files are the very same.  Rank 0 writes `record`
 // if it `remembers`.  Collective.

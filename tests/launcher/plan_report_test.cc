@@ -57,4 +57,23 @@ TEST(PlanReport, SharesAreTheAttentionsAloneAndWithItsProjections) {
   EXPECT_NE(print(DType::kFloat32, 0.25).find("trees of density 0.25"), std::string::npos);
 }
 
+// 10^15 steps of 10^7 sequences are more than an int64 counts.
+TEST(PlanReport, TheOperationsOfAHugeRunAreNotNegative) {
+  ModelConfig model;
+  model.layers = 1;
+  model.width = 4;
+  model.heads = 1;
+  model.feed_forward = 4;
+  model.vocabulary = 10;
+  model.max_positions = 8;
+  model.attention.resize(1);
+  BootstrapConfig bootstrap;
+  bootstrap.full_steps = 1'000'000'000'000'000;
+  std::ostringstream out;
+  const BootstrapPlan plan(model, bootstrap);
+  PrintPlan(out, {model, plan, 16'000'000, {1, 8, 1}, 1});
+  const double total = 1e15 * 16e6 * TrainingFlops(model, 8, 1, {1});
+  EXPECT_NE(out.str().find(": " + FormatCount(total) + "FLOP"), std::string::npos) << out.str();
+}
+
 }  // namespace
