@@ -129,15 +129,22 @@ void OutputFile::Refuse(const std::string& what) const {
                                : ""));
 }
 
+std::vector<std::string> FilesWrittenFor(const std::string& output) {
+  const std::string path = FollowLinks(output);
+  return {path, path + ".tmp", path + ".offsets.tmp"};
+}
+
 void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs) {
-  struct stat written;
-  if (stat(output.c_str(), &written) != 0) return;  // it replaces nothing
-  for (const std::string& input : inputs) {
-    struct stat read;
-    if (stat(input.c_str(), &read) != 0) continue;
-    if (read.st_dev == written.st_dev && read.st_ino == written.st_ino) {
-      throw UserError(Sentence("the output ", output, " is the input ", input,
-                               ", which it would replace; expected another file"));
+  for (const std::string& path : FilesWrittenFor(output)) {
+    struct stat written;
+    if (stat(path.c_str(), &written) != 0) continue;  // it replaces nothing
+    for (const std::string& input : inputs) {
+      struct stat read;
+      if (stat(input.c_str(), &read) != 0) continue;
+      if (read.st_dev == written.st_dev && read.st_ino == written.st_ino) {
+        throw UserError(Sentence("the output ", output, " is the input ", input,
+                                 ", or would be made aside in its place; expected another file"));
+      }
     }
   }
 }

@@ -48,6 +48,9 @@ class OutputFile {
   std::vector<char> buffer_;
 };
 
+// Where a file named `output` and, aside, a token file's offsets are written.
+std::vector<std::string> FilesWrittenFor(const std::string& output);
+
 // Throws UserError where writing `output` would replace one of `inputs`, under whatever name.
 void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs);
 

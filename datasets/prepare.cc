@@ -11,6 +11,7 @@
 #include "datasets/held_out_split.h"
 #include "datasets/input_files.h"
 #include "datasets/ordered_pipeline.h"
+#include "datasets/output_file.h"
 #include "datasets/token_file.h"
 #include "datasets/tokenizer.h"
 #include "kernels/user_error.h"
@@ -24,11 +25,19 @@ struct TokenBlock {
   int64_t text_bytes = 0, bytes_read = 0, unknown_tokens = 0;
 };
 
-bool NameOneFile(const std::string& a, const std::string& b) {
+// Any of the files that are written for both.
+bool ShareAFile(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
   std::error_code error;
-  return fs::weakly_canonical(fs::absolute(a), error) ==
-         fs::weakly_canonical(fs::absolute(b), error);
+  for (const std::string& of_a : FilesWrittenFor(a)) {
+    for (const std::string& of_b : FilesWrittenFor(b)) {
+      if (fs::weakly_canonical(fs::absolute(of_a), error) ==
+          fs::weakly_canonical(fs::absolute(of_b), error)) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 void CheckOptions(const PrepareOptions& options) {
@@ -36,7 +45,7 @@ void CheckOptions(const PrepareOptions& options) {
   RefuseToReplaceText(options.output, options.text.inputs);
   if (options.held_out_output.empty()) return;
   RefuseToReplaceText(options.held_out_output, options.text.inputs);
-  if (NameOneFile(options.output, options.held_out_output)) {
+  if (ShareAFile(options.output, options.held_out_output)) {
     throw UserError(Sentence("the tokens and those held out are both to be written to ",
                              options.output, ", expected two files"));
   }

@@ -188,6 +188,15 @@ TEST(Prepare, ItsInputIsNeverReplaced) {
   EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "is the input");
   options.held_out_output = folder.File("./training.tokens");
   EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "expected two files");
+  options.held_out_output = folder.File("training.tokens.tmp");
+  EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "expected two files");
+  for (const char* aside : {"o.tmp", "o.offsets.tmp"}) {
+    options = Options(folder);
+    options.output = folder.File("o");
+    options.text.inputs = {folder.Write(aside, "a text of a strange name")};
+    EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "is the input");
+    EXPECT_EQ(folder.Read(aside), "a text of a strange name");
+  }
   EXPECT_EQ(folder.Read("text/a.txt"), RandomText(50, 1));
   EXPECT_FALSE(std::filesystem::exists(folder.File("training.tokens.tmp")));
 }
