@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <glog/logging.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,27 +34,58 @@ std::string FollowLinks(const std::string& path) {
   return target;
 }
 
+bool IsNamed(int fd, const std::string& path) {
+  struct stat open_file, named;
+  return fstat(fd, &open_file) == 0 && lstat(path.c_str(), &named) == 0 &&
+         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 OutputFile::OutputFile(const std::string& path)
-    : path_(FollowLinks(path)), temporary_(path_ + ".tmp"), unfinished_(temporary_) {
+    : path_(FollowLinks(path)), temporary_(path_ + kUnfinishedSuffix) {
   const std::string kind = KindOfSpecialFile(path_);
   if (!kind.empty()) {
     throw UserError(Sentence(path, " is ", kind, ", expected the name of a file to write"));
   }
-  constexpr int kNewFile = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  fd_ = open(temporary_.c_str(), kNewFile, 0666);
-  if (fd_ < 0 && errno == EEXIST && unlink(temporary_.c_str()) == 0) {
-    fd_ = open(temporary_.c_str(), kNewFile, 0666);
-  }
-  if (fd_ < 0) Refuse("cannot be created");
+  unfinished_.emplace(temporary_, [this] { fd_ = CreateTemporary(); });
   buffer_.reserve(kBufferBytes);
 }
 
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
+  unlink(temporary_.c_str());  // while it is locked: it is no other's yet
   close(fd_);
-  unlink(temporary_.c_str());
+}
+
+int OutputFile::CreateTemporary() const {
+  for (int tries = 0; tries < 100; ++tries) {
+    const int fd =
+        open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) {
+      if (errno != EEXIST) Refuse("cannot be created");
+      RemoveLeftOver();
+      continue;
+    }
+    // A file system without locks protects from nobody, but can be written.
+    const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    if (locked && IsNamed(fd, temporary_)) return fd;
+    close(fd);  // another took it for a left-over before it was locked
+  }
+  throw UserError(Sentence(path_, " cannot be created: others keep removing ", temporary_));
+}
+
+void OutputFile::RemoveLeftOver() const {
+  const int fd = open(temporary_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return;
+  const bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (!held && (fd < 0 || IsNamed(fd, temporary_)) && unlink(temporary_.c_str()) != 0 &&
+      errno != ENOENT) {
+    if (fd >= 0) close(fd);
+    Refuse("cannot be created");
+  }
+  if (fd >= 0) close(fd);
+  if (held) throw UserError(Sentence(path_, " is being written by another process"));
 }
 
 void OutputFile::Append(const void* data, int64_t bytes) {
@@ -95,6 +127,7 @@ void OutputFile::Sync() {
 void OutputFile::Commit() {
   Sync();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Refuse("cannot be given its name");
+  unfinished_.reset();
   close(fd_);
   fd_ = -1;
   const std::string folder = std::filesystem::path(path_).parent_path();
@@ -131,7 +164,7 @@ void OutputFile::Refuse(const std::string& what) const {
 
 std::vector<std::string> FilesWrittenFor(const std::string& output) {
   const std::string path = FollowLinks(output);
-  return {path, path + ".tmp", path + ".offsets.tmp"};
+  return {path, path + kUnfinishedSuffix, path + ".offsets" + kUnfinishedSuffix};
 }
 
 void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs) {

@@ -14,8 +14,10 @@ std::multiset<std::string> paths;
 
 }  // namespace
 
-UnfinishedFile::UnfinishedFile(const std::string& path) : path_(path) {
+UnfinishedFile::UnfinishedFile(const std::string& path, const std::function<void()>& create)
+    : path_(path) {
   const std::lock_guard lock(mutex);
+  create();
   paths.insert(path_);
 }
 

@@ -3,13 +3,15 @@
 // UnfinishedFile: a file that must not outlive the program half-written.  Whoever ends the program
 // without unwinding, as a signal does, calls RemoveUnfinishedFiles first.
 
+#include <functional>
 #include <string>
 
 namespace datasets {
 
 class UnfinishedFile {
  public:
-  explicit UnfinishedFile(const std::string& path);
+  // `create` makes the file, or throws.
+  UnfinishedFile(const std::string& path, const std::function<void()>& create);
   UnfinishedFile(const UnfinishedFile&) = delete;
   ~UnfinishedFile();
 

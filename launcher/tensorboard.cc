@@ -53,7 +53,8 @@ std::string EventPath(const std::string& directory) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with(kPrefix) && !name.ends_with(".tmp")) found.push_back(entry.path());
+    if (name.starts_with(kPrefix) && !name.ends_with(datasets::kUnfinishedSuffix))
+      found.push_back(entry.path());
   }
   if (!found.empty()) return *std::min_element(found.begin(), found.end());
   char host[256] = "localhost";

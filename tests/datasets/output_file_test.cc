@@ -29,13 +29,13 @@ TEST(OutputFile, WithoutCommitTheOldFileStaysWhole) {
     EXPECT_EQ(folder.Read("a"), "before");
   }
   EXPECT_EQ(folder.Read("a"), "before");
-  EXPECT_FALSE(fs::exists(path + ".tmp"));
+  EXPECT_FALSE(fs::exists(path + kUnfinishedSuffix));
 }
 
 TEST(OutputFile, ALinkPlantedAsItsTemporaryIsNotFollowed) {
   const TemporaryFolder folder;
   const std::string victim = folder.Write("victim", "precious");
-  fs::create_symlink(victim, folder.File("a.tmp"));
+  fs::create_symlink(victim, folder.File("a") + kUnfinishedSuffix);
   Write(folder.File("a"), "new");
   EXPECT_EQ(folder.Read("victim"), "precious");
   EXPECT_EQ(folder.Read("a"), "new");
@@ -44,10 +44,24 @@ TEST(OutputFile, ALinkPlantedAsItsTemporaryIsNotFollowed) {
 
 TEST(OutputFile, WhatAKilledRunLeftIsReplaced) {
   const TemporaryFolder folder;
-  folder.Write("a.tmp", "half of a much longer file");
+  folder.Write(std::string("a") + kUnfinishedSuffix, "half of a much longer file");
+  folder.Write("a.tmp", "of another program");
   Write(folder.File("a"), "new");
   EXPECT_EQ(folder.Read("a"), "new");
-  EXPECT_FALSE(fs::exists(folder.File("a.tmp")));
+  EXPECT_EQ(folder.Read("a.tmp"), "of another program");
+  EXPECT_FALSE(fs::exists(folder.File("a") + kUnfinishedSuffix));
+}
+
+// Of whichever process: a lock belongs to what was opened.
+TEST(OutputFile, TheSecondWriterOfAFileIsRefusedAndDisturbsNothing) {
+  const TemporaryFolder folder;
+  const std::string path = folder.File("a");
+  OutputFile first(path);
+  first.Append("first", 5);
+  EXPECT_REFUSED(OutputFile{path}, "is being written by another process");
+  first.Commit();
+  Write(path, "second");
+  EXPECT_EQ(folder.Read("a"), "second");
 }
 
 TEST(OutputFile, ALinkStaysAndItsTargetIsReplaced) {

@@ -188,9 +188,10 @@ TEST(Prepare, ItsInputIsNeverReplaced) {
   EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "is the input");
   options.held_out_output = folder.File("./training.tokens");
   EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "expected two files");
-  options.held_out_output = folder.File("training.tokens.tmp");
+  options.held_out_output = folder.File("training.tokens") + kUnfinishedSuffix;
   EXPECT_REFUSED(Prepare(SmallVocabulary(), options), "expected two files");
-  for (const char* aside : {"o.tmp", "o.offsets.tmp"}) {
+  for (const std::string base : {"o", "o.offsets"}) {
+    const std::string aside = base + kUnfinishedSuffix;
     options = Options(folder);
     options.output = folder.File("o");
     options.text.inputs = {folder.Write(aside, "a text of a strange name")};
@@ -198,7 +199,7 @@ TEST(Prepare, ItsInputIsNeverReplaced) {
     EXPECT_EQ(folder.Read(aside), "a text of a strange name");
   }
   EXPECT_EQ(folder.Read("text/a.txt"), RandomText(50, 1));
-  EXPECT_FALSE(std::filesystem::exists(folder.File("training.tokens.tmp")));
+  EXPECT_FALSE(std::filesystem::exists(folder.File("training.tokens") + kUnfinishedSuffix));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ TEST(UnfinishedFile, IsRemovedWhereAWholeOneStays) {
     whole.Commit();
     half.Append("part", 4);
     half.Sync();
-    const bool was_there = std::filesystem::exists(folder.File("half.tmp"));
+    const bool was_there = std::filesystem::exists(folder.File("half") + kUnfinishedSuffix);
     RemoveUnfinishedFiles();
     _exit(was_there ? 5 : 6);
   }
@@ -28,7 +28,7 @@ TEST(UnfinishedFile, IsRemovedWhereAWholeOneStays) {
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 5);
   EXPECT_EQ(folder.Read("whole"), "all");
-  EXPECT_FALSE(std::filesystem::exists(folder.File("half.tmp")));
+  EXPECT_FALSE(std::filesystem::exists(folder.File("half") + kUnfinishedSuffix));
 }
 
 }  // namespace
