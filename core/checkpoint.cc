@@ -28,15 +28,19 @@ const char* const kModelFile = "model.safetensors";
 const char* const kOptimizerFile = "optimizer.safetensors";
 const char* const kManifest = "manifest.json";
 const std::string kPrefix = "step_";
+const char* const kSetAside = ".set_aside";
 
-// The step of a folder named step_<N>; empty for any other name.
-std::optional<int64_t> StepOf(const fs::path& path) {
+// The step of a folder named step_<N>, or step_<N> and something that begins with `suffix`; empty
+// for any other name.
+std::optional<int64_t> StepOf(const fs::path& path, std::string_view suffix = "") {
   const std::string name = path.filename();
   if (!name.starts_with(kPrefix)) return std::nullopt;
   int64_t step = 0;
   const char* const end = name.data() + name.size();
   const auto [parsed, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
-  if (error != std::errc() || parsed != end) return std::nullopt;
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view rest(parsed, end);
+  if (suffix.empty() ? !rest.empty() : !rest.starts_with(suffix)) return std::nullopt;
   return step;
 }
 
@@ -55,7 +59,7 @@ std::vector<CheckpointInfo> ListNewestFirst(const std::string& directory) {
 void SetAside(const CheckpointInfo& checkpoint) {
   std::string name;
   for (int i = 1; name.empty() || fs::exists(name); ++i) {
-    name = checkpoint.path + ".set_aside" + (i == 1 ? "" : "_" + std::to_string(i));
+    name = checkpoint.path + kSetAside + (i == 1 ? "" : "_" + std::to_string(i));
   }
   std::error_code error;
   fs::rename(checkpoint.path, name, error);
@@ -131,8 +135,8 @@ json ReadManifest(const std::string& path) {
   return manifest;
 }
 
-void Load(Context& ctx, const Safetensors& file, const std::string& path, const std::string& name,
-          Out window) {
+void LoadTensor(Context& ctx, const Safetensors& file, const std::string& path,
+                const std::string& name, Out window) {
   const auto found = file.tensors().find(name);
   if (found == file.tensors().end()) {
     throw UserError(Sentence(path, " has no tensor ", name, ", which the model needs"));
@@ -201,8 +205,11 @@ void PruneCheckpoints(const std::string& directory, int keep, const std::set<int
   const auto wanted = static_cast<size_t>(std::max(keep, 1));
   if (valid.size() < wanted) return;
   const int64_t oldest_kept = *std::prev(valid.end(), static_cast<int64_t>(wanted));
-  for (const CheckpointInfo& checkpoint : ListNewestFirst(directory)) {
-    if (checkpoint.step < oldest_kept) fs::remove_all(checkpoint.path, ignored);
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    std::optional<int64_t> step = StepOf(entry.path());
+    if (!step) step = StepOf(entry.path(), kSetAside);
+    if (!step || *step >= oldest_kept || !fs::exists(entry.path() / kManifest, ignored)) continue;
+    fs::remove_all(entry.path(), ignored);
   }
 }
 
@@ -256,28 +263,32 @@ std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, json*
   }
 }
 
-void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,
-                    bool with_moments) {
-  const std::string model_path = checkpoint.path + "/" + kModelFile;
-  const Safetensors model(model_path);
+void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters) {
+  CheckpointWeights(checkpoint).Load(ctx, parameters);
+  const std::string path = checkpoint.path + "/" + kOptimizerFile;
+  const Safetensors optimizer(path);
   for (const Parameter& parameter : parameters.list()) {
-    Load(ctx, model, model_path, parameter.name,
-         Parameters::Window(parameters.values(), parameter));
+    LoadTensor(ctx, optimizer, path, MomentName(parameter, "first_moment"),
+               Parameters::Window(parameters.first_moments(), parameter));
+    LoadTensor(ctx, optimizer, path, MomentName(parameter, "second_moment"),
+               Parameters::Window(parameters.second_moments(), parameter));
+  }
+  ctx.Synchronize();
+}
+
+CheckpointWeights::CheckpointWeights(const CheckpointInfo& checkpoint)
+    : path_(checkpoint.path + "/" + kModelFile), file_(path_) {}
+
+void CheckpointWeights::Load(Context& ctx, Parameters& parameters) const {
+  for (const Parameter& parameter : parameters.list()) {
+    LoadTensor(ctx, file_, path_, parameter.name,
+               Parameters::Window(parameters.values(), parameter));
   }
   parameters.RoundValues(ctx);
-  if (model.tensors().size() != parameters.list().size()) {
-    throw UserError(Sentence(model_path, " holds ", model.tensors().size(),
+  if (file_.tensors().size() != parameters.list().size()) {
+    throw UserError(Sentence(path_, " holds ", file_.tensors().size(),
                              " tensors where the model has ", parameters.list().size(),
                              ": another configuration"));
-  }
-  if (!with_moments) return;
-  const std::string optimizer_path = checkpoint.path + "/" + kOptimizerFile;
-  const Safetensors optimizer(optimizer_path);
-  for (const Parameter& parameter : parameters.list()) {
-    Load(ctx, optimizer, optimizer_path, MomentName(parameter, "first_moment"),
-         Parameters::Window(parameters.first_moments(), parameter));
-    Load(ctx, optimizer, optimizer_path, MomentName(parameter, "second_moment"),
-         Parameters::Window(parameters.second_moments(), parameter));
   }
   ctx.Synchronize();
 }

@@ -10,7 +10,8 @@
 // Written aside (`step_<N>.tmp`), every file fsynced, the directory renamed, its parent fsynced: a
 // checkpoint exists whole or not at all.  The newest valid one wins; a damaged one is named and
 // skipped.  Only valid ones count among those to keep; what stands in the way of newer ones is set
-// aside as step_<N>.set_aside.
+// aside as step_<N>.set_aside, until the run has passed it.  A folder step_<N> without a manifest
+// is nobody's checkpoint, and stays.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -18,6 +19,7 @@
 #include <string>
 
 #include "core/parameters.h"
+#include "core/safetensors.h"
 
 // Throws UserError when the disk refuses (full, read-only): names the file and the reason; the
 // checkpoints before stay as they are.
@@ -26,7 +28,7 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
 // Steps after `step`, from which a run goes on: they are damaged, or another run's.
 void SetAsideCheckpointsAfter(const std::string& directory, int64_t step);
 // `valid`: steps whose checkpoints this run has written or verified.  Removes what is older than
-// the newest `keep` of them, if there are so many, and left-over step_<N>.tmp.
+// the newest `keep` of them, set aside or not, if there are so many, and left-over step_<N>.tmp.
 void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid);
 // Any folder step_<N>, valid or not.
 bool HasCheckpoints(const std::string& directory);
@@ -40,6 +42,18 @@ struct CheckpointInfo {
 std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, nlohmann::json* state);
 // A given checkpoint directory; throws UserError naming the file that is missing or damaged.
 CheckpointInfo OpenCheckpoint(const std::string& path, nlohmann::json* state);
-// Fills values (and moments) of `parameters`; throws UserError when names or shapes disagree.
-void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters,
-                    bool with_moments);
+// Fills values and moments of `parameters`; throws UserError when names or shapes disagree.
+void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters);
+
+// The values alone, held open: they can be loaded even after a run that writes meanwhile has
+// removed the checkpoint.
+class CheckpointWeights {
+ public:
+  explicit CheckpointWeights(const CheckpointInfo& checkpoint);
+
+  void Load(Context& ctx, Parameters& parameters) const;  // as LoadCheckpoint
+
+ private:
+  const std::string path_;
+  const Safetensors file_;
+};

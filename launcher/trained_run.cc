@@ -11,6 +11,27 @@
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// A run that trains meanwhile may remove what was found before it is opened; then there is a newer
+// one.
+void FindNewest(const std::string& checkpoints, TrainedRun& run, nlohmann::json* state) {
+  constexpr int kTries = 20;
+  for (int tries = 1;; ++tries) {
+    const auto found = FindCheckpoint(checkpoints, state);
+    if (!found) throw UserError(Sentence(checkpoints, " holds no valid checkpoint"));
+    run.checkpoint = *found;
+    try {
+      run.weights = std::make_shared<CheckpointWeights>(*found);
+      return;
+    } catch (const UserError&) {
+      if (fs::exists(found->path) || tries == kTries) throw;
+    }
+  }
+}
+
+}  // namespace
+
 TrainedRun FindTrainedRun() {
   if (FLAGS_run_dir.empty() == FLAGS_checkpoint.empty()) {
     throw UserError("give either --run_dir=DIR, for its newest checkpoint, or --checkpoint=DIR");
@@ -19,11 +40,10 @@ TrainedRun FindTrainedRun() {
   nlohmann::json state;
   if (FLAGS_checkpoint.empty()) {
     run.directory = FLAGS_run_dir;
-    const auto found = FindCheckpoint(FLAGS_run_dir + "/checkpoints", &state);
-    if (!found) throw UserError(Sentence(FLAGS_run_dir, "/checkpoints holds no valid checkpoint"));
-    run.checkpoint = *found;
+    FindNewest(FLAGS_run_dir + "/checkpoints", run, &state);
   } else {
     run.checkpoint = OpenCheckpoint(FLAGS_checkpoint, &state);
+    run.weights = std::make_shared<CheckpointWeights>(run.checkpoint);
     run.directory = fs::weakly_canonical(FLAGS_checkpoint).parent_path().parent_path();
   }
   try {
@@ -50,6 +70,6 @@ std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const Traine
   if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
   auto model =
       std::make_unique<MaskedLanguageModel>(ctx, config, shape, ActivationDType(ctx.device()));
-  LoadCheckpoint(ctx, run.checkpoint, model->parameters(), /*with_moments=*/false);
+  run.weights->Load(ctx, model->parameters());
   return model;
 }

@@ -13,12 +13,13 @@
 struct TrainedRun {
   std::string directory;  // of the run
   CheckpointInfo checkpoint;
+  std::shared_ptr<const CheckpointWeights> weights;
   treeformer::RunConfig config;
   int stage = 0;  // of the bootstrap plan
 };
 
 // Throws UserError when not exactly one of the flags is given, or when it names no valid
-// checkpoint.
+// checkpoint.  The run may train meanwhile, and remove what was found: its weights stay open.
 TrainedRun FindTrainedRun();
 
 // The run's model with its weights, for batches of `shape`; float32.  UserError when the checkpoint

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <iostream>
 
 #include "core/births.h"
 #include "core/carry.h"
@@ -90,7 +89,7 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   const int64_t stage = state.at("stage");
   require(stage >= 0 && stage < std::ssize(plan_.stages()), "its stage is not in the plan");
   EnterStage(plan_.stages()[stage]);
-  LoadCheckpoint(ctx_, checkpoint, model_->parameters(), /*with_moments=*/true);
+  LoadCheckpoint(ctx_, checkpoint, model_->parameters());
   const datasets::LoaderState place{loader.at("seed"), loader.at("epoch"), loader.at("next_sample"),
                                     loader.at("step")};
   require(place.epoch >= 0 && place.next_sample >= 0 && place.step >= 0,
@@ -227,12 +226,10 @@ bool Trainer::RanksAgree() {
       communicator_, {{"set of parameters", HashValues(ctx_, model_->parameters())}});
   if (differences.empty()) return true;
   if (communicator_.rank() == 0) {
-    progress_.Clear();
-    std::cerr
-        << "treeformer: step " << step_ << ": the ranks have drifted apart: " << differences
-        << "; their machines compute differently, or one is at fault; checkpoints of the steps "
-           "before are good"
-        << std::endl;
+    progress_.Error(Sentence(
+        "step ", step_, ": the ranks have drifted apart: ", differences,
+        "; their machines compute differently, or one is at fault; checkpoints of the steps "
+        "before are good"));
   }
   return false;
 }
@@ -286,13 +283,11 @@ std::string Trainer::Advice() const {
 
 int Trainer::Diverge(const StepResult& result) {
   if (communicator_.rank() == 0) {
-    progress_.Clear();
-    std::cerr << "treeformer: step " << step_ << ": the loss is " << result.loss.MeanLoss()
-              << " and the norm of the gradient " << result.GradientNorm()
-              << "; the first gradient that is not finite, from the back: "
-              << NameOfBadGradient(ctx_, model_->parameters())
-              << (std::isfinite(result.squared_norm) ? "" : "; nothing was updated") << Advice()
-              << std::endl;
+    progress_.Error(Sentence(
+        "step ", step_, ": the loss is ", result.loss.MeanLoss(), " and the norm of the gradient ",
+        result.GradientNorm(), "; the first gradient that is not finite, from the back: ",
+        NameOfBadGradient(ctx_, model_->parameters()),
+        std::isfinite(result.squared_norm) ? "" : "; nothing was updated", Advice()));
   }
   return dist::kInternalError;
 }
