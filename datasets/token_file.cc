@@ -1,6 +1,5 @@
 #include "datasets/token_file.h"
 
-#include <fcntl.h>
 #include <glog/logging.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -9,12 +8,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "datasets/regular_file.h"
 #include "kernels/user_error.h"
 
 namespace datasets {
@@ -51,16 +50,11 @@ int64_t FileBytes(const Header& header) {
 
 // Sets size, time and place.
 std::string_view Map(const std::string& path, TokenFileRecord* record) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // no wait for a pipe
-  if (fd < 0) {
-    throw UserError(Sentence("token file ", path, " cannot be opened: ", strerror(errno)));
-  }
+  const int fd = OpenRegularFile(path);
   struct stat status;
   CHECK_EQ(fstat(fd, &status), 0) << path;
   void* data = MAP_FAILED;
-  if (S_ISREG(status.st_mode) && status.st_size > 0) {
-    data = mmap(nullptr, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-  }
+  if (status.st_size > 0) data = mmap(nullptr, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
   close(fd);
   constexpr int64_t kNanoseconds = 1'000'000'000;
   record->bytes = status.st_size;

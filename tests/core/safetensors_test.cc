@@ -144,9 +144,9 @@ TEST_F(SafetensorsFile, HeadersThatAreNoneAreRefused) {
 
 TEST_F(SafetensorsFile, WhatIsNoRegularFileIsRefusedAtOnce) {
   ASSERT_EQ(mkfifo(folder_.File("pipe").c_str(), 0600), 0);
-  EXPECT_REFUSED(Safetensors(folder_.File("pipe")), "it is not a regular file");
-  EXPECT_REFUSED(Safetensors("/dev/zero"), "/dev/zero cannot be read: it is not a regular file");
-  EXPECT_REFUSED(Safetensors(folder_.path()), "it is not a regular file");
+  EXPECT_REFUSED(Safetensors(folder_.File("pipe")), "it is a pipe, expected a regular file");
+  EXPECT_REFUSED(Safetensors("/dev/zero"), "/dev/zero cannot be read: it is a device");
+  EXPECT_REFUSED(Safetensors(folder_.path()), "it is a folder");
   EXPECT_REFUSED(Safetensors(folder_.File("none")), "none cannot be read: No such file");
 }
 

@@ -134,7 +134,7 @@ TEST(TokenFile, AnotherVocabularyIsRefused) {
 TEST(TokenFile, FilesThatAreNotTokenFilesAreRefused) {
   TemporaryFolder folder;
   EXPECT_REFUSED(TokenFile::Open(folder.File("missing")), "No such file");
-  EXPECT_REFUSED(TokenFile::Open(folder.path()), "is not a token file");
+  EXPECT_REFUSED(TokenFile::Open(folder.path()), "it is a folder");
   EXPECT_REFUSED(TokenFile::Open(folder.Write("text", "Once upon a time")), "is not a token file");
 }
 
@@ -181,7 +181,7 @@ TEST(TokenFile, CountsOffsetsAndIdsAreCheckedWhateverTheChecksumsSay) {
 TEST(TokenFile, APipeIsRefusedWithoutAWait) {
   TemporaryFolder folder;
   ASSERT_EQ(mkfifo(folder.File("pipe").c_str(), 0600), 0);
-  EXPECT_REFUSED(TokenFile::Open(folder.File("pipe")), "is not a token file");
+  EXPECT_REFUSED(TokenFile::Open(folder.File("pipe")), "it is a pipe, expected a regular file");
 }
 
 TEST(TokenFile, AFullDiskIsRefusedAndNothingStays) {
