@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "datasets/output_file.h"
 #include "kernels/sbgemm.h"
 #include "kernels/user_error.h"
 
@@ -26,18 +27,20 @@ JsonLines::JsonLines(const TimingOptions& options)
     : device_(options.device == Device::kCuda ? "cuda" : "cpu"),
       dtype_(options.device == Device::kCuda || options.precision == MatmulPrecision::kBFloat16
                  ? "bfloat16"
-                 : "float32") {
-  if (options.json.empty()) return;
-  file_.open(options.json);
-  if (!file_) throw UserError(Sentence("--json: ", options.json, " cannot be written"));
+                 : "float32"),
+      path_(options.json) {
+  if (!path_.empty()) datasets::OutputFile writable(path_);  // before the work, not after it
 }
 
 void JsonLines::Write(nlohmann::json row) {
-  if (!file_.is_open()) return;
+  if (path_.empty()) return;
   row["device"] = device_;
   row["dtype"] = dtype_;
   row["threads"] = omp_get_max_threads();
-  file_ << row.dump() << std::endl;
+  rows_ += row.dump() + "\n";
+  datasets::OutputFile file(path_);
+  file.Append(rows_.data(), std::ssize(rows_));
+  file.Commit();
 }
 
 }  // namespace bench

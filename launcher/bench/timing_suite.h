@@ -3,7 +3,6 @@
 // What the suites that time lengths of sequences share: their options and their rows as JSON.
 
 #include <cstdint>
-#include <fstream>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -31,12 +30,14 @@ std::string DescribeRun(const TimingOptions& options);
 class JsonLines {
  public:
   explicit JsonLines(const TimingOptions& options);  // UserError when it cannot be written
-  // Every row says its device, dtype and number of threads too.
+  // Every row says its device, dtype and number of threads too.  The file is whole after each, and
+  // a file of before is replaced by the first.
   void Write(nlohmann::json row);
 
  private:
   const char *const device_, *const dtype_;
-  std::ofstream file_;  // closed when there is none
+  const std::string path_;  // empty: none
+  std::string rows_;
 };
 
 }  // namespace bench
