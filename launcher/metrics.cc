@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
-#include <sstream>
 
 #include "datasets/output_file.h"
 #include "datasets/regular_file.h"
@@ -32,8 +31,12 @@ std::optional<int64_t> StepOf(const std::string& line) {
 
 MetricsWriter::MetricsWriter(const std::string& directory, int64_t last_step)
     : path_(directory + "/metrics.jsonl"), events_(directory, last_step) {
-  std::istringstream before(std::filesystem::exists(path_) ? datasets::ReadRegularFile(path_)
-                                                           : std::string());
+  const std::string kind = datasets::KindOfSpecialFile(path_);
+  if (!kind.empty()) throw UserError(Sentence(path_, " is ", kind, ", expected a file"));
+  std::ifstream before(path_);  // line by line: it may be larger than memory
+  if (!before && std::filesystem::exists(path_)) {
+    throw UserError(Sentence(path_, " cannot be read: ", std::strerror(errno)));
+  }
   datasets::OutputFile kept(path_);
   int64_t damaged = 0;
   for (std::string line; std::getline(before, line);) {

@@ -70,6 +70,12 @@ void Progress::Line(const std::string& text) {
   LOG(INFO) << text;
 }
 
+void Progress::Error(const std::string& sentence) {
+  Clear();
+  LOG(INFO) << sentence;
+  std::cerr << "treeformer: " << sentence << std::endl;
+}
+
 void Progress::Bar(double share, const std::string& text) {
   if (!speaks_) return;
   const Clock::time_point now = Clock::now();

@@ -15,6 +15,8 @@ class Progress {
   Progress(const Progress&) = delete;
 
   void Line(const std::string& text);
+  // To standard error and the log, also of who does not speak.
+  void Error(const std::string& sentence);
   // `share` done, 0 to 1; at most ten times a second on the terminal.
   void Bar(double share, const std::string& text);
   void Clear();  // removes the bar

@@ -1,5 +1,6 @@
 #include "launcher/tensorboard.h"
 
+#include <glog/logging.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -87,7 +88,8 @@ std::vector<Event> ReadEvents(const std::string& path) {
   const std::string bytes = datasets::ReadRegularFile(path, std::numeric_limits<int64_t>::max());
   std::vector<Event> events;
   constexpr size_t kHead = sizeof(uint64_t) + sizeof(uint32_t);
-  for (size_t begin = 0; begin + kHead <= bytes.size();) {
+  size_t begin = 0, damaged = 0;
+  while (begin + kHead <= bytes.size()) {
     uint64_t length = 0;
     std::memcpy(&length, bytes.data() + begin, sizeof length);
     const size_t left = bytes.size() - begin - kHead;
@@ -100,8 +102,14 @@ std::vector<Event> ReadEvents(const std::string& path) {
     if (bytes.compare(begin, frame.size(), frame) == 0 &&
         event.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
       events.push_back(event);
+    } else {
+      ++damaged;
     }
     begin += frame.size();
+  }
+  if (damaged > 0 || begin < bytes.size()) {
+    LOG(WARNING) << path << ": left out are " << damaged << " damaged records and, at the end, "
+                 << bytes.size() - begin << " bytes that are no whole record";
   }
   return events;
 }
