@@ -122,7 +122,14 @@ void Listing::Add(const std::string& input) {
   }
   const size_t before = files_.size();
   for (const std::string& match : matches) {
-    if (fs::is_directory(match)) {
+    const bool is_run = fs::is_directory(match) && IsRun(match);
+    if (is_run && match == input) {
+      throw UserError(Sentence(input, " is the folder of a training run, whose files are no text, ",
+                               kExpected));
+    }
+    if (is_run) {
+      runs_.Add(match);
+    } else if (fs::is_directory(match)) {
       AddFolder(match);
     } else {
       files_.push_back(DescribeNamed(match));

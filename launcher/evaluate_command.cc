@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 
@@ -32,6 +33,16 @@ double RandomName() {
   return static_cast<double>((uint64_t{random()} << 32 | random()) % kExactInDouble);
 }
 
+std::string TemporaryFolder() {
+  std::error_code error;
+  const fs::path folder = fs::temp_directory_path(error);
+  if (!error) return folder;
+  const char* const named = std::getenv("TMPDIR");
+  throw UserError(Sentence("the folder for temporary files, ", named ? named : "/tmp",
+                           ", cannot be used (", error.message(),
+                           "); expected the variable TMPDIR to name one"));
+}
+
 void PrintEvaluation(const Evaluation& evaluation, const TrainedRun& trained,
                      const std::string& text, Progress& progress) {
   if (evaluation.loss.targets == 0) {
@@ -59,8 +70,8 @@ int RunEvaluate(dist::Communicator& communicator) {
 
   // On the disk of each machine, under a name that nobody can foresee.
   const double id = communicator.Max(communicator.rank() == 0 ? RandomName() : 0);
-  const std::string temporary = Sentence(fs::temp_directory_path().string(), "/treeformer_",
-                                         std::hex, static_cast<int64_t>(id), ".tokens");
+  const std::string temporary =
+      Sentence(TemporaryFolder(), "/treeformer_", std::hex, static_cast<int64_t>(id), ".tokens");
   const std::string path = EvaluationFile(communicator, trained, files, temporary, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified = VerifyTokenFiles(

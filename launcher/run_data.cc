@@ -110,7 +110,11 @@ void MakeFiles(const DatasetConfig& config, const std::string& directory, const 
                Progress& progress) {
   datasets::PrepareOptions options;
   options.text = TextOf(config, directory, progress);
-  if (!config.has_vocabulary()) MakeVocabulary(config, options.text, files.vocabulary, progress);
+  if (config.has_vocabulary()) {
+    datasets::Vocabulary::Load(config.vocabulary()).Save(files.vocabulary);
+  } else {
+    MakeVocabulary(config, options.text, files.vocabulary, progress);
+  }
   options.lower_case = config.lower_case();
   options.output = files.training;
   options.held_out_output = files.held_out;
@@ -131,8 +135,8 @@ DataFiles RunDataFiles(const DatasetConfig& config, const std::string& run_direc
   const std::string directory = run_directory + "/data/";
   DataFiles files{directory + "vocab.txt", directory + "training.tokens",
                   directory + "held_out.tokens"};
-  if (config.has_vocabulary()) files.vocabulary = config.vocabulary();
   if (!MakesFiles(config)) {
+    files.vocabulary = config.vocabulary();
     files.training = config.token_file();
     files.held_out = config.held_out_token_file();
   }
@@ -158,10 +162,15 @@ void MakeNewFiles(const DatasetConfig& config, const std::string& run_directory,
   WriteText(record, source);
 }
 
-bool TextIsUnchanged(const DatasetConfig& config, const std::string& record) {
+// Whether the files would be made of the same; if not, `why`.
+bool SourceIsUnchanged(const DatasetConfig& config, const std::string& record, std::string* why) {
+  const std::string before = ReadText(record);
+  *why = before.empty() ? record + ", which says what the tokens were made of, is lost"
+                        : "the text or the vocabulary has changed since the run began";
   try {
-    return ReadText(record) == DescribeSource(config);
-  } catch (const UserError&) {  // it is gone
+    return before == DescribeSource(config);
+  } catch (const UserError& error) {
+    *why = Sentence("the text is not there as it was (", error.what(), ")");
     return false;
   }
 }
@@ -175,12 +184,12 @@ void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
   const auto are_known = [&] {
     return AreWhole(files, run_directory) && (!known || HashData(files) == *known);
   };
-  const bool unchanged = TextIsUnchanged(config, record);
+  std::string why;
+  const bool unchanged = SourceIsUnchanged(config, record, &why);
   if (are_known()) {
     if (!unchanged) {
       progress.Line(
-          "data: the text has changed since the run began, or is gone; the run goes on "
-          "with the tokens made of it then");
+          Sentence("data: ", why, "; the run goes on with the tokens that it made at its start"));
     }
     return;
   }
@@ -189,9 +198,9 @@ void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
   const bool may_be_known = known || unchanged;
   if (may_be_known) MakeFiles(config, directory, files, progress);
   if (!may_be_known || !are_known()) {
-    throw UserError(Sentence("the text of this run has changed since it began, and the files in ",
-                             directory,
-                             " are lost; expected the text as it was, or another "
+    throw UserError(Sentence("the files in ", directory, " are lost, and cannot be made again: ",
+                             unchanged ? "of the same text came others" : why,
+                             "; expected the text and vocabulary as they were, or another "
                              "--run_dir to begin anew"));
   }
   WriteText(record, DescribeSource(config));

@@ -3,7 +3,8 @@
 // The data of a run.  Text or built-in stories become a vocabulary and token files under RUN/data,
 // once: they are used again as long as input files and settings are the same.
 //
-//   RUN/data/vocab.txt  training.tokens  held_out.tokens  stories.txt
+//   RUN/data/vocab.txt    made of the text, or a copy of data.vocabulary
+//   RUN/data/training.tokens  held_out.tokens  stories.txt
 //   RUN/data/source.txt   what they were made from; written last
 //
 // A run that goes on needs its files alone: a text that has changed since, or is gone, is only

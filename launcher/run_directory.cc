@@ -51,8 +51,19 @@ void WriteConfig(const std::string& path, const treeformer::RunConfig& config) {
   file.Commit();
 }
 
+// Else the run's own files would be text of the next start.
+void RequireOtherThanText(const std::string& directory, const treeformer::RunConfig& config) {
+  for (const std::string& input : config.data().text()) {
+    std::error_code missing;
+    if (!fs::is_directory(input) || !fs::equivalent(directory, input, missing)) continue;
+    throw UserError(Sentence("--run_dir: ", directory, " is the folder of the text, data.text ",
+                             input, "; expected another one; a folder inside it will do"));
+  }
+}
+
 // On rank 0.
 RunStart FindStart(const std::string& directory, const treeformer::RunConfig& config, bool resume) {
+  RequireOtherThanText(directory, config);
   const std::string checkpoints = directory + "/checkpoints";
   for (const char* folder : {"/checkpoints", "/data", "/log"}) MakeDirectory(directory + folder);
   RunStart start;

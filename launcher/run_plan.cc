@@ -1,6 +1,7 @@
 #include "launcher/run_plan.h"
 
 #include <cmath>
+#include <filesystem>
 
 #include "core/config.h"
 #include "core/model.h"
@@ -11,14 +12,17 @@
 #include "launcher/cost.h"
 #include "launcher/plan_report.h"
 #include "launcher/progress.h"
+#include "launcher/run_data.h"
 
-int64_t PlannedVocabulary(const treeformer::DatasetConfig& data) {
+int64_t PlannedVocabulary(const treeformer::DatasetConfig& data, const std::string& run_directory) {
   if (!data.has_vocabulary()) return data.vocabulary_size();
   try {
     return datasets::Vocabulary::Load(data.vocabulary()).size();
   } catch (const UserError&) {
     if (data.has_vocabulary_size()) return data.vocabulary_size();
-    throw;
+    const std::string of_run = RunDataFiles(data, run_directory).vocabulary;
+    if (run_directory.empty() || !std::filesystem::exists(of_run)) throw;
+    return datasets::Vocabulary::Load(of_run).size();
   }
 }
 
@@ -36,11 +40,13 @@ BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks) {
   return {share, sequences.length, share * std::llround(targets)};
 }
 
-void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device) {
+void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
+                 const std::string& run_directory) {
   ValidateTraining(config, ranks);
   datasets::ValidateDatasetConfig(config.data());
   MakeOptimizerConfig(config.optimizer());
-  const BootstrapPlan plan = MakeBootstrapPlan(config, PlannedVocabulary(config.data()));
+  const BootstrapPlan plan =
+      MakeBootstrapPlan(config, PlannedVocabulary(config.data(), run_directory));
   if (device == Device::kCuda) {
     for (const Stage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
   }
@@ -63,8 +69,9 @@ int64_t PlannedSteps(const treeformer::RunConfig& config) {
 
 std::string PlanDifference(const treeformer::RunConfig& before, const treeformer::RunConfig& now,
                            int64_t step) {
-  const BootstrapPlan old_plan = MakeBootstrapPlan(before, PlannedVocabulary(before.data()));
-  const BootstrapPlan new_plan = MakeBootstrapPlan(now, PlannedVocabulary(now.data()));
+  constexpr int64_t kAnyVocabulary = 1000;  // no stage depends on it
+  const BootstrapPlan old_plan = MakeBootstrapPlan(before, kAnyVocabulary);
+  const BootstrapPlan new_plan = MakeBootstrapPlan(now, kAnyVocabulary);
   const auto steps = [](const treeformer::RunConfig& config) {
     const treeformer::Bootstrap& plan = config.bootstrap();
     return Sentence(plan.full_steps(), " + ", plan.tree_steps(), " + ", plan.final_steps());

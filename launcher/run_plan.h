@@ -6,8 +6,10 @@
 #include "launcher/run_config.h"
 
 // The size of its vocabulary file, or of the vocabulary that is to be made; what the experiment
-// says also where its file lies elsewhere.  UserError when neither is there.
-int64_t PlannedVocabulary(const treeformer::DatasetConfig& data);
+// says also where its file lies elsewhere; of a run that goes on, its own copy.  UserError when
+// none is there.
+int64_t PlannedVocabulary(const treeformer::DatasetConfig& data,
+                          const std::string& run_directory = "");
 
 // Throws UserError naming the field of model or bootstrap, its value and what is allowed.
 BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary);
@@ -17,7 +19,8 @@ BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks);
 
 // Everything that the experiment alone can be refused for, before any data is read or any file is
 // written.  `ranks` will run it, each on `device`.
-void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device);
+void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
+                 const std::string& run_directory = "");
 
 // What forbids a run under `before`, which has done `step` steps, to go on under the plan of `now`,
 // as a sentence; empty where the steps done are the same in both.  A longer plan is allowed: its

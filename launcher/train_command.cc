@@ -14,7 +14,7 @@ int RunTrain(dist::Communicator& communicator) {
   const DeviceChoice device = DeviceChoiceFromFlags();
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
-  ValidateRun(config, communicator.size(), device.device);
+  ValidateRun(config, communicator.size(), device.device, directory);
   if (!HasCheckpoints(directory + "/checkpoints")) ValidateStartFrom(config);
   LogTo(directory, communicator.rank());
   if (FLAGS_verify_data && communicator.rank() == 0) {

@@ -125,7 +125,8 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const auto begin = std::chrono::steady_clock::now();
   const treeformer::Training& training = config.training();
   Context ctx = MakeContext(communicator, device.device, training);
-  RequireMemory(ctx, communicator, MakeBootstrapPlan(config, PlannedVocabulary(config.data())),
+  const int64_t planned_vocabulary = PlannedVocabulary(config.data(), directory);
+  RequireMemory(ctx, communicator, MakeBootstrapPlan(config, planned_vocabulary),
                 MicroBatchOf(config, communicator.size()), progress);
   const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
   const DataFiles files =

@@ -35,7 +35,7 @@ inline treeformer::RunConfig SmallRun(const std::string& overrides = "") {
 // The exit status of rank 0.
 inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1,
                  const DeviceChoice& device = {}) {
-  ValidateRun(config, ranks, device.device);
+  ValidateRun(config, ranks, device.device, directory);
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);

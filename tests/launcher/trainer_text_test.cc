@@ -36,6 +36,31 @@ TEST_F(TrainerTextTest, ARunGoesOnWithoutItsText) {
   EXPECT_TRUE(ReadModel() == model);
 }
 
+TEST_F(TrainerTextTest, ARunGoesOnWithoutTheVocabularyAndTheWeightsItBeganWith) {
+  ASSERT_EQ(Train(Config(), text_.File("before")), 0);
+  fs::rename(text_.File("before/data/vocab.txt"), text_.File("v.txt"));
+  fs::rename(text_.File("before/checkpoints/step_18/model.safetensors"), text_.File("w"));
+  treeformer::RunConfig config =
+      Config(",data.vocabulary=" + text_.File("v.txt") + ",training.start_from=" + text_.File("w") +
+             ",bootstrap.full_steps=18" + ",bootstrap.tree_steps=0,bootstrap.final_steps=0");
+  config.mutable_data()->clear_vocabulary_size();
+  ASSERT_EQ(Train(config, run_), 0);
+  const std::string model = ReadModel();
+  fs::remove_all(text_.File("run/checkpoints/step_18"));
+  fs::remove(text_.File("v.txt"));
+  fs::remove(text_.File("w"));
+  ASSERT_EQ(Train(config, run_), 0);
+  EXPECT_TRUE(ReadModel() == model);
+}
+
+TEST_F(TrainerTextTest, ARunInTheFolderOfItsTextIsRefused) {
+  EXPECT_REFUSED(Train(Config(), text_.File("texts/../texts")), "is the folder of the text");
+  EXPECT_EQ(std::distance(fs::directory_iterator(text_.File("texts")), {}), 1);
+  ASSERT_EQ(Train(Config(), run_), 0);
+  EXPECT_REFUSED(Train(SmallRun("data.stories=,data.text=" + run_), text_.File("of_a_run")),
+                 "is the folder of a training run");
+}
+
 TEST_F(TrainerTextTest, FilesThatAreLostAreNotMadeOfAnotherText) {
   ASSERT_EQ(Train(Config(), run_), 0);
   std::ofstream(text_.File("texts/text.txt"), std::ios::app) << "One more story.\n";
@@ -44,7 +69,7 @@ TEST_F(TrainerTextTest, FilesThatAreLostAreNotMadeOfAnotherText) {
   fs::remove_all(text_.File("run/checkpoints/step_18"));
   fs::remove(text_.File("run/data/training.tokens"));
   for (int attempt = 0; attempt < 2; ++attempt) {
-    EXPECT_REFUSED(Train(Config(), run_), "the text of this run has changed since it began");
+    EXPECT_REFUSED(Train(Config(), run_), "the text or the vocabulary has changed since");
   }
   // A new run takes the text as it is.
   EXPECT_EQ(Train(Config(), text_.File("another")), 0);
