@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
+#include <span>
 #include <vector>
 
 #include "kernels/runtime/context.h"
@@ -42,16 +42,22 @@ class Communicator {
   // data of rank `root` reaches every rank.
   virtual void Broadcast(Out data, int root, cudaStream_t stream) = 0;
 
-  // Small host values: sums, maxima, and every rank's own, in rank order.
+  // Small host values: sums, maxima, and every rank's own, [size][values] in rank order.
+  void Sum(std::span<double> values) {
+    const std::vector<double> all = AllGather(std::span<const double>(values));
+    std::fill(values.begin(), values.end(), 0.0);
+    for (size_t i = 0; i < all.size(); ++i) values[i % values.size()] += all[i];
+  }
   double Sum(double value) {
-    const std::vector<double> values = AllGather(value);
-    return std::accumulate(values.begin(), values.end(), 0.0);
+    Sum(std::span(&value, 1));
+    return value;
   }
   double Max(double value) {
     const std::vector<double> values = AllGather(value);
     return *std::max_element(values.begin(), values.end());
   }
-  virtual std::vector<double> AllGather(double value) = 0;
+  std::vector<double> AllGather(double value) { return AllGather(std::span(&value, 1)); }
+  virtual std::vector<double> AllGather(std::span<const double> values) = 0;
 };
 
 }  // namespace dist

@@ -24,7 +24,9 @@ class DeviceCommunicator : public Communicator {
   void AllReduceSum(Out data, cudaStream_t stream) final;
   std::unique_ptr<Request> StartAllReduceSum(Out data, cudaStream_t stream) final;
   void Broadcast(Out data, int root, cudaStream_t stream) final;
-  std::vector<double> AllGather(double value) final { return base_.AllGather(value); }
+  std::vector<double> AllGather(std::span<const double> values) final {
+    return base_.AllGather(values);
+  }
 
  private:
   virtual std::unique_ptr<Request> StartSumOnGpu(Out data, cudaStream_t stream) = 0;

@@ -14,7 +14,7 @@ namespace {
 
 enum class Kind { kBarrier, kSum, kBroadcast, kGather };
 
-// What a rank asks for.  kGather: data is [size] and the rank has filled its own element.
+// What a rank asks for.  kGather: data is [size, values] and the rank has filled its own row.
 struct Call {
   Kind kind;
   Out data;
@@ -67,8 +67,11 @@ void Execute(const std::vector<Call>& calls) {
       return;
     case Kind::kGather:
       for (int from = 0; from < size; ++from) {
-        const double value = calls[from].data.as<double>()[from];
-        for (const Call& call : calls) call.data.as<double>()[from] = value;
+        const Out own = calls[from].data.Rows(from, from + 1);
+        for (const Call& call : calls) {
+          if (&call == &calls[from]) continue;
+          std::memcpy(call.data.Rows(from, from + 1).data(), own.data(), own.bytes());
+        }
       }
       return;
   }
@@ -182,11 +185,12 @@ class LocalCommunicator : public Communicator {
     Start({Kind::kBroadcast, data, root})->Wait();
   }
 
-  std::vector<double> AllGather(double value) override {
-    std::vector<double> values(size());
-    values[rank_] = value;
-    Start({Kind::kGather, View<double>(values.data(), {size()})})->Wait();
-    return values;
+  std::vector<double> AllGather(std::span<const double> values) override {
+    const auto count = static_cast<int64_t>(values.size());
+    std::vector<double> all(size() * count);
+    std::copy(values.begin(), values.end(), all.begin() + rank_ * count);
+    Start({Kind::kGather, View<double>(all.data(), {size(), count})})->Wait();
+    return all;
   }
 
  private:

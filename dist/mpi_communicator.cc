@@ -99,10 +99,12 @@ class MpiCommunicator : public Communicator {
     });
   }
 
-  std::vector<double> AllGather(double value) override {
-    std::vector<double> values(size_);
-    MPI_CHECK(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, comm_));
-    return values;
+  std::vector<double> AllGather(std::span<const double> values) override {
+    std::vector<double> all(size_ * values.size());
+    const int count = static_cast<int>(values.size());
+    MPI_CHECK(
+        MPI_Allgather(values.data(), count, MPI_DOUBLE, all.data(), count, MPI_DOUBLE, comm_));
+    return all;
   }
 
  private:

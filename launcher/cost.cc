@@ -106,6 +106,10 @@ double AttentionFlops(const ModelConfig& model, int64_t layer, double n, double 
   return routing + 2 * d * (n + static_cast<double>(attention.shape.total_nodes()));
 }
 
+double AttentionShare(const ModelConfig& model, int64_t layer, double n, double density) {
+  return AttentionFlops(model, layer, n, density) / (4 * n * n * static_cast<double>(model.width));
+}
+
 double ProjectionFlops(const ModelConfig& model, int64_t layer, double n) {
   const double d = static_cast<double>(model.width);
   return 2 * n * (IsFolded(model.attention[layer]) ? 2 : 4) * d * d;

@@ -28,6 +28,9 @@ double IdealDensity(const AttentionConfig& attention);
 // and with the projections W^Q, W^K, W^V, W^O (folded TC has no W^Q and W^K).
 double AttentionFlops(const ModelConfig& model, int64_t layer, double n, double density);
 double ProjectionFlops(const ModelConfig& model, int64_t layer, double n);
+// AttentionFlops of a layer against those of full attention in its place.  TC does not depend on
+// `density`.
+double AttentionShare(const ModelConfig& model, int64_t layer, double n, double density);
 // Forward and backward pass of one sequence with `targets` masked positions; density [layers], that
 // of a TC layer is not read.
 double TrainingFlops(const ModelConfig& model, double n, double targets,

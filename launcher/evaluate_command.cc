@@ -54,7 +54,7 @@ void PrintEvaluation(const Evaluation& evaluation, const TrainedRun& trained,
                          FormatFixed(100 * evaluation.loss.Accuracy(), 2), " %, perplexity ",
                          FormatFixed(evaluation.Perplexity(), 2), " over ", evaluation.loss.targets,
                          " masked tokens"));
-  progress.Line("layer by layer: " + FormatDensity(evaluation.density, evaluation.empty_queries));
+  progress.Line("layer by layer: " + FormatTrees(evaluation.trees));
 }
 
 int RunEvaluate(dist::Communicator& communicator) {

@@ -1,20 +1,32 @@
 #include "launcher/evaluation.h"
 
+#include <array>
 #include <cmath>
 
+#include "launcher/cost.h"
+
 LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss) {
-  return {communicator.Sum(loss.loss),
-          static_cast<int64_t>(communicator.Sum(static_cast<double>(loss.correct))),
-          static_cast<int64_t>(communicator.Sum(static_cast<double>(loss.targets)))};
+  std::array<double, 3> sums = {loss.loss, static_cast<double>(loss.correct),
+                                static_cast<double>(loss.targets)};
+  communicator.Sum(sums);
+  return {sums[0], static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
 }
 
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts) {
-  return {communicator.Sum(counts.pairs), communicator.Sum(counts.all_pairs),
-          communicator.Sum(counts.queries), communicator.Sum(counts.empty_queries)};
+  std::array<double, 4> sums = {counts.pairs, counts.all_pairs, counts.queries,
+                                counts.empty_queries};
+  communicator.Sum(sums);
+  return {sums[0], sums[1], sums[2], sums[3]};
 }
 
-double DensityOf(const AttentionConfig& attention, const PairCounts& counts) {
-  return attention.kind == AttentionKind::kTc ? std::nan("") : counts.Density();
+void TreeShares::Add(const ModelConfig& model, int64_t length, const PairCounts& counts) {
+  const auto layer = std::ssize(density);
+  const AttentionKind kind = model.attention[layer].kind;
+  density.push_back(kind == AttentionKind::kFull ? 1
+                    : kind == AttentionKind::kTc ? std::nan("")
+                                                 : counts.Density());
+  empty_queries.push_back(kind == AttentionKind::kFull ? 0 : counts.EmptyShare());
+  operations.push_back(AttentionShare(model, layer, static_cast<double>(length), density.back()));
 }
 
 BatchShape ShapeOf(const datasets::Batch& batch) {
@@ -30,9 +42,12 @@ Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLangua
   std::vector<PairCounts> counts(layers);
   loader.Restore({loader.state().seed, 0, 0, 0});
   const StepInfo info{.seed = 0, .step = 0, .training = false};
+  int64_t length = 0;
   for (int64_t step = 0; step < steps; ++step) {
     for (int micro = 0; micro < micro_batches; ++micro) {
-      model.Forward(ctx, loader.Get(micro), info);
+      const datasets::Batch batch = loader.Get(micro);
+      length = batch.length;
+      model.Forward(ctx, batch, info);
       evaluation.loss += model.ReadLoss(ctx);
       for (int64_t layer = 0; layer < layers; ++layer) {
         counts[layer] += model.ReadStatistics(ctx, layer).counts;
@@ -43,8 +58,7 @@ Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLangua
   evaluation.loss = SumOverRanks(communicator, evaluation.loss);
   for (int64_t layer = 0; layer < layers; ++layer) {
     const PairCounts all = SumOverRanks(communicator, counts[layer]);
-    evaluation.density.push_back(DensityOf(model.config().attention[layer], all));
-    evaluation.empty_queries.push_back(all.EmptyShare());
+    evaluation.trees.Add(model.config(), length, all);
   }
   return evaluation;
 }

@@ -8,12 +8,20 @@
 #include "datasets/loader.h"
 #include "dist/communicator.h"
 
+// What the attention of each layer computes, [layers]; NaN where it saw nothing.
+struct TreeShares {
+  std::vector<double> density;        // of all pairs; 1 for FULL, NaN for TC, which has no pairs
+  std::vector<double> empty_queries;  // of queries, those in leaves without keys; 0 for FULL
+  std::vector<double> operations;     // AttentionShare of it
+
+  // Of the next layer; `counts` of all its batches, ranks together.
+  void Add(const ModelConfig& model, int64_t length, const PairCounts& counts);
+};
+
 struct Evaluation {
   LossSum loss;  // over all ranks
-  // [layers], of all pairs and queries of all batches and ranks together.
-  std::vector<double> density;        // 1 for FULL; NaN for TC, whose cost does not depend on it
-  std::vector<double> empty_queries;  // share of queries in leaves without keys; 0 for FULL
-  double Perplexity() const;          // exp of the mean loss
+  TreeShares trees;
+  double Perplexity() const;  // exp of the mean loss
 };
 
 // The first `steps` global batches of `loader`, each of ranks x micro_batches parts; no dropout.
@@ -26,6 +34,3 @@ BatchShape ShapeOf(const datasets::Batch& batch);
 // Sums the parts of all ranks.  Collective.
 LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss);
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts);
-
-// Evaluation::density of a layer.
-double DensityOf(const AttentionConfig& attention, const PairCounts& counts);

@@ -28,30 +28,46 @@ double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t laye
 
 }  // namespace
 
-LayerMetrics MeasureLayers(Context& ctx, dist::Communicator& communicator,
-                           const MaskedLanguageModel& model, double targets) {
+void LayerStatistics::Add(Context& ctx, const MaskedLanguageModel& model) {
+  layers_.resize(model.config().layers);
+  ++micro_batches_;
+  for (int64_t layer = 0; layer < model.config().layers; ++layer) {
+    if (model.config().attention[layer].kind == AttentionKind::kFull) continue;
+    const TreeStatistics statistics = model.ReadStatistics(ctx, layer);
+    Sums& sums = layers_[layer];
+    sums.counts += statistics.counts;
+    sums.leaf_entropy += statistics.leaf_entropy * statistics.counts.queries;
+    sums.strength += statistics.mean_strength * statistics.counts.queries;
+    sums.keys_per_leaf.resize(statistics.keys_per_leaf.size());
+    for (size_t i = 0; i < sums.keys_per_leaf.size(); ++i) {
+      sums.keys_per_leaf[i] += statistics.keys_per_leaf[i];
+    }
+  }
+}
+
+LayerMetrics LayerStatistics::Take(Context& ctx, dist::Communicator& communicator,
+                                   const MaskedLanguageModel& model, int64_t length,
+                                   double targets) {
+  const double parts = communicator.Sum(static_cast<double>(micro_batches_));
   LayerMetrics metrics;
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
+    Sums& sums = layers_.at(layer);
+    const PairCounts all = SumOverRanks(communicator, sums.counts);
+    metrics.trees.Add(model.config(), length, all);
     const AttentionConfig& attention = model.config().attention[layer];
-    metrics.density.push_back(1);
-    metrics.empty_queries.push_back(0);
     if (attention.kind == AttentionKind::kFull) continue;
-    TreeStatistics statistics = model.ReadStatistics(ctx, layer);
-    const PairCounts all = SumOverRanks(communicator, statistics.counts);
-    const auto mean = [&](double value) {  // a rank weighs what it has of the queries
-      const double sum = communicator.Sum(value * statistics.counts.queries);
-      return all.queries > 0 ? sum / all.queries : 0;
-    };
-    metrics.density.back() = DensityOf(attention, all);
-    metrics.empty_queries.back() = all.EmptyShare();
     const std::string tag = Sentence("layer_", layer + 1 < 10 ? "0" : "", layer + 1);
     nlohmann::ordered_json& record = metrics.layers[tag];
     if (attention.kind == AttentionKind::kTf) record["density"] = all.Density();
-    record["leaf_entropy"] = mean(statistics.leaf_entropy);
+    record["operations"] = metrics.trees.operations.back();
+    record["leaf_entropy"] = communicator.Sum(sums.leaf_entropy) / all.queries;
     record["empty_queries"] = all.EmptyShare();
-    record["mean_strength"] = mean(statistics.mean_strength);
+    record["mean_strength"] = communicator.Sum(sums.strength) / all.queries;
     record["tree_gradient_norm"] = TreeGradientNorm(ctx, model.parameters(), layer, targets);
-    metrics.keys_per_leaf.emplace_back(tag + "/keys_per_leaf", std::move(statistics.keys_per_leaf));
+    communicator.Sum(sums.keys_per_leaf);
+    for (double& keys : sums.keys_per_leaf) keys /= parts;
+    metrics.keys_per_leaf.emplace_back(tag + "/keys_per_leaf", std::move(sums.keys_per_leaf));
   }
+  *this = {};
   return metrics;
 }

@@ -31,11 +31,12 @@ double Mean(const std::vector<double>& of_layers) {
          static_cast<double>(of_layers.size());
 }
 
-// All layers have the same pairs and queries.  TC layers have no density (NaN).
-std::string DescribeAttention(const Evaluation& evaluation) {
-  const double density = Mean(evaluation.density);
-  return (std::isnan(density) ? "" : "compute " + Percent(density) + " of the pairs, ") + "leave " +
-         Percent(Mean(evaluation.empty_queries)) + " of the queries without a key";
+// All layers have the same pairs and queries.  TC layers have no pairs (NaN).
+std::string DescribeAttention(const TreeShares& trees) {
+  const double density = Mean(trees.density);
+  return (std::isnan(density) ? "make " + Percent(Mean(trees.operations)) + " of the operations"
+                              : "compute " + Percent(density) + " of the pairs") +
+         ", leave " + Percent(Mean(trees.empty_queries)) + " of the queries without a key";
 }
 
 }  // namespace
@@ -66,7 +67,7 @@ std::string Verdict(const std::vector<RunOutcome>& runs) {
                   FormatFixed(of_full, 3), " (", FormatFixed(100 * std::abs(loss / of_full - 1), 1),
                   loss < of_full ? " % lower" : " % higher", ") and frozen trees ",
                   FormatFixed(frozen.held_out.loss.MeanLoss(), 3), "; they ",
-                  DescribeAttention(trees.held_out), ", at ", FormatFixed(speed / speed_of_full, 2),
-                  " x the speed of full attention (", FormatCount(speed), " against ",
-                  FormatCount(speed_of_full), " tokens/s)");
+                  DescribeAttention(trees.held_out.trees), ", at ",
+                  FormatFixed(speed / speed_of_full, 2), " x the speed of full attention (",
+                  FormatCount(speed), " against ", FormatCount(speed_of_full), " tokens/s)");
 }

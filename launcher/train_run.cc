@@ -91,8 +91,7 @@ void PrintSummary(const std::vector<RunOutcome>& runs, const Baselines& baseline
   const RunOutcome& run = runs.front();
   progress.Line("");
   for (const std::string& line : LossTable(baselines, runs, floor)) progress.Line(line);
-  progress.Line("layer by layer: " +
-                FormatDensity(run.held_out.density, run.held_out.empty_queries));
+  progress.Line("layer by layer: " + FormatTrees(run.held_out.trees));
   double training = run.whole.seconds;
   for (size_t i = 1; i < runs.size(); ++i) training += runs[i].after_full_attention.seconds;
   progress.Line(Sentence(run.steps, " steps, ", FormatCount(run.whole.tokens), " tokens at ",

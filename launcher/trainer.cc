@@ -156,13 +156,15 @@ StepResult Trainer::Step() {
   const GradientHook reduce = [this](Range range) {
     reducer_->Ready(range.begin, range.end, ctx_.stream());
   };
-  const bool reduces = communicator_.size() > 1;
+  const bool reduces = communicator_.size() > 1, logged = IsDue(training_.log_every(), step_ + 1);
   StepResult result;
+  std::chrono::duration<double> measuring{};
   result.learning_rate = LearningRateOfStep();
   for (int micro = 0; micro < training_.micro_batches(); ++micro) {
     const datasets::Batch batch = data_.train->Get(micro);
     const bool last = micro + 1 == training_.micro_batches();
     work_->Accumulate(ctx_, micro, batch, info, reduces && last ? reduce : GradientHook());
+    if (logged) measuring += MeasureTrees();
     result.loss.targets += batch.CountTargets();
     result.tokens += static_cast<double>(batch.CountTokens());
   }
@@ -178,8 +180,17 @@ StepResult Trainer::Step() {
   if (!result.IsFinite()) return result;
 
   data_.train->NextStep();
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
+  result.seconds = (all - measuring).count();
   return result;
+}
+
+// Of the micro-batch under way; the time that it takes is none of the step's.
+std::chrono::duration<double> Trainer::MeasureTrees() {
+  ctx_.Synchronize();
+  const auto begin = std::chrono::steady_clock::now();
+  report_.AddTrees(ctx_, *model_);
+  return std::chrono::steady_clock::now() - begin;
 }
 
 void Trainer::Update(StepResult& result) {
@@ -243,10 +254,10 @@ int Trainer::Run() {
     if (!result.IsFinite()) return Diverge(result);
     ++step_;
     report_.AddStep(result, step_, stage);
-    if (IsDue(training_.log_every())) {
-      report_.Log(ctx_, *model_, step_, stage, IsDue(training_.histogram_every()));
+    if (IsDue(training_.log_every(), step_)) {
+      report_.Log(ctx_, *model_, step_, stage, IsDue(training_.histogram_every(), step_));
     }
-    const bool evaluate = IsDue(training_.evaluate_every()), stop = StopRequested();
+    const bool evaluate = IsDue(training_.evaluate_every(), step_), stop = StopRequested();
     const int64_t every = training_.checkpoint_every();
     const bool save = stop || (every > 0 && step_ % every == 0);
     if ((evaluate || save) && !RanksAgree()) return dist::kInternalError;
@@ -259,8 +270,8 @@ int Trainer::Run() {
   return 0;
 }
 
-bool Trainer::IsDue(int64_t every) const {
-  return step_ == stage_->last_step || (every > 0 && step_ % every == 0);
+bool Trainer::IsDue(int64_t every, int64_t step) const {
+  return step == stage_->last_step || (every > 0 && step % every == 0);
 }
 
 bool Trainer::StopRequested() {

@@ -14,6 +14,7 @@
 // that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
 // stopped; what the stopped run logged beyond the checkpoint is cut off.
 
+#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -68,6 +69,7 @@ class Trainer {
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
+  std::chrono::duration<double> MeasureTrees();
   void Update(StepResult& result);
   int Diverge(const StepResult& result);
   std::string Advice() const;  // to whom it diverges
@@ -80,7 +82,7 @@ class Trainer {
   void BeginControls();
   nlohmann::json State(const treeformer::RunConfig& config) const;
   bool StopRequested();
-  bool IsDue(int64_t every) const;  // after step_ updates, or at the end of the stage
+  bool IsDue(int64_t every, int64_t step) const;  // after so many steps
 
   Context& ctx_;
   dist::Communicator& communicator_;

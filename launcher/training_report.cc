@@ -19,7 +19,7 @@ bool StepResult::IsFinite() const {
 namespace {
 
 std::string FormatShare(double share) {
-  if (std::isnan(share)) return "TC";
+  if (std::isnan(share)) return "-";
   if (share <= 0) return "0";
   if (share >= 0.995) return "1";
   const int leading_zeros = static_cast<int>(-std::floor(std::log10(share))) - 1;
@@ -34,12 +34,19 @@ std::string FormatShares(const std::vector<double>& shares) {
   return text;
 }
 
-std::string FormatDensity(const std::vector<double>& density,
-                          const std::vector<double>& empty_queries) {
+std::string FormatTrees(const TreeShares& trees) {
   const auto is_full = [](double share) { return share == 1; };
-  const bool trees = !std::all_of(density.begin(), density.end(), is_full);
-  return "density " + FormatShares(density) +
-         (trees ? "  without keys " + FormatShares(empty_queries) : "");
+  if (std::all_of(trees.density.begin(), trees.density.end(), is_full)) {
+    return "density " + FormatShares(trees.density);
+  }
+  std::string density;
+  for (size_t layer = 0; layer < trees.density.size(); ++layer) {
+    const double operations = trees.operations[layer];
+    const bool tc = std::isnan(trees.density[layer]) && !std::isnan(operations);
+    density +=
+        tc ? " TC(" + FormatShare(operations) + ")" : " " + FormatShare(trees.density[layer]);
+  }
+  return "density" + density + "  without keys " + FormatShares(trees.empty_queries);
 }
 
 TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progress,
@@ -110,9 +117,8 @@ void TrainingReport::PrintLine(int64_t step, const LayerMetrics& layers) const {
   std::string number = std::to_string(step);
   number.insert(0, steps.size() - std::min(steps.size(), number.size()), ' ');
   progress_.Line(Sentence("  step ", number, "/", steps, DescribeLoss(), "  norm ",
-                          FormatFixed(last_.GradientNorm(), 2), "  ",
-                          FormatDensity(layers.density, layers.empty_queries), "  ",
-                          FormatCount(tokens_per_second_), " tokens/s  ",
+                          FormatFixed(last_.GradientNorm(), 2), "  ", FormatTrees(layers.trees),
+                          "  ", FormatCount(tokens_per_second_), " tokens/s  ",
                           FormatCount(flops_per_second_), "FLOP/s  ETA ",
                           FormatDuration(SecondsLeft(step))));
   if (interval_.without_update > 0) {
@@ -151,8 +157,9 @@ Json TrainingReport::Record(int64_t step, const Stage& stage) const {
 void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
                          const Stage& stage, bool histograms) {
   const double targets = static_cast<double>(last_.loss.targets);
-  const LayerMetrics measured = MeasureLayers(ctx, communicator_, model, targets);
-  MeasureSpeed(model.config(), measured.density);
+  const LayerMetrics measured =
+      trees_.Take(ctx, communicator_, model, global_batch_.length, targets);
+  MeasureSpeed(model.config(), measured.trees.density);
   if (writer_) {
     PrintLine(step, measured);
     if (histograms) {
@@ -176,7 +183,7 @@ void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, c
     progress_.Line(Sentence(at, "loss ", FormatFixed(evaluation.loss.MeanLoss(), 3), "  accuracy ",
                             FormatFixed(evaluation.loss.Accuracy(), 3), "  perplexity ",
                             FormatFixed(evaluation.Perplexity(), 1), "  ",
-                            FormatDensity(evaluation.density, evaluation.empty_queries)));
+                            FormatTrees(evaluation.trees)));
   }
   writer_->Write({{"step", step},
                   {"stage", stage.index},
@@ -184,6 +191,7 @@ void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, c
                    {{"loss", evaluation.loss.MeanLoss()},
                     {"accuracy", evaluation.loss.Accuracy()},
                     {"perplexity", evaluation.Perplexity()},
-                    {"density", evaluation.density},
-                    {"empty_queries", evaluation.empty_queries}}}});
+                    {"density", evaluation.trees.density},
+                    {"operations", evaluation.trees.operations},
+                    {"empty_queries", evaluation.trees.empty_queries}}}});
 }

@@ -50,6 +50,8 @@ class TrainingReport {
   void Restore(const nlohmann::json& state);
 
   void AddStep(const StepResult& result, int64_t step, const Stage& stage);
+  // A micro-batch of a step that will be logged, after its gradients.
+  void AddTrees(Context& ctx, const MaskedLanguageModel& model) { trees_.Add(ctx, model); }
   // The mean loss since the last call, and the last step's trees.  Collective.
   void Log(Context& ctx, const MaskedLanguageModel& model, int64_t step, const Stage& stage,
            bool histograms);
@@ -80,6 +82,7 @@ class TrainingReport {
   const BatchShape global_batch_;
   const RunSpan span_;
   std::unique_ptr<MetricsWriter> writer_;  // rank 0
+  LayerStatistics trees_;                  // of the last step
   StepResult last_;
   Interval interval_;
   double tokens_ = 0, seconds_ = 0;
@@ -88,9 +91,9 @@ class TrainingReport {
   double tokens_per_second_ = 0, flops_per_second_ = 0, seconds_per_step_ = 0;
 };
 
-// Two digits each, but 0 and 1 in full: "1 1 .21 .0018"; "TC" for NaN, a layer without density.
+// Two digits each, but 0 and 1 in full: "1 1 .21 .0018"; "-" for NaN.
 std::string FormatShares(const std::vector<double>& shares);
 // "density 1 1 .21 .18", and where a layer has trees "  without keys 0 0 .01 .24": the share of
-// queries that attend to nothing.
-std::string FormatDensity(const std::vector<double>& density,
-                          const std::vector<double>& empty_queries);
+// queries that attend to nothing.  TC has no density: "TC(.03)" is its share of the operations of
+// full attention.
+std::string FormatTrees(const TreeShares& trees);

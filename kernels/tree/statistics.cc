@@ -84,11 +84,11 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
       ++trees;
     }
   }
-  if (sums.queries == 0) return statistics;
   statistics.density = sums.Density();
+  statistics.empty_queries = sums.EmptyShare();
+  if (sums.queries == 0) return statistics;
   statistics.square_density = sums.pairs / (static_cast<double>(rows) * length);
   statistics.leaf_entropy = entropy / trees;
-  statistics.empty_queries = sums.EmptyShare();
   statistics.mean_strength = strengths / sums.queries;
   return statistics;
 }

@@ -14,13 +14,13 @@ struct PairCounts {
   double empty_queries = 0;  // whose leaf holds no key
 
   PairCounts& operator+=(const PairCounts& other);
-  double Density() const { return all_pairs > 0 ? pairs / all_pairs : 1; }
-  double EmptyShare() const { return queries > 0 ? empty_queries / queries : 0; }
+  double Density() const { return pairs / all_pairs; }           // NaN: of no pairs
+  double EmptyShare() const { return empty_queries / queries; }  // NaN: of no queries
 };
 
 struct TreeStatistics {
   PairCounts counts;
-  double density = 1;         // counts.Density()
+  double density = 1;         // counts.Density(); 1 too where there are no trees
   double square_density = 1;  // the same / n^2 a sequence: without documents and padding
   double leaf_entropy = 0;    // of keys over leaves, nats, mean over (b, h); log L is balanced
   double empty_queries = 0;   // counts.EmptyShare()

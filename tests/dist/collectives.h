@@ -65,6 +65,10 @@ inline void CheckCollectives(dist::Communicator& comm) {
   EXPECT_EQ(comm.Sum(comm.rank() + 1), comm.size() * (comm.size() + 1) / 2);
   EXPECT_EQ(comm.Max(-comm.rank()), 0);
   EXPECT_EQ(comm.AllGather(comm.rank()), OfRank<double>(0, comm.size()));
+  std::vector<double> sums = {1, 10.0 * comm.rank(), -1};
+  comm.Sum(sums);
+  const double ranks = comm.size();
+  EXPECT_EQ(sums, (std::vector<double>{ranks, 10 * ranks * (ranks - 1) / 2, -ranks}));
   comm.Barrier();
 }
 

@@ -102,7 +102,9 @@ class Recorder : public Communicator {
     return std::make_unique<Done>(&polls);
   }
   void Broadcast(Out, int, cudaStream_t) override {}
-  std::vector<double> AllGather(double value) override { return {value}; }
+  std::vector<double> AllGather(std::span<const double> values) override {
+    return {values.begin(), values.end()};
+  }
 
   std::vector<int64_t> started;  // elements of each sum
   int polls = 0;

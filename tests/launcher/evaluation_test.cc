@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "dist/local_communicator.h"
+#include "launcher/cost.h"
+#include "launcher/layer_metrics.h"
 #include "tests/core/small_model.h"
 
 namespace {
@@ -54,16 +57,17 @@ Evaluation Evaluated(dist::Communicator& communicator,
 void ExpectSame(const Evaluation& found, const Evaluation& expected) {
   EXPECT_EQ(found.loss.targets, expected.loss.targets);
   EXPECT_DOUBLE_EQ(found.loss.MeanLoss(), expected.loss.MeanLoss());
-  EXPECT_EQ(found.empty_queries, expected.empty_queries);
-  for (int layer : {0, 1}) EXPECT_EQ(found.density[layer], expected.density[layer]) << layer;
+  EXPECT_EQ(found.trees.empty_queries, expected.trees.empty_queries);
+  for (int layer : {0, 1})
+    EXPECT_EQ(found.trees.density[layer], expected.trees.density[layer]) << layer;
 }
 
 TEST(Evaluation, EmptyMicroBatchesAndRanksChangeNothing) {
   const auto single = dist::MakeSingleRank();
   const Evaluation expected = Evaluated(*single, {Text()});
-  EXPECT_EQ(expected.density[0], 1);
-  EXPECT_LT(expected.density[1], 0.9);
-  EXPECT_GT(expected.empty_queries[1], 0);
+  EXPECT_EQ(expected.trees.density[0], 1);
+  EXPECT_LT(expected.trees.density[1], 0.9);
+  EXPECT_GT(expected.trees.empty_queries[1], 0);
   ExpectSame(Evaluated(*single, {Text(), Padding(), Padding()}), expected);
   dist::RunLocalRanks(3, [&](dist::Communicator& communicator) {
     const bool first = communicator.rank() == 0;
@@ -71,8 +75,51 @@ TEST(Evaluation, EmptyMicroBatchesAndRanksChangeNothing) {
   });
 }
 
-TEST(Evaluation, DensityIsNoCostOfTc) {
-  EXPECT_TRUE(std::isnan(Evaluated(*dist::MakeSingleRank(), {Text()}).density[2]));
+TEST(Evaluation, TcHasNoDensityButACost) {
+  const TreeShares trees = Evaluated(*dist::MakeSingleRank(), {Text()}).trees;
+  EXPECT_TRUE(std::isnan(trees.density[2]));
+  EXPECT_EQ(trees.operations[0], 1);
+  EXPECT_EQ(trees.operations[1], AttentionShare(Config(), 1, kLength, trees.density[1]));
+  EXPECT_EQ(trees.operations[2], AttentionShare(Config(), 2, kLength, 0));
+}
+
+TEST(Evaluation, OfNothingItHasNoShares) {
+  const TreeShares trees = Evaluated(*dist::MakeSingleRank(), {Padding()}).trees;
+  EXPECT_TRUE(std::isnan(trees.density[1]));
+  EXPECT_TRUE(std::isnan(trees.empty_queries[1]));
+}
+
+// As the trainer does, rank by rank and micro-batch by micro-batch.
+LayerMetrics Measured(dist::Communicator& communicator,
+                      const std::vector<datasets::Batch>& batches) {
+  Context ctx = Context::Cpu();
+  MaskedLanguageModel model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
+  model.parameters().Initialize(ctx, /*seed=*/5);
+  LayerStatistics statistics;
+  for (const datasets::Batch& batch : batches) {
+    model.Forward(ctx, batch, {.seed = 0, .step = 0, .training = false});
+    statistics.Add(ctx, model);
+  }
+  return statistics.Take(ctx, communicator, model, kLength, /*targets=*/1);
+}
+
+TEST(LayerStatistics, CountAllMicroBatchesOfAllRanks) {
+  const auto single = dist::MakeSingleRank();
+  const LayerMetrics one = Measured(*single, {Text()});
+  const LayerMetrics all = Measured(*single, {Text(), Padding()});
+  EXPECT_EQ(all.trees.density[1], Evaluated(*single, {Text()}).trees.density[1]);
+  EXPECT_LT(all.trees.density[1], 0.9);
+  EXPECT_EQ(all.layers["layer_02"], one.layers["layer_02"]);
+  const std::vector<double>& keys = all.keys_per_leaf[0].second;
+  EXPECT_DOUBLE_EQ(
+      2 * std::accumulate(keys.begin(), keys.end(), 0.0),  // half are padding
+      std::accumulate(one.keys_per_leaf[0].second.begin(), one.keys_per_leaf[0].second.end(), 0.0));
+  dist::RunLocalRanks(2, [&](dist::Communicator& communicator) {
+    const LayerMetrics part =
+        Measured(communicator, {communicator.rank() == 0 ? Padding() : Text()});
+    EXPECT_EQ(part.layers, all.layers);
+    EXPECT_EQ(part.keys_per_leaf, all.keys_per_leaf);
+  });
 }
 
 TEST(Evaluation, WithoutAMaskedTokenThereIsNoLoss) {

@@ -293,7 +293,9 @@ class FaultyCommunicator : public dist::Communicator {
   void Broadcast(Out data, int root, cudaStream_t stream) override {
     base_.Broadcast(data, root, stream);
   }
-  std::vector<double> AllGather(double value) override { return base_.AllGather(value); }
+  std::vector<double> AllGather(std::span<const double> values) override {
+    return base_.AllGather(values);
+  }
 
  private:
   dist::Communicator& base_;
