@@ -10,7 +10,7 @@
 // of an animal; sentences about nothing stand in between.  A story has two rounds at least: what is
 // masked of an animal stands elsewhere.  The small casts are what a model learns first: without
 // them full attention stands on a plateau, on which it knows the animals of a story but not whose
-// manner is whose, for 1,500 to 5,000 steps of the quick start, by the seed.
+// manner is whose, for 2,000 to 6,000 steps of the quick start, by the seed.
 //
 // Story i is a pure function of (seed, i, mean_words), the same on every machine.  One paragraph a
 // story, no newline inside, ASCII; a sentence begins with a capital letter and ends with a full
