@@ -55,6 +55,12 @@ std::vector<CheckpointInfo> ListNewestFirst(const std::string& directory) {
   return checkpoints;
 }
 
+// Else it is nobody's checkpoint.
+bool HasManifest(const fs::path& path) {
+  std::error_code unreadable;
+  return fs::exists(path / kManifest, unreadable);
+}
+
 // Out of the way, under a name that is no checkpoint's.
 void SetAside(const CheckpointInfo& checkpoint) {
   std::string name;
@@ -155,7 +161,7 @@ void LoadTensor(Context& ctx, const Safetensors& file, const std::string& path,
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
                     const Parameters& parameters, const json& state) {
   const fs::path path = fs::path(directory) / (kPrefix + std::to_string(step));
-  const std::string aside = path.string() + ".tmp";
+  const std::string aside = path.string() + datasets::kUnfinishedSuffix;
   std::error_code error;
   fs::remove_all(aside, error);
   fs::create_directories(aside, error);
@@ -192,15 +198,15 @@ bool HasCheckpoints(const std::string& directory) { return !ListNewestFirst(dire
 
 void SetAsideCheckpointsAfter(const std::string& directory, int64_t step) {
   for (const CheckpointInfo& checkpoint : ListNewestFirst(directory)) {
-    if (checkpoint.step > step) SetAside(checkpoint);
+    if (checkpoint.step > step && HasManifest(checkpoint.path)) SetAside(checkpoint);
   }
 }
 
 void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with(kPrefix) && name.ends_with(".tmp")) fs::remove_all(entry.path(), ignored);
+    const auto step = StepOf(entry.path(), datasets::kUnfinishedSuffix);
+    if (step) fs::remove_all(entry.path(), ignored);
   }
   const auto wanted = static_cast<size_t>(std::max(keep, 1));
   if (valid.size() < wanted) return;
@@ -208,8 +214,9 @@ void PruneCheckpoints(const std::string& directory, int keep, const std::set<int
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     std::optional<int64_t> step = StepOf(entry.path());
     if (!step) step = StepOf(entry.path(), kSetAside);
-    if (!step || *step >= oldest_kept || !fs::exists(entry.path() / kManifest, ignored)) continue;
-    fs::remove_all(entry.path(), ignored);
+    if (step && *step < oldest_kept && HasManifest(entry.path())) {
+      fs::remove_all(entry.path(), ignored);
+    }
   }
 }
 

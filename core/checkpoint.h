@@ -7,11 +7,11 @@
 //   manifest.json           format version, step, size and xxh3 hash of each file, and `state`:
 //                           whatever else resuming needs (configuration, loader, plan, seeds);
 //                           itself hashed
-// Written aside (`step_<N>.tmp`), every file fsynced, the directory renamed, its parent fsynced: a
-// checkpoint exists whole or not at all.  The newest valid one wins; a damaged one is named and
-// skipped.  Only valid ones count among those to keep; what stands in the way of newer ones is set
-// aside as step_<N>.set_aside, until the run has passed it.  A folder step_<N> without a manifest
-// is nobody's checkpoint, and stays.
+// Written aside (`step_<N>.unfinished-treeformer`), every file fsynced, the directory renamed, its
+// parent fsynced: a checkpoint exists whole or not at all.  The newest valid one wins; a damaged
+// one is named and skipped.  Only valid ones count among those to keep; what stands in the way of
+// newer ones is set aside as step_<N>.set_aside, until the run has passed it.  A folder step_<N>
+// without a manifest is nobody's checkpoint, and stays.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -28,7 +28,8 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
 // Steps after `step`, from which a run goes on: they are damaged, or another run's.
 void SetAsideCheckpointsAfter(const std::string& directory, int64_t step);
 // `valid`: steps whose checkpoints this run has written or verified.  Removes what is older than
-// the newest `keep` of them, set aside or not, if there are so many, and left-over step_<N>.tmp.
+// the newest `keep` of them, set aside or not, if there are so many, and what a killed run left
+// unfinished.
 void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid);
 // Any folder step_<N>, valid or not.
 bool HasCheckpoints(const std::string& directory);

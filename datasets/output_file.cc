@@ -54,7 +54,7 @@ OutputFile::OutputFile(const std::string& path)
 
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
-  unlink(temporary_.c_str());  // while it is locked: it is no other's yet
+  if (IsNamed(fd_, temporary_)) unlink(temporary_.c_str());  // while it is locked
   close(fd_);
 }
 
@@ -78,6 +78,7 @@ int OutputFile::CreateTemporary() const {
 void OutputFile::RemoveLeftOver() const {
   const int fd = open(temporary_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return;
+  if (fd < 0 && errno != ELOOP) Refuse("cannot be created");  // another's, perhaps under way
   const bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   if (!held && (fd < 0 || IsNamed(fd, temporary_)) && unlink(temporary_.c_str()) != 0 &&
       errno != ENOENT) {
@@ -126,6 +127,9 @@ void OutputFile::Sync() {
 
 void OutputFile::Commit() {
   Sync();
+  if (!IsNamed(fd_, temporary_)) {
+    throw UserError(Sentence(path_, " is not written: another process has taken ", temporary_));
+  }
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Refuse("cannot be given its name");
   unfinished_.reset();
   close(fd_);

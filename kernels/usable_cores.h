@@ -13,6 +13,8 @@
 #include <sstream>
 #include <string>
 
+#include "kernels/control_groups.h"
+
 // The cores that the affinity of the calling thread names; at least 1.
 inline int AffineCores() {
   cpu_set_t mask;
@@ -36,23 +38,13 @@ inline double GroupQuota(const std::string& folder, bool v2) {
 }
 
 // Whole cores of the tightest quota among the groups of this process and those above them, at least
-// 1; nothing without a quota.  In a container the paths in `groups` may lie outside `mount`: then
-// what is above them counts.
+// 1; nothing without a quota.
 inline std::optional<int> QuotaCores(const std::string& groups = "/proc/self/cgroup",
                                      const std::string& mount = "/sys/fs/cgroup") {
   double cores = std::numeric_limits<double>::infinity();
-  std::ifstream lines(groups);
-  for (std::string line; std::getline(lines, line);) {  // number:controllers:path
-    const size_t first = line.find(':'), second = line.find(":/", first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const bool v2 = controllers == ",,";
-    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
-    for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
-      cores = std::min(cores, GroupQuota(mount + (v2 ? "" : "/cpu") + path, v2));
-      if (path.empty()) break;
-    }
-  }
+  ForEachControlGroup("cpu", groups, mount, [&](const std::string& folder, bool v2) {
+    cores = std::min(cores, GroupQuota(folder, v2));
+  });
   if (cores == std::numeric_limits<double>::infinity()) return std::nullopt;
   return std::max(1, static_cast<int>(std::min(cores, 1e6)));
 }

@@ -1,11 +1,11 @@
 #include "launcher/memory_check.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
 
+#include "kernels/control_groups.h"
 #include "kernels/user_error.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_config.h"
@@ -34,24 +34,13 @@ double ReadMemInfo(const std::string& root, const std::string& name) {
   return kUnlimited;
 }
 
-// The least limit of the process's cgroup (version 2, or the memory controller of version 1) and of
-// those that it lies in.
+// The least limit of the process's control groups and of those that they lie in.
 double ReadCgroupLimit(const std::string& root) {
   double limit = kUnlimited;
-  std::ifstream file(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (!controllers.empty() && controllers != "memory") continue;
-    const std::string mount = root + "/sys/fs/cgroup" + (controllers.empty() ? "" : "/memory");
-    const char* name = controllers.empty() ? "/memory.max" : "/memory.limit_in_bytes";
-    for (std::filesystem::path group = line.substr(second + 1);; group = group.parent_path()) {
-      const bool top = group.empty() || group == "/";
-      limit = std::min(limit, ReadNumber(mount + (top ? "" : group.string()) + name));
-      if (top) break;
-    }
-  }
+  const auto visit = [&](const std::string& folder, bool v2) {
+    limit = std::min(limit, ReadNumber(folder + (v2 ? "/memory.max" : "/memory.limit_in_bytes")));
+  };
+  ForEachControlGroup("memory", root + "/proc/self/cgroup", root + "/sys/fs/cgroup", visit);
   return limit;
 }
 

@@ -166,7 +166,9 @@ void MakeNewFiles(const DatasetConfig& config, const std::string& run_directory,
 bool SourceIsUnchanged(const DatasetConfig& config, const std::string& record, std::string* why) {
   const std::string before = ReadText(record);
   *why = before.empty() ? record + ", which says what the tokens were made of, is lost"
-                        : "the text or the vocabulary has changed since the run began";
+         : config.has_vocabulary() && !fs::exists(config.vocabulary())
+             ? "data.vocabulary, " + config.vocabulary() + ", is gone"
+             : "the text or the vocabulary has changed since the run began";
   try {
     return before == DescribeSource(config);
   } catch (const UserError& error) {

@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <set>
 
+#include "datasets/input_files.h"
 #include "datasets/output_file.h"
 #include "kernels/user_error.h"
 #include "launcher/run_plan.h"
@@ -51,19 +54,8 @@ void WriteConfig(const std::string& path, const treeformer::RunConfig& config) {
   file.Commit();
 }
 
-// Else the run's own files would be text of the next start.
-void RequireOtherThanText(const std::string& directory, const treeformer::RunConfig& config) {
-  for (const std::string& input : config.data().text()) {
-    std::error_code missing;
-    if (!fs::is_directory(input) || !fs::equivalent(directory, input, missing)) continue;
-    throw UserError(Sentence("--run_dir: ", directory, " is the folder of the text, data.text ",
-                             input, "; expected another one; a folder inside it will do"));
-  }
-}
-
 // On rank 0.
 RunStart FindStart(const std::string& directory, const treeformer::RunConfig& config, bool resume) {
-  RequireOtherThanText(directory, config);
   const std::string checkpoints = directory + "/checkpoints";
   for (const char* folder : {"/checkpoints", "/data", "/log"}) MakeDirectory(directory + folder);
   RunStart start;
@@ -88,16 +80,48 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
 
 }  // namespace
 
+namespace {
+
+// None where they cannot be listed: a run that goes on may have lost them, a new one is told later.
+std::vector<std::string> TextFiles(const treeformer::RunConfig& config) {
+  std::vector<std::string> paths;
+  try {
+    const std::vector<std::string> inputs{config.data().text().begin(), config.data().text().end()};
+    for (const auto& file : datasets::ListInputFiles(inputs).files) paths.push_back(file.path);
+  } catch (const UserError&) {
+  }
+  return paths;
+}
+
+}  // namespace
+
+void RequireRunApartFromText(const std::string& directory, const treeformer::RunConfig& config) {
+  const auto refuse_if_same = [&](const fs::path& folder, const std::string& input) {
+    std::error_code missing;
+    if (!fs::equivalent(directory, folder.empty() ? "." : folder, missing)) return;
+    throw UserError(Sentence("--run_dir: ", directory, " is a folder of the text, data.text ",
+                             input, "; expected another one; a folder inside it will do"));
+  };
+  for (const std::string& input : config.data().text()) {
+    if (fs::is_directory(input)) refuse_if_same(input, input);
+  }
+  std::set<fs::path> folders;
+  for (const std::string& path : TextFiles(config)) {
+    const fs::path folder = fs::path(path).parent_path();
+    if (folders.insert(folder).second) refuse_if_same(folder, path);
+  }
+}
+
 // A file system without locks lets the run go on without.
-RunLock::RunLock(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CREAT, 0644)) {
-  if (fd_ < 0 || flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+RunLock::RunLock(const std::string& path)
+    : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  if (fd_ < 0) throw UserError(Sentence(path, " cannot be opened: ", strerror(errno)));
+  if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(fd_);
   throw UserError(Sentence(path, " is held by another process that trains in this --run_dir"));
 }
 
-RunLock::~RunLock() {
-  if (fd_ >= 0) close(fd_);
-}
+RunLock::~RunLock() { close(fd_); }
 
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
                           const treeformer::RunConfig& config, bool resume) {

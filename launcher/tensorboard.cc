@@ -108,8 +108,8 @@ std::vector<Event> ReadEvents(const std::string& path) {
     begin += frame.size();
   }
   if (damaged > 0 || begin < bytes.size()) {
-    LOG(WARNING) << path << ": left out are " << damaged << " damaged records and, at the end, "
-                 << bytes.size() - begin << " bytes that are no whole record";
+    LOG(WARNING) << path << ": left out are " << damaged << " damaged records and, from byte "
+                 << begin << " on, " << bytes.size() - begin << " bytes that are no whole record";
   }
   return events;
 }

@@ -16,6 +16,7 @@ int RunTrain(dist::Communicator& communicator) {
   const std::string directory = RunDirectoryFromFlag();
   ValidateRun(config, communicator.size(), device.device, directory);
   if (!HasCheckpoints(directory + "/checkpoints")) ValidateStartFrom(config);
+  if (communicator.rank() == 0) RequireRunApartFromText(directory, config);
   LogTo(directory, communicator.rank());
   if (FLAGS_verify_data && communicator.rank() == 0) {
     std::filesystem::remove(VerifiedDataFile(directory));  // what is not known is read whole

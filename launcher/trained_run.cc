@@ -25,7 +25,7 @@ void FindNewest(const std::string& checkpoints, TrainedRun& run, nlohmann::json*
       run.weights = std::make_shared<CheckpointWeights>(*found);
       return;
     } catch (const UserError&) {
-      if (fs::exists(found->path) || tries == kTries) throw;
+      if (fs::exists(found->path + "/model.safetensors") || tries == kTries) throw;
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "datasets/output_file.h"
 #include "kernels/user_error.h"
 #include "tests/datasets/full_disk.h"
 #include "tests/testing.h"
@@ -104,11 +105,11 @@ TEST_F(Checkpoints, ACutFileIsDamagedToo) {
 
 TEST_F(Checkpoints, AHalfWrittenOneIsNoCheckpointAndIsCleanedUp) {
   Save(1);
-  fs::create_directories(directory_ / "step_2.tmp");
+  fs::create_directories(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix)));
   json state;
   EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 1);
   PruneCheckpoints(directory_, /*keep=*/3, {1});
-  EXPECT_FALSE(fs::exists(directory_ / "step_2.tmp"));
+  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix))));
 }
 
 TEST_F(Checkpoints, OnlyTheLastOnesAreKept) {
@@ -165,6 +166,8 @@ TEST_F(Checkpoints, AFolderOfAnotherKeepsItsPlaceAndCountsForNothing) {
   fs::create_directories(directory_ / "step_1000");
   fs::create_directories(directory_ / "step_abc");
   fs::create_directories(directory_ / "step_5/mine");
+  fs::create_directories(directory_ / "step_5.tmp");
+  fs::create_directories(directory_ / "step_notes.tmp");
   Save(10);
   Save(20);
   PruneCheckpoints(directory_, /*keep=*/1, {10, 20});
@@ -172,6 +175,10 @@ TEST_F(Checkpoints, AFolderOfAnotherKeepsItsPlaceAndCountsForNothing) {
   EXPECT_TRUE(fs::exists(directory_ / "step_1000"));
   EXPECT_TRUE(fs::exists(directory_ / "step_abc"));
   EXPECT_TRUE(fs::exists(directory_ / "step_5/mine"));
+  EXPECT_TRUE(fs::exists(directory_ / "step_5.tmp"));
+  EXPECT_TRUE(fs::exists(directory_ / "step_notes.tmp"));
+  SetAsideCheckpointsAfter(directory_, 20);
+  EXPECT_TRUE(fs::exists(directory_ / "step_1000"));
   EXPECT_FALSE(fs::exists(directory_ / "step_10"));
 }
 
@@ -244,7 +251,7 @@ TEST_F(Checkpoints, AFullDiskIsTheUsersToKnowAndHarmsNothing) {
     EXPECT_THROW(Save(2), UserError);
   }
   EXPECT_FALSE(fs::exists(directory_ / "step_2"));
-  EXPECT_FALSE(fs::exists(directory_ / "step_2.tmp"));
+  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix))));
   json state;
   EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 1);
 }

@@ -64,6 +64,20 @@ TEST(OutputFile, TheSecondWriterOfAFileIsRefusedAndDisturbsNothing) {
   EXPECT_EQ(folder.Read("a"), "second");
 }
 
+// Where locks are not known, or another may not see ours.
+TEST(OutputFile, WhatAnotherHasPutInItsPlaceIsNotNamed) {
+  const TemporaryFolder folder;
+  const std::string path = folder.File("a"), aside = path + kUnfinishedSuffix;
+  {
+    OutputFile file(path);
+    fs::remove(aside);
+    folder.Write(std::string("a") + kUnfinishedSuffix, "of another");
+    EXPECT_REFUSED(file.Commit(), "another process has taken");
+  }
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(fs::exists(aside));
+}
+
 TEST(OutputFile, ALinkStaysAndItsTargetIsReplaced) {
   const TemporaryFolder folder;
   folder.Write("data/target", "old");

@@ -51,6 +51,30 @@ TEST_F(ProgramTest, TheLogHasTheSentenceThatEndedTheRun) {
   EXPECT_NE(LogOf(folder_, "run").find("nowhere"), std::string::npos) << said;
 }
 
+TEST_F(ProgramTest, TheLogHasTheSentenceOfADivergence) {
+  EXPECT_EQ(Status(Start("run", {"--set=optimizer.learning_rate=1e30,optimizer.warmup_steps=0"})),
+            70);
+  EXPECT_NE(LogOf(folder_, "run").find("the first gradient that is not finite"), std::string::npos);
+}
+
+TEST_F(ProgramTest, AFolderForTemporaryFilesThatIsNoneIsNamed) {
+  ASSERT_EQ(Status(Start("run")), 0);
+  EXPECT_EQ(Status(Spawn({"/usr/bin/env", "TMPDIR=/nonexistent", TREEFORMER, "evaluate",
+                          "--run_dir=" + folder_.File("run"),
+                          "--text=" + folder_.File("run/data/stories.txt")})),
+            2);
+  EXPECT_NE(folder_.Read("output").find("temporary files, /nonexistent, cannot be used"),
+            std::string::npos);
+}
+
+TEST_F(ProgramTest, ARunInTheFolderOfItsTextLeavesNothingThere) {
+  const std::string text = folder_.Write("text/a.txt", "A text of some words.\n");
+  for (const std::string& input : {folder_.File("text"), folder_.File("text/*")}) {
+    EXPECT_EQ(Status(Start("text", {"--text=" + input})), 2);
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.File("text")), {}), 1);
+}
+
 TEST_F(ProgramTest, AWrongConfigurationIsRefusedBeforeAnythingIsWritten) {
   const std::string nowhere = folder_.File("weights.safetensors");
   for (const std::string& set :

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dist/local_communicator.h"
+#include "launcher/run_directory.h"
 #include "launcher/run_plan.h"
 #include "launcher/train_run.h"
 #include "tests/datasets/temporary_folder.h"
@@ -36,6 +37,7 @@ inline treeformer::RunConfig SmallRun(const std::string& overrides = "") {
 inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1,
                  const DeviceChoice& device = {}) {
   ValidateRun(config, ranks, device.device, directory);
+  RequireRunApartFromText(directory, config);
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);

@@ -119,4 +119,19 @@ TEST(Tensorboard, ReadingEndsAtADamagedRecord) {
   EXPECT_EQ(ReadEvents(path).size(), 2u);
 }
 
+TEST(Tensorboard, WhatFollowsADamagedHeadIsSaid) {
+  TemporaryFolder folder;
+  const std::string two = FrameRecord("\x10\x01") + FrameRecord("\x10\x02");  // steps 1 and 2
+  std::string bytes = two + two;
+  bytes[two.size()] ^= 1;  // in the length of the third
+  const std::string path = folder.Write("events", bytes);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(ReadEvents(path).size(), 2u);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("0 damaged records and, from byte " + std::to_string(two.size()) + " on, " +
+                      std::to_string(two.size()) + " bytes"),
+            std::string::npos)
+      << said;
+}
+
 }  // namespace

@@ -54,7 +54,9 @@ TEST_F(TrainerTextTest, ARunGoesOnWithoutTheVocabularyAndTheWeightsItBeganWith) 
 }
 
 TEST_F(TrainerTextTest, ARunInTheFolderOfItsTextIsRefused) {
-  EXPECT_REFUSED(Train(Config(), text_.File("texts/../texts")), "is the folder of the text");
+  EXPECT_REFUSED(Train(Config(), text_.File("texts/../texts")), "is a folder of the text");
+  const std::string glob = "data.stories=,data.text=" + text_.File("texts/*");
+  EXPECT_REFUSED(Train(SmallRun(glob), text_.File("texts")), "is a folder of the text");
   EXPECT_EQ(std::distance(fs::directory_iterator(text_.File("texts")), {}), 1);
   ASSERT_EQ(Train(Config(), run_), 0);
   EXPECT_REFUSED(Train(SmallRun("data.stories=,data.text=" + run_), text_.File("of_a_run")),
@@ -71,6 +73,8 @@ TEST_F(TrainerTextTest, FilesThatAreLostAreNotMadeOfAnotherText) {
   for (int attempt = 0; attempt < 2; ++attempt) {
     EXPECT_REFUSED(Train(Config(), run_), "the text or the vocabulary has changed since");
   }
+  fs::remove(text_.File("run/data/source.txt"));
+  EXPECT_REFUSED(Train(Config(), run_), "source.txt, which says what the tokens were made of, is");
   // A new run takes the text as it is.
   EXPECT_EQ(Train(Config(), text_.File("another")), 0);
 }
