@@ -29,6 +29,18 @@ std::optional<int64_t> StepOf(const std::string& line) {
 
 }  // namespace
 
+int64_t KeepRecords(std::istream& lines, int64_t last_step,
+                    const std::function<void(const std::string&)>& keep) {
+  int64_t damaged = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::optional<int64_t> step = StepOf(line);
+    if (step && *step <= last_step) keep(line);
+    const bool cut_by_a_kill = lines.eof();
+    if (!step && !cut_by_a_kill) ++damaged;
+  }
+  return damaged;
+}
+
 MetricsWriter::MetricsWriter(const std::string& directory, int64_t last_step)
     : path_(directory + "/metrics.jsonl"), events_(directory, last_step) {
   const std::string kind = datasets::KindOfSpecialFile(path_);
@@ -38,13 +50,9 @@ MetricsWriter::MetricsWriter(const std::string& directory, int64_t last_step)
     throw UserError(Sentence(path_, " cannot be read: ", std::strerror(errno)));
   }
   datasets::OutputFile kept(path_);
-  int64_t damaged = 0;
-  for (std::string line; std::getline(before, line);) {
-    const std::optional<int64_t> step = StepOf(line);
-    if (step && *step <= last_step) kept.Append((line + "\n").data(), std::ssize(line) + 1);
-    const bool cut_by_a_kill = before.eof();
-    if (!step && !cut_by_a_kill) ++damaged;
-  }
+  const int64_t damaged = KeepRecords(before, last_step, [&](const std::string& line) {
+    kept.Append((line + "\n").data(), std::ssize(line) + 1);
+  });
   kept.Commit();
   if (damaged > 0) {
     LOG(WARNING) << path_ << ": " << damaged << (damaged == 1 ? " line is" : " lines are")

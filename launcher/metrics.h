@@ -8,11 +8,18 @@
 
 #include <cstdint>
 #include <fstream>
+#include <functional>
+#include <istream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "launcher/tensorboard.h"
+
+// Gives `keep` each whole record of `lines` up to `last_step`, as its line; returns how many lines
+// are damaged, not counting a last one that a kill has cut.
+int64_t KeepRecords(std::istream& lines, int64_t last_step,
+                    const std::function<void(const std::string&)>& keep);
 
 class MetricsWriter {
  public:
