@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 using nlohmann::json;
 

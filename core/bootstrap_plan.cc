@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

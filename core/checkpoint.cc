@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "core/safetensors.h"
-#include "datasets/output_file.h"
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

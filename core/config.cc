@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/base/user_error.h"
 #include "kernels/tree/soft_tree.h"
-#include "kernels/user_error.h"
 
 namespace {
 

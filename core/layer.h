@@ -13,8 +13,8 @@
 
 #include "core/model_config.h"
 #include "core/parameters.h"
+#include "kernels/base/random.h"
 #include "kernels/embedding.h"
-#include "kernels/random.h"
 #include "kernels/tree/route.h"
 
 struct StepInfo {

@@ -5,8 +5,8 @@
 #include <numbers>
 
 #include "kernels/adamw.h"
-#include "kernels/random.h"
-#include "kernels/user_error.h"
+#include "kernels/base/random.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

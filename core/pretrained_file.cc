@@ -5,7 +5,7 @@
 
 #include "core/checkpoint.h"
 #include "core/strict_json.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "core/safetensors_header.h"
-#include "datasets/output_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "core/mapped_file.h"
+#include "kernels/base/mapped_file.h"
 #include "kernels/view.h"
 
 struct NamedTensor {

@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "core/strict_json.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 nlohmann::json ParseStrictJson(std::string_view text, int most_depth) {
   using nlohmann::json;

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

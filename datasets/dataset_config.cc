@@ -1,6 +1,6 @@
 #include "datasets/dataset_config.h"
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

@@ -8,8 +8,8 @@
 #include <set>
 #include <string_view>
 
-#include "datasets/output_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

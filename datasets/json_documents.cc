@@ -1,7 +1,7 @@
 #include "datasets/json_documents.h"
 
 #include "datasets/json_field.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

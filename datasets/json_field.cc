@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "datasets/utf8.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

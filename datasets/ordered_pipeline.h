@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/usable_cores.h"
-#include "kernels/user_error.h"
+#include "kernels/base/usable_cores.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 

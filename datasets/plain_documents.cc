@@ -1,6 +1,6 @@
 #include "datasets/plain_documents.h"
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

@@ -11,10 +11,10 @@
 #include "datasets/held_out_split.h"
 #include "datasets/input_files.h"
 #include "datasets/ordered_pipeline.h"
-#include "datasets/output_file.h"
 #include "datasets/token_file.h"
 #include "datasets/tokenizer.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

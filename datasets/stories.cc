@@ -7,10 +7,10 @@
 #include <cmath>
 #include <span>
 
-#include "datasets/output_file.h"
 #include "datasets/random.h"
 #include "datasets/story_sentences.h"
 #include "datasets/story_words.h"
+#include "kernels/base/output_file.h"
 
 namespace datasets {
 namespace {

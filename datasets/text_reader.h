@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "datasets/byte_reader.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 

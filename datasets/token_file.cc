@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

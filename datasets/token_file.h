@@ -19,9 +19,9 @@
 #include <string>
 #include <string_view>
 
-#include "datasets/output_file.h"
 #include "datasets/token_file_record.h"
 #include "datasets/vocabulary.h"
+#include "kernels/base/output_file.h"
 
 typedef struct XXH3_state_s XXH3_state_t;
 

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
 
 namespace datasets {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "datasets/permutation.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

@@ -6,10 +6,10 @@
 #include <sstream>
 #include <utility>
 
-#include "datasets/output_file.h"
-#include "datasets/regular_file.h"
 #include "datasets/utf8.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 

@@ -16,7 +16,7 @@
 #include "datasets/utf8.h"
 #include "datasets/word_counter.h"
 #include "datasets/wordpiece.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "dist/gather_text.h"
 #include "dist/host_name.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 #include <string_view>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

@@ -13,8 +13,8 @@
 
 #include "dist/local_communicator.h"
 #include "dist/mpi_communicator.h"
+#include "kernels/base/user_error.h"
 #include "kernels/check.h"
-#include "kernels/user_error.h"
 
 namespace dist {
 namespace {

@@ -1,7 +1,7 @@
 // NCCL's communicator when we build without NCCL.
 
 #include "dist/nccl_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "dist/host_name.h"
+#include "kernels/base/usable_cores.h"
 #include "kernels/check.h"
-#include "kernels/usable_cores.h"
 
 namespace dist {
 namespace {

@@ -2,7 +2,7 @@
 
 // Dropout and the residual connection.  x, y and branch have the same shape.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 #include "kernels/runtime/context.h"
 
 // y = dropout(x).  Linear, so its own backward: dx = dropout(dy).  y may be x.

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/base/random.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
 #include "kernels/runtime/context.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,7 +12,7 @@
 // clang-format off
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
-#include "kernels/philox-inl.h"
+#include "kernels/base/philox-inl.h"
 #include "kernels/simd-inl.h"
 // clang-format on
 

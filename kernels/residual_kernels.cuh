@@ -3,8 +3,8 @@
 // Dropout and the residual connection: residual.h.  bfloat16, the mathematics float32; the same
 // elements are dropped as on the CPU.
 
+#include "kernels/base/random.h"
 #include "kernels/cuda/vectors.cuh"
-#include "kernels/random.h"
 
 namespace cuda {
 

@@ -2,7 +2,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench.h"
 #include "launcher/bench/attention_suite.h"
 #include "launcher/bench/operator_suite.h"

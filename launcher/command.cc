@@ -6,7 +6,7 @@
 #include <iomanip>
 #include <ostream>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/nearest.h"
 
 namespace {

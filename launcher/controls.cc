@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace fs = std::filesystem;
 using treeformer::Bootstrap;

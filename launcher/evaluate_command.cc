@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <random>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/commands.h"
 #include "launcher/evaluation.h"
 #include "launcher/flag_values.h"

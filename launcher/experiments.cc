@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/nearest.h"
 #include "launcher/run_config.h"
 

@@ -4,7 +4,7 @@
 #include <new>
 #include <system_error>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/command.h"
 
 Failure Explain(const std::exception_ptr& exception) {

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "dist/threads.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/flags.h"
 #include "launcher/run_data.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/adamw.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/evaluation.h"
 
 namespace {

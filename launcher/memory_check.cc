@@ -5,8 +5,8 @@
 #include <limits>
 #include <sstream>
 
-#include "kernels/control_groups.h"
-#include "kernels/user_error.h"
+#include "kernels/base/control_groups.h"
+#include "kernels/base/user_error.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_config.h"
 

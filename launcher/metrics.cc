@@ -8,9 +8,9 @@
 #include <limits>
 #include <optional>
 
-#include "datasets/output_file.h"
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 using Json = nlohmann::ordered_json;
 

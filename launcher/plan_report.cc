@@ -3,7 +3,7 @@
 #include <iomanip>
 #include <ostream>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/cost.h"
 #include "launcher/memory_check.h"
 #include "launcher/progress.h"

@@ -1,6 +1,6 @@
-#include "datasets/output_file.h"
 #include "datasets/prepare.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 #include "launcher/commands.h"
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"

@@ -13,7 +13,7 @@
 #include <memory>
 
 #include "dist/gpu_choice.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/nearest.h"
 
 namespace pb = google::protobuf;

@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <thread>
 
-#include "datasets/output_file.h"
 #include "datasets/prepare.h"
-#include "datasets/regular_file.h"
 #include "datasets/stories.h"
 #include "datasets/vocabulary_trainer.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 #include "launcher/fingerprint.h"
 #include "launcher/text_report.h"
 #include "launcher/verified_data.h"

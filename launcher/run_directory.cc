@@ -11,8 +11,8 @@
 #include <set>
 
 #include "datasets/input_files.h"
-#include "datasets/output_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 #include "launcher/run_plan.h"
 
 namespace fs = std::filesystem;

@@ -8,7 +8,7 @@
 #include "core/pretrained_weights.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/cost.h"
 #include "launcher/plan_report.h"
 #include "launcher/progress.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/progress.h"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <csignal>
 
-#include "datasets/unfinished_file.h"
+#include "kernels/base/unfinished_file.h"
 
 namespace {
 

@@ -13,9 +13,9 @@
 #include <iterator>
 #include <limits>
 
-#include "datasets/output_file.h"
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 using treeformer::tensorboard::Event;
 using treeformer::tensorboard::Histogram;

@@ -1,6 +1,6 @@
 #include "launcher/text_report.h"
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 datasets::PrepareProgress ShowBytes(Progress& progress, const std::string& what) {
   return [&progress, what](int64_t read, int64_t total) {

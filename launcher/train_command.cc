@@ -1,4 +1,4 @@
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/commands.h"
 #include "launcher/flag_values.h"
 #include "launcher/flags.h"

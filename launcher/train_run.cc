@@ -5,8 +5,8 @@
 
 #include "datasets/prefetch_loader.h"
 #include "dist/device_communicator.h"
+#include "kernels/base/user_error.h"
 #include "kernels/sbgemm.h"
-#include "kernels/user_error.h"
 #include "launcher/baselines.h"
 #include "launcher/controls.h"
 #include "launcher/fingerprint.h"

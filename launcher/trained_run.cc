@@ -5,7 +5,7 @@
 
 #include "core/bootstrap_plan.h"
 #include "core/config.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/flags.h"
 #include "launcher/run_plan.h"
 

@@ -10,7 +10,7 @@
 #include "core/pretrained_weights.h"
 #include "dist/mpi_session.h"
 #include "kernels/adamw.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/command.h"
 #include "launcher/controls.h"
 #include "launcher/fingerprint.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/cost.h"
 
 using Json = nlohmann::ordered_json;

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
+#include "kernels/base/host_device.h"
 #include "kernels/cuda/vectors.cuh"
-#include "kernels/host_device.h"
 
 namespace cuda {
 

@@ -10,8 +10,8 @@
 #include <set>
 #include <vector>
 
+#include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
-#include "kernels/user_error.h"
 
 namespace emulation {
 namespace {

@@ -11,10 +11,10 @@
 #include <iomanip>
 #include <sstream>
 
+#include "kernels/base/user_error.h"
 #include "kernels/check.h"
 #include "kernels/runtime/gpu_copy.h"
 #include "kernels/runtime/probe.h"
-#include "kernels/user_error.h"
 
 namespace runtime {
 namespace {

@@ -1,7 +1,7 @@
 // The CUDA half of the runtime when we build without CUDA.
 
+#include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
-#include "kernels/user_error.h"
 
 namespace runtime {
 

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
-#include "kernels/user_error.h"
 
 namespace runtime {
 namespace {

@@ -6,7 +6,7 @@
 //   <dO, v>; the first (or, for keys, the last) part of a row is visible, all of it if not causal.
 //   Sums run in float32 over fixed lanes, then over the lanes.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 #include "kernels/tree/attention_tiles.h"
 
 namespace cpu {

@@ -5,7 +5,7 @@
 // clang-format off
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
-#include "kernels/philox-inl.h"
+#include "kernels/base/philox-inl.h"
 // clang-format on
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 
 // The dropout choices of one row of attention, vectorised; the same bits as Dropout::Keeps.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 
 namespace cpu {
 

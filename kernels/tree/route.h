@@ -10,7 +10,7 @@
 //
 // The ids of a forward pass are stored and reused by its backward pass, never recomputed.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 #include "kernels/runtime/context.h"
 #include "kernels/tree/tree_shape.h"
 

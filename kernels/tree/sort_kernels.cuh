@@ -19,8 +19,8 @@
 #include <bit>
 #include <limits>
 
+#include "kernels/base/host_device.h"
 #include "kernels/cuda/device.cuh"
-#include "kernels/host_device.h"
 
 namespace cuda {
 

@@ -15,7 +15,7 @@
 // On the CPU under MatmulPrecision::kBFloat16 the operands of all products of rows (q, k, v, dO,
 // dropout(p), dS) are rounded; softmax, its sums, D = <dO, O> and all results stay float32.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 #include "kernels/tree/buckets.h"
 
 struct AttentionOptions {

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 #include "kernels/tree/tf_fragments.cuh"
 
 namespace cuda {

@@ -12,7 +12,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/host_device.h"
+#include "kernels/base/host_device.h"
 #include "kernels/tree/tree_shape.h"
 
 // What a node decided.  other < 0: there is no second best (its scores are NaN).

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench/attention_floor.h"
 #include "launcher/bench/attention_module.h"
 #include "launcher/bench/timing.h"

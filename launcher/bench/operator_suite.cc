@@ -5,7 +5,7 @@
 #include <optional>
 #include <tuple>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench/machine_rates.h"
 #include "launcher/bench/operator_table.h"
 #include "launcher/bench/tree_parts.h"

@@ -6,7 +6,7 @@
 #include <iostream>
 #include <vector>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench/matching_toy.h"
 #include "launcher/bench/task_training.h"
 

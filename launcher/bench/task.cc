@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace bench {
 namespace {

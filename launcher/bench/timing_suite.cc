@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 #include "kernels/sbgemm.h"
-#include "kernels/user_error.h"
 
 namespace bench {
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench/task_training.h"
 #include "launcher/bench/timing.h"
 

@@ -1,7 +1,7 @@
 #include "launcher/bench/trained_attention.h"
 
 #include "datasets/token_loader.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/evaluation.h"
 #include "launcher/run_data.h"
 #include "launcher/trained_run.h"

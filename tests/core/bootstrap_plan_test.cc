@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

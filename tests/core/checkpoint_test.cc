@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "datasets/output_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/output_file.h"
+#include "kernels/base/user_error.h"
 #include "tests/datasets/full_disk.h"
 #include "tests/testing.h"
 

@@ -3,7 +3,7 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace {
 

@@ -1,11 +1,11 @@
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 
-#include "datasets/regular_file.h"
+#include "kernels/base/regular_file.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace datasets {

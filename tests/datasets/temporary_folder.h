@@ -11,7 +11,7 @@
 #include <iterator>
 #include <string>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 class TemporaryFolder {
  public:

@@ -1,9 +1,9 @@
-#include "datasets/unfinished_file.h"
+#include "kernels/base/unfinished_file.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace datasets {

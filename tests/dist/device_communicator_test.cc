@@ -3,7 +3,7 @@
 #include "dist/device_communicator.h"
 
 #include "dist/local_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/dist/collectives.h"
 
 namespace dist {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "dist/local_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

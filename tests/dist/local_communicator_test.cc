@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/dist/collectives.h"
 
 namespace dist {

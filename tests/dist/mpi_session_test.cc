@@ -13,8 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "kernels/base/user_error.h"
 #include "kernels/check.h"
-#include "kernels/user_error.h"
 
 namespace dist {
 namespace {

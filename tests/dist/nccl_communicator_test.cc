@@ -9,7 +9,7 @@
 #include "dist/device_communicator.h"
 #include "dist/gpu_choice.h"
 #include "dist/mpi_session.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/dist/gpu_collectives.h"
 
 namespace dist {

@@ -5,7 +5,7 @@
 
 #include "dist/local_communicator.h"
 #include "dist/nccl_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/dist/gpu_collectives.h"
 #include "tests/dist/simulated_gpus.h"
 

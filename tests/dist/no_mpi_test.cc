@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "dist/mpi_session.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

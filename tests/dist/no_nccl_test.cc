@@ -4,7 +4,7 @@
 
 #include "dist/local_communicator.h"
 #include "dist/nccl_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace dist {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "dist/local_communicator.h"
-#include "kernels/usable_cores.h"
+#include "kernels/base/usable_cores.h"
 
 namespace dist {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace fs = std::filesystem;

@@ -9,7 +9,7 @@
 #include "core/checkpoint.h"
 #include "core/strict_json.h"
 #include "dist/local_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/run_directory.h"
 #include "tests/fuzz/fuzz.h"
 

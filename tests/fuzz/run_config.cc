@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/plan_report.h"
 #include "launcher/run_plan.h"
 #include "tests/fuzz/fuzz.h"

@@ -3,7 +3,7 @@
 #include "core/safetensors.h"
 
 #include "core/pretrained_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/fuzz/fuzz.h"
 
 void FuzzOne(std::string_view input) {

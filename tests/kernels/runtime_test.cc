@@ -1,4 +1,4 @@
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/kernels/dense_testing.h"
 
 namespace {

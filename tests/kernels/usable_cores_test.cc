@@ -1,4 +1,4 @@
-#include "kernels/usable_cores.h"
+#include "kernels/base/usable_cores.h"
 
 #include <gtest/gtest.h>
 

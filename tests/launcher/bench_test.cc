@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "dist/local_communicator.h"
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/bench/attention_module.h"
 #include "launcher/bench/attention_suite.h"
 #include "launcher/commands.h"

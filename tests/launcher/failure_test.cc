@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "launcher/command.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
 #include "tests/launcher/program.h"
 
 namespace {

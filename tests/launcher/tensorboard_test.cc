@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "datasets/regular_file.h"
+#include "kernels/base/regular_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernels/user_error.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "kernels/host_device.h"
+#include "kernels/base/host_device.h"
 
 // Everything that tells one stream of random numbers from another.
 struct RandomKey {

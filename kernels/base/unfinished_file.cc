@@ -1,4 +1,4 @@
-#include "datasets/unfinished_file.h"
+#include "kernels/base/unfinished_file.h"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
-// Random bits in vectors: RandomBlock of kernels/random.h, one block a lane.  Like Highway's own
-// files it is read once for every instruction set.
+// Random bits in vectors: RandomBlock of kernels/base/random.h, one block a lane.  Like Highway's
+// own files it is read once for every instruction set.
 
-#include "kernels/random.h"
+#include "kernels/base/random.h"
 
 #if defined(KERNELS_PHILOX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef KERNELS_PHILOX_INL_H_

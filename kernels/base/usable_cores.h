@@ -13,7 +13,7 @@
 #include <sstream>
 #include <string>
 
-#include "kernels/control_groups.h"
+#include "kernels/base/control_groups.h"
 
 // The cores that the affinity of the calling thread names; at least 1.
 inline int AffineCores() {

@@ -1,4 +1,4 @@
-#include "datasets/output_file.h"
+#include "kernels/base/output_file.h"
 
 #include <fcntl.h>
 #include <glog/logging.h>
@@ -12,8 +12,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 namespace datasets {
 

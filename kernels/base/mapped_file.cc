@@ -1,4 +1,4 @@
-#include "core/mapped_file.h"
+#include "kernels/base/mapped_file.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "datasets/regular_file.h"
-#include "kernels/user_error.h"
+#include "kernels/base/regular_file.h"
+#include "kernels/base/user_error.h"
 
 MappedFile::MappedFile(const std::string& path) {
   const int file = datasets::OpenRegularFile(path);

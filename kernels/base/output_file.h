@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/unfinished_file.h"
+#include "kernels/base/unfinished_file.h"
 
 namespace datasets {
 
