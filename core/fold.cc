@@ -1,6 +1,6 @@
 #include "core/fold.h"
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include "core/linear_layer.h"
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 #include "kernels/norm.h"
 
 LinearLayer::LinearLayer(const LayerBuilder& builder, const std::string& name, int64_t outputs,

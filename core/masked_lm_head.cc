@@ -2,7 +2,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table)
     : parameters_(&builder.parameters),

@@ -7,8 +7,8 @@
 #include "core/embeddings.h"
 #include "core/encoder_layer.h"
 #include "core/masked_lm_head.h"
-#include "kernels/bfloat16.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/runtime/bfloat16.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/base/mapped_file.h"
-#include "kernels/view.h"
+#include "kernels/runtime/view.h"
 
 struct NamedTensor {
   std::string name;

@@ -14,7 +14,7 @@
 // of its kernels: it is recorded anew in every step and the GPU's copy brought up to date.  Steps
 // in which other layers compute DENSE's gradient give other work, and have graphs of their own. The
 // first step of each kind runs without, to make temporaries and choose kernels.  A build with
-// SYNC_KERNELS (kernels/check.h), which waits for every kernel, has no graphs.
+// SYNC_KERNELS (kernels/runtime/check.h), which waits for every kernel, has no graphs.
 
 #include <functional>
 #include <map>

@@ -14,7 +14,7 @@
 #include "dist/local_communicator.h"
 #include "dist/mpi_communicator.h"
 #include "kernels/base/user_error.h"
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 
 namespace dist {
 namespace {

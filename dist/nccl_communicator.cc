@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "dist/device_communicator.h"
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 #include "kernels/runtime/handle.h"
 
 namespace dist {

@@ -11,7 +11,7 @@
 
 #include "dist/host_name.h"
 #include "kernels/base/usable_cores.h"
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 
 namespace dist {
 namespace {

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 
-#include "kernels/parallel.h"
 #include "kernels/runtime/context.h"
+#include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/activation_cpu.cc"
@@ -18,7 +18,7 @@
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 namespace {

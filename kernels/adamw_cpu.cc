@@ -6,15 +6,15 @@
 #include <cmath>
 
 #include "kernels/adamw.h"
-#include "kernels/bfloat16.h"
-#include "kernels/parallel.h"
+#include "kernels/runtime/bfloat16.h"
+#include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/adamw_cpu.cc"
 // clang-format off
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

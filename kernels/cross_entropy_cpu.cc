@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "kernels/embedding.h"
-#include "kernels/parallel.h"
+#include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cross_entropy_cpu.cc"
@@ -13,7 +13,7 @@
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

@@ -1,6 +1,6 @@
 #include "kernels/embedding.h"
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 namespace {

@@ -4,7 +4,7 @@
 #include <omp.h>
 
 #include "kernels/embedding.h"
-#include "kernels/parallel.h"
+#include "kernels/runtime/parallel.h"
 
 namespace cpu {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/parallel.h"
 #include "kernels/runtime/context.h"
+#include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/norm_cpu.cc"
 // clang-format off
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

@@ -1,6 +1,6 @@
 #include "kernels/residual.h"
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "kernels/base/random.h"
-#include "kernels/parallel.h"
 #include "kernels/runtime/context.h"
+#include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/residual_cpu.cc"
@@ -13,7 +13,7 @@
 #include <hwy/foreach_target.h>  // first
 #include <hwy/highway.h>
 #include "kernels/base/philox-inl.h"
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

@@ -2,7 +2,7 @@
 
 #include <glog/logging.h>
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "datasets/prefetch_loader.h"
 #include "dist/device_communicator.h"
 #include "kernels/base/user_error.h"
-#include "kernels/sbgemm.h"
+#include "kernels/matmul/sbgemm.h"
 #include "launcher/baselines.h"
 #include "launcher/controls.h"
 #include "launcher/fingerprint.h"

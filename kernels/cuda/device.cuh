@@ -3,7 +3,7 @@
 // The primitives of GPU kernels: all that a kernel may use of the hardware.
 //
 //   nvcc    PTX for sm_80 and later                     (PTX ISA 8.0)
-//   g++     the same names on the host: kernels/cuda/emulation.h
+//   g++     the same names on the host: kernels/emulation/emulation.h
 //
 // A kernel is KERNEL(threads) Name(arguments) in a x_kernels.cuh, which one x.cu includes (with its
 // launchers) and the test that emulates it.  Blocks are one-dimensional, a multiple of 32 threads.
@@ -18,7 +18,7 @@
 
 #include <cstdint>
 
-#include "kernels/dtype.h"
+#include "kernels/runtime/dtype.h"
 
 namespace device {
 
@@ -177,7 +177,7 @@ DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
 }  // namespace device
 
 #else
-#include "kernels/cuda/emulation.h"
+#include "kernels/emulation/emulation.h"
 #endif
 
 namespace device {

@@ -6,7 +6,7 @@
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
-#include "kernels/cuda/emulated_device.h"
+#include "kernels/emulation/emulated_device.h"
 #endif
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 #include <initializer_list>
 #include <limits>
 
-#include "kernels/check.h"
 #include "kernels/cuda/blocks.h"
+#include "kernels/runtime/check.h"
 #include "kernels/runtime/context.h"
 
 namespace cuda {

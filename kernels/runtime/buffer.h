@@ -2,7 +2,7 @@
 
 // Buffer: owns device memory.  Move-only; 64-byte aligned; zero when new.
 
-#include "kernels/view.h"
+#include "kernels/runtime/view.h"
 
 namespace runtime {
 

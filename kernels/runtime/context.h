@@ -11,7 +11,7 @@
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/handle.h"
 #include "kernels/runtime/scratch.h"
-#include "kernels/view.h"
+#include "kernels/runtime/view.h"
 
 // The CUDA types by their incomplete names, so that no header needs CUDA.
 typedef struct CUstream_st* cudaStream_t;

@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "kernels/base/user_error.h"
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 #include "kernels/runtime/gpu_copy.h"
 #include "kernels/runtime/probe.h"
 

@@ -12,7 +12,7 @@
 
 #include <vector>
 
-#include "kernels/view.h"
+#include "kernels/runtime/view.h"
 
 namespace runtime {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/bfloat16.h"
+#include "kernels/runtime/bfloat16.h"
 
 namespace cpu {
 

@@ -9,9 +9,9 @@
 
 #include <vector>
 
+#include "kernels/matmul/tile_gemm.h"
 #include "kernels/runtime/context.h"
 #include "kernels/tree/buckets.h"
-#include "kernels/tree/tile_gemm.h"
 
 namespace cpu {
 

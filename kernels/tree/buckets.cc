@@ -1,6 +1,6 @@
 #include "kernels/tree/buckets.h"
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace cpu {  // buckets_cpu.cc
 void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);

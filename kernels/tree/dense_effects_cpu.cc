@@ -3,9 +3,9 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/dense_tile.h"
 #include "kernels/tree/documents.h"
-#include "kernels/tree/tile_gemm.h"
 
 namespace cpu {
 namespace {

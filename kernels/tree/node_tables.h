@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/tree/tile_gemm.h"
+#include "kernels/matmul/tile_gemm.h"
+#include "kernels/runtime/view.h"
 #include "kernels/tree/tree_shape.h"
-#include "kernels/view.h"
 
 namespace cpu {
 

@@ -1,6 +1,6 @@
 #include "kernels/tree/route.h"
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 #include "kernels/tree/flip.h"
 #include "kernels/tree/walk.h"
 

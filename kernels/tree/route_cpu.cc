@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/flip.h"
-#include "kernels/tree/tile_gemm.h"
 
 namespace cpu {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 #include "kernels/tree/binary_heap.h"
 
 namespace reference {

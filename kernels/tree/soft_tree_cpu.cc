@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/binary_heap.h"
 #include "kernels/tree/soft_tree.h"
 #include "kernels/tree/soft_tree_tile.h"
-#include "kernels/tree/tile_gemm.h"
 
 namespace cpu {
 namespace {

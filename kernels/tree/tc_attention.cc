@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 namespace {

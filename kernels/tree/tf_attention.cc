@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 namespace {

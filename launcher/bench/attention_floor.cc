@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/matrix_product.h"
+#include "kernels/matmul/matrix_product.h"
 #include "launcher/bench/timing.h"
 
 namespace bench {

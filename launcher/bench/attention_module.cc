@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 #include "launcher/bench/random_rows.h"
 #include "launcher/flag_values.h"
 

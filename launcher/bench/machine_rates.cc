@@ -1,6 +1,6 @@
 #include "launcher/bench/machine_rates.h"
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 #include "launcher/bench/random_rows.h"
 #include "launcher/bench/timing.h"
 #include "launcher/flag_values.h"

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/attention.h"
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 namespace bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/bfloat16.h"
+#include "kernels/runtime/bfloat16.h"
 
 namespace bench {
 namespace {

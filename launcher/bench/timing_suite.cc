@@ -6,7 +6,7 @@
 
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
-#include "kernels/sbgemm.h"
+#include "kernels/matmul/sbgemm.h"
 
 namespace bench {
 

@@ -3,7 +3,7 @@
 
 #include "core/training_step.h"
 
-#include "kernels/cuda/emulated_device.h"
+#include "kernels/emulation/emulated_device.h"
 #include "tests/core/small_model.h"
 
 namespace {

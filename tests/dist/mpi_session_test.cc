@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "kernels/base/user_error.h"
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 
 namespace dist {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernels/bfloat16.h"
+#include "kernels/runtime/bfloat16.h"
 
 #include <bit>
 

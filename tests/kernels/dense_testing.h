@@ -86,7 +86,7 @@ inline std::vector<double> Wide(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-// Rounded to bfloat16, to nearest, ties to even; bit by bit, apart from kernels/bfloat16.h.
+// Rounded to bfloat16, to nearest, ties to even; bit by bit, apart from kernels/runtime/bfloat16.h.
 inline float AsBFloat16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x), lower = bits & 0xFFFF;
   const bool up = lower > 0x8000 || (lower == 0x8000 && (bits & 0x10000) != 0);

@@ -1,4 +1,4 @@
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 #include <array>
 

@@ -2,7 +2,7 @@
 
 // Matrix products in float32 against the reference, on any back end.
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 #include "tests/kernels/dense_testing.h"
 
 namespace dense_testing {

@@ -1,6 +1,6 @@
-#include "kernels/sbgemm.h"
+#include "kernels/matmul/sbgemm.h"
 
-#include "kernels/bfloat16.h"
+#include "kernels/runtime/bfloat16.h"
 #include "tests/kernels/dense_testing.h"
 
 namespace {

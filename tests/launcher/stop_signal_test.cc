@@ -8,7 +8,7 @@
 #include <iostream>
 #include <thread>
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 #include "tests/testing.h"
 
 namespace {

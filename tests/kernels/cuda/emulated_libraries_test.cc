@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "kernels/cuda/cublaslt.h"
-#include "kernels/cuda/emulated_device.h"
+#include "kernels/emulation/emulated_device.h"
+#include "kernels/matmul/cublaslt.h"
 #include "tests/kernels/cuda/device_testing.h"
 
 namespace {

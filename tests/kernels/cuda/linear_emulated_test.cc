@@ -1,5 +1,5 @@
-#include "kernels/linear.h"
-#include "kernels/linear_kernels.cuh"
+#include "kernels/matmul/linear.h"
+#include "kernels/matmul/linear_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
 namespace {

@@ -4,7 +4,7 @@
 // operands, bfloat16.  Large ones go to oneDNN, small ones to plain vector loops: a call of oneDNN
 // costs 0.1 (Sgemm) to 3 microseconds (Sbgemm), and buckets of a few rows are common.
 
-#include "kernels/matrix_product.h"
+#include "kernels/matmul/matrix_product.h"
 
 namespace cpu {
 

@@ -1,4 +1,4 @@
-#include "kernels/cuda/emulated_device.h"
+#include "kernels/emulation/emulated_device.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -9,7 +9,7 @@
 // their second extent is the leading dimension, and what lies behind is neither read nor written.
 // bfloat16 or float32, c possibly wider than a and b.  bias [N] may be null; with it beta is 0.
 
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 namespace cuda {
 

@@ -1,7 +1,7 @@
-#include "kernels/linear.h"
+#include "kernels/matmul/linear.h"
 
 #include "kernels/activation.h"
-#include "kernels/dispatch.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace reference {
 

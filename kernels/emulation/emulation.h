@@ -33,7 +33,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/cuda/emulation_races.h"
+#include "kernels/emulation/emulation_races.h"
 
 #define DEVICE inline
 #define KERNEL(...) inline void

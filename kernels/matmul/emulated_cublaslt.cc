@@ -4,9 +4,9 @@
 #include <atomic>
 #include <limits>
 
-#include "kernels/bfloat16.h"
-#include "kernels/cuda/cublaslt.h"
-#include "kernels/cuda/emulated_device.h"
+#include "kernels/emulation/emulated_device.h"
+#include "kernels/matmul/cublaslt.h"
+#include "kernels/runtime/bfloat16.h"
 
 namespace cuda {
 namespace {

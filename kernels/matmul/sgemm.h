@@ -1,7 +1,7 @@
 #pragma once
 
 // One product of float32 matrices by oneDNN, row-major, made by the calling thread alone, wherever
-// it is called from (kernels/single_thread.h).
+// it is called from (kernels/runtime/single_thread.h).
 
 #include <cstdint>
 

@@ -14,7 +14,7 @@
 
 #include <functional>
 
-#include "kernels/cuda/emulation.h"
+#include "kernels/emulation/emulation.h"
 
 namespace emulation {
 

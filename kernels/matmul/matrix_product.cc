@@ -1,8 +1,8 @@
-#include "kernels/matrix_product.h"
+#include "kernels/matmul/matrix_product.h"
 
-#include "kernels/check.h"
-#include "kernels/sbgemm.h"
-#include "kernels/sgemm.h"
+#include "kernels/matmul/sbgemm.h"
+#include "kernels/matmul/sgemm.h"
+#include "kernels/runtime/check.h"
 
 namespace cpu {
 

@@ -1,6 +1,6 @@
 // Matrix fragments of a warp (device.cuh): which lane holds what, and their product.
 
-#include "kernels/cuda/emulation.h"
+#include "kernels/emulation/emulation.h"
 
 namespace emulation {
 namespace {

@@ -1,7 +1,7 @@
-#include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/linear.h"
-#include "kernels/linear_kernels.cuh"
+#include "kernels/matmul/cublaslt.h"
+#include "kernels/matmul/linear.h"
+#include "kernels/matmul/linear_kernels.cuh"
 
 // The GELU epilogues of cuBLASLt are not used: NVIDIA's manual does not say whether they are the
 // erf form of activation.h or the tanh one.

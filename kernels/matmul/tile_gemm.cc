@@ -1,6 +1,6 @@
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/tree/tile_gemm.cc"
-#include "kernels/tree/tile_gemm.h"
+#define HWY_TARGET_INCLUDE "kernels/matmul/tile_gemm.cc"
+#include "kernels/matmul/tile_gemm.h"
 
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
@@ -110,7 +110,7 @@ void SmallSum(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, int64_t ro
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 
 namespace cpu {
 namespace {

@@ -16,7 +16,7 @@
 #include <ostream>
 #include <type_traits>
 
-#include "kernels/dtype.h"
+#include "kernels/runtime/dtype.h"
 
 enum class Device { kCpu, kCuda };
 

@@ -1,9 +1,9 @@
-#include "kernels/sgemm.h"
+#include "kernels/matmul/sgemm.h"
 
 #include <dnnl.h>
 
-#include "kernels/check.h"
-#include "kernels/single_thread.h"
+#include "kernels/runtime/check.h"
+#include "kernels/runtime/single_thread.h"
 
 namespace cpu {
 

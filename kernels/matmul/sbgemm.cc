@@ -1,4 +1,4 @@
-#include "kernels/sbgemm.h"
+#include "kernels/matmul/sbgemm.h"
 
 #include <dnnl.h>
 #include <dnnl_debug.h>
@@ -8,11 +8,11 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/bfloat16.h"
-#include "kernels/check.h"
+#include "kernels/matmul/sgemm.h"
+#include "kernels/runtime/bfloat16.h"
+#include "kernels/runtime/check.h"
 #include "kernels/runtime/handle.h"
-#include "kernels/sgemm.h"
-#include "kernels/single_thread.h"
+#include "kernels/runtime/single_thread.h"
 
 namespace cpu {
 namespace {

@@ -2,9 +2,9 @@
 // one thread makes each.
 
 #include "kernels/activation.h"
-#include "kernels/linear.h"
-#include "kernels/matrix_product.h"
-#include "kernels/parallel.h"
+#include "kernels/matmul/linear.h"
+#include "kernels/matmul/matrix_product.h"
+#include "kernels/runtime/parallel.h"
 
 namespace cpu {
 void GeluForward(Context& ctx, View<float> y, View<const float> x);            // activation_cpu.cc

@@ -1,13 +1,13 @@
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/bfloat16.cc"
-#include "kernels/bfloat16.h"
+#define HWY_TARGET_INCLUDE "kernels/runtime/bfloat16.cc"
+#include "kernels/runtime/bfloat16.h"
 
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
 
-#include "kernels/simd-inl.h"
+#include "kernels/runtime/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cpu::HWY_NAMESPACE {

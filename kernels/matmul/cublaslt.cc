@@ -1,4 +1,4 @@
-#include "kernels/cuda/cublaslt.h"
+#include "kernels/matmul/cublaslt.h"
 
 #include <cublasLt.h>
 #include <cublas_v2.h>
@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/check.h"
+#include "kernels/runtime/check.h"
 
 // cuBLASLt is column-major: a row-major c = op(a) op(b) is to it c^T = op(b)^T op(a)^T, with every
 // matrix the transpose of ours and nothing moved.

@@ -1,4 +1,4 @@
-#include "kernels/cuda/emulation.h"
+#include "kernels/emulation/emulation.h"
 
 #include <dlfcn.h>
 
