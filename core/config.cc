@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/base/user_error.h"
-#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/dense/soft_tree.h"
 
 namespace {
 

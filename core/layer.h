@@ -15,7 +15,7 @@
 #include "core/parameters.h"
 #include "kernels/base/random.h"
 #include "kernels/embedding.h"
-#include "kernels/tree/route.h"
+#include "kernels/tree/route/route.h"
 
 struct StepInfo {
   uint64_t seed = 0;  // keys dropout and random flips

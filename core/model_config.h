@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/tree/dense_effects.h"
+#include "kernels/tree/dense/dense_effects.h"
 #include "kernels/tree/tree_shape.h"
 
 enum class AttentionKind { kFull, kTf, kTc };

@@ -2,7 +2,7 @@
 
 #include <numeric>
 
-#include "kernels/tree/tc_attention.h"
+#include "kernels/tree/tc/tc_attention.h"
 
 namespace {
 

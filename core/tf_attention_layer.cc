@@ -1,6 +1,6 @@
 #include "core/tf_attention_layer.h"
 
-#include "kernels/tree/dense_effects.h"
+#include "kernels/tree/dense/dense_effects.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 // backward, and O(n^2) time.
 
 #include "core/attention.h"
-#include "kernels/tree/tf_attention.h"
+#include "kernels/tree/tf/tf_attention.h"
 
 class TfAttention : public Attention {
  public:

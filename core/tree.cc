@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "kernels/tree/buckets.h"
-#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/buckets/buckets.h"
+#include "kernels/tree/dense/soft_tree.h"
 
 namespace {
 

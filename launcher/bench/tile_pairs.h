@@ -1,7 +1,7 @@
 #pragma once
 
 // How many pairs of query and key attention inside leaves needs, and how many scores the GPU's
-// forward kernel computes for them (kernels/tree/tf_tiles.cuh): a block owns 64 queries in the
+// forward kernel computes for them (kernels/tree/tf/tf_tiles.cuh): a block owns 64 queries in the
 // order of the leaves, a warp 16 of them; keys come in slices of 16 from the first key that any of
 // the block's queries sees; a warp computes every slice between the first and the last key that any
 // of its queries sees.

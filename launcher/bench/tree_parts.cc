@@ -1,6 +1,6 @@
 #include "launcher/bench/tree_parts.h"
 
-#include "kernels/tree/buckets.h"
+#include "kernels/tree/buckets/buckets.h"
 
 namespace bench {
 

@@ -2,9 +2,9 @@
 
 #include "core/attention.h"
 
-#include "kernels/tree/soft_tree.h"
-#include "kernels/tree/tc_attention.h"
-#include "kernels/tree/tf_attention.h"
+#include "kernels/tree/dense/soft_tree.h"
+#include "kernels/tree/tc/tc_attention.h"
+#include "kernels/tree/tf/tf_attention.h"
 #include "tests/core/small_model.h"
 
 namespace {

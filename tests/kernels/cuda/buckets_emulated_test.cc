@@ -1,5 +1,5 @@
-#include "kernels/tree/buckets_kernels.cuh"
-#include "kernels/tree/sort_long_kernels.cuh"
+#include "kernels/tree/buckets/buckets_kernels.cuh"
+#include "kernels/tree/buckets/sort_long_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/buckets_case.h"
 

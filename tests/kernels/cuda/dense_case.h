@@ -3,7 +3,7 @@
 // What the tests of DENSE's kernels share: its operands in bfloat16, and the reference with the
 // error that is allowed.
 
-#include "kernels/tree/dense_effects.h"
+#include "kernels/tree/dense/dense_effects.h"
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 

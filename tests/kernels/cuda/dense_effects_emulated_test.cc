@@ -1,4 +1,4 @@
-#include "kernels/tree/dense_effects_kernels.cuh"
+#include "kernels/tree/dense/dense_effects_kernels.cuh"
 #include "tests/kernels/cuda/dense_case.h"
 #include "tests/kernels/cuda/emulated_runner.h"
 

@@ -3,7 +3,7 @@
 // What the tests of FLIP's gradient share: its operands, and the reference with the errors that are
 // allowed.
 
-#include "kernels/tree/flip.h"
+#include "kernels/tree/route/flip.h"
 #include "tests/kernels/cuda/route_case.h"
 
 namespace flip_case {

@@ -1,6 +1,6 @@
 #include <numeric>
 
-#include "kernels/tree/flip_kernels.cuh"
+#include "kernels/tree/tf/flip_kernels.cuh"
 #include "tests/kernels/cuda/flip_case.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // The GPU kernels of FLIP's probes on the host, against the reference in double.
 
-#include "kernels/tree/flip_gains_kernels.cuh"
+#include "kernels/tree/tf/flip_gains_kernels.cuh"
 #include "tests/kernels/cuda/flip_gains_case.h"
 #include "tests/kernels/cuda/tf_launcher.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/tree/route_kernels.cuh"
+#include "kernels/tree/route/route_kernels.cuh"
 #include "tests/kernels/cuda/route_case.h"
 
 namespace {

@@ -3,7 +3,7 @@
 // What the tests of the dense gradient's kernels share: its operands in bfloat16, and the reference
 // with the errors that are allowed.
 
-#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/dense/soft_tree.h"
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/tree/soft_tree_kernels.cuh"
+#include "kernels/tree/dense/soft_tree_kernels.cuh"
 #include "tests/kernels/cuda/emulated_runner.h"
 #include "tests/kernels/cuda/soft_case.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/tree/tc_backward_kernels.cuh"
+#include "kernels/tree/tc/tc_backward_kernels.cuh"
 #include "tests/kernels/cuda/emulated_runner.h"
 #include "tests/kernels/cuda/tc_case.h"
 

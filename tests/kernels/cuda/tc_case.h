@@ -3,7 +3,7 @@
 // What the tests of TC-Attention's kernels share: its operands in bfloat16, the reference's
 // outputs, and the sums of the magnitudes that the tolerances need.
 
-#include "kernels/tree/tc_attention.h"
+#include "kernels/tree/tc/tc_attention.h"
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 

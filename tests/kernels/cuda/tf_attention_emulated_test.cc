@@ -1,7 +1,7 @@
 // TF attention's GPU kernels on the host, against the reference in double.
 
-#include "kernels/tree/tf_backward_kernels.cuh"
-#include "kernels/tree/tf_forward_kernels.cuh"
+#include "kernels/tree/tf/tf_backward_kernels.cuh"
+#include "kernels/tree/tf/tf_forward_kernels.cuh"
 #include "tests/kernels/cuda/tf_launcher.h"
 #include "tests/kernels/cuda/tf_reference.h"
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "kernels/tree/tf_schedule_kernels.cuh"
+#include "kernels/tree/tf/tf_schedule_kernels.cuh"
 #include "tests/kernels/cuda/tf_case.h"
 
 namespace emulated_testing {

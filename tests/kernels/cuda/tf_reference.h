@@ -3,7 +3,7 @@
 // What the tests of TF attention's kernels share: its results, those of the reference in double,
 // and the errors that are allowed.
 
-#include "kernels/tree/tf_attention.h"
+#include "kernels/tree/tf/tf_attention.h"
 #include "tests/kernels/cuda/tf_case.h"
 
 namespace tf_reference {

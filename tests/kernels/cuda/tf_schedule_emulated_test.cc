@@ -2,8 +2,8 @@
 
 #include <numeric>
 
-#include "kernels/tree/tf_forward_kernels.cuh"
-#include "kernels/tree/tf_schedule_kernels.cuh"
+#include "kernels/tree/tf/tf_forward_kernels.cuh"
+#include "kernels/tree/tf/tf_schedule_kernels.cuh"
 #include "tests/kernels/cuda/tf_launcher.h"
 
 namespace {

@@ -3,7 +3,7 @@
 // One random attention problem with routing, as host vectors, and its run on any back end in
 // float32 or (on the CPU, the reference) float64.
 
-#include "kernels/tree/tf_attention.h"
+#include "kernels/tree/tf/tf_attention.h"
 #include "tests/kernels/tree/tree_testing.h"
 
 namespace tree_testing {

@@ -1,4 +1,4 @@
-#include "kernels/tree/buckets.h"
+#include "kernels/tree/buckets/buckets.h"
 
 #include "tests/kernels/tree/buckets_case.h"
 

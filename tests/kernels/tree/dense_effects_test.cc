@@ -1,4 +1,4 @@
-#include "kernels/tree/dense_effects.h"
+#include "kernels/tree/dense/dense_effects.h"
 
 #include "tests/kernels/tree/soft_testing.h"
 

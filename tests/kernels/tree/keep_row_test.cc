@@ -1,4 +1,4 @@
-#include "kernels/tree/keep_row.h"
+#include "kernels/tree/tf/keep_row.h"
 
 #include "tests/testing.h"
 

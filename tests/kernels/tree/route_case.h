@@ -3,7 +3,7 @@
 // Rows to route, as host vectors, and where they go on any back end in float32 or (on the CPU, the
 // reference) float64.
 
-#include "kernels/tree/route.h"
+#include "kernels/tree/route/route.h"
 #include "tests/kernels/tree/tree_testing.h"
 
 namespace tree_testing {

@@ -1,4 +1,4 @@
-#include "kernels/tree/route.h"
+#include "kernels/tree/route/route.h"
 
 #include <omp.h>
 

@@ -1,4 +1,4 @@
-#include "kernels/tree/soft_tree.h"
+#include "kernels/tree/dense/soft_tree.h"
 
 #include "tests/kernels/tree/soft_testing.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/tree/tc_attention.h"
+#include "kernels/tree/tc/tc_attention.h"
 
 #include "tests/kernels/tree/soft_testing.h"
 

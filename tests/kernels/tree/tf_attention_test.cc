@@ -1,8 +1,8 @@
-#include "kernels/tree/tf_attention.h"
+#include "kernels/tree/tf/tf_attention.h"
 
 #include <omp.h>
 
-#include "kernels/tree/route.h"
+#include "kernels/tree/route/route.h"
 #include "tests/kernels/dense_testing.h"
 #include "tests/kernels/tree/attention_case.h"
 

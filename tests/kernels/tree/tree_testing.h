@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/tree/buckets.h"
+#include "kernels/tree/buckets/buckets.h"
 #include "tests/testing.h"
 
 namespace tree_testing {

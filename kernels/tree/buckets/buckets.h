@@ -1,0 +1,26 @@
+#pragma once
+
+// Buckets: rows sorted by (document, leaf), and for every sorted row the contiguous range of rows
+// of the other side that share its document and leaf.  A "slot" is a place in the sorted order.
+// Full attention is the tree with one leaf: the same buckets, the same kernels.
+//
+//   leaf [B, H, n] (-1: padding)     document [B, n] (negative: padding)     order [B, H, n]
+
+#include "kernels/tree/route/route.h"
+
+// order[b, h, slot] = position.  Stable: positions ascend inside a (document, leaf); padding last.
+void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
+
+// range [B, H, n, 2]: for slot s of `order` the slots [begin, end) of `other_order` with the same
+// document and leaf; [0, 0) when there is none, and for padding.
+void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
+                 Ids other_leaf, Ids document, int64_t leaves);
+
+// count [B, H, L] += rows per leaf.
+void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf);
+
+// What attention reads.  key_range by query slot, query_range by key slot.
+struct Buckets {
+  Ids query_order, key_order;  // [B, H, n]
+  Ids key_range, query_range;  // [B, H, n, 2]
+};

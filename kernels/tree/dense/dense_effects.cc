@@ -1,0 +1,113 @@
+#include "kernels/tree/dense/dense_effects.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/runtime/dispatch.h"
+
+namespace reference {
+namespace {
+
+double Weight(double score, double lse, bool in_leaf, const DenseOptions& options) {
+  switch (options.terms) {
+    case DenseTerms::kClamped:
+      return std::min(std::exp(score - lse), static_cast<double>(options.clamp));
+    case DenseTerms::kBounded:
+      return in_leaf ? std::exp(score - lse) : 1 / (1 + std::exp(lse - score));
+    case DenseTerms::kInLeaf:
+      return in_leaf ? std::exp(score - lse) : 0;
+  }
+  LOG(FATAL) << "unknown terms";
+}
+
+}  // namespace
+
+template <typename T>
+void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_o, View<const T> q,
+                      View<const T> k, View<const T> v, View<const T> lse, View<const T> delta,
+                      Ids query_leaf, Ids key_leaf, Ids document, const DenseOptions& options) {
+  const int64_t B = q.shape()[0], n = q.shape()[1], H = q.shape()[2], e = q.shape()[3];
+  const int64_t L = query_effect.shape()[3];
+  const double scale = 1 / std::sqrt(static_cast<double>(e));
+  std::fill_n(query_effect.data(), query_effect.count(), T{0});
+  std::fill_n(key_effect.data(), key_effect.count(), T{0});
+  for (int64_t b = 0; b < B; ++b) {
+    for (int64_t h = 0; h < H; ++h) {
+      const auto product = [&](View<const T> x, int64_t i, View<const T> y, int64_t j) {
+        double sum = 0;
+        for (int64_t c = 0; c < e; ++c) {
+          sum += static_cast<double>(x[((b * n + i) * H + h) * e + c]) *
+                 y[((b * n + j) * H + h) * e + c];
+        }
+        return sum;
+      };
+      const int64_t rows = (b * H + h) * n;  // the row of position i is rows + i
+      for (int64_t i = 0; i < n; ++i) {
+        if (document[b * n + i] < 0) continue;
+        const auto paired = [&](int64_t j) {
+          return document[b * n + j] == document[b * n + i] && (!options.causal || j <= i);
+        };
+        double L_i = lse[rows + i];
+        if (L_i == -INFINITY) {  // the own leaf holds no key
+          double sum = 0;
+          for (int64_t j = 0; j < n; ++j) {
+            if (paired(j)) sum += std::exp(product(q, i, k, j) * scale);
+          }
+          L_i = std::log(sum);
+        }
+        for (int64_t j = 0; j < n; ++j) {
+          if (!paired(j)) continue;
+          const int32_t own = query_leaf[rows + i], other = key_leaf[rows + j];
+          const double weight = Weight(product(q, i, k, j) * scale, L_i, own == other, options);
+          const double X = weight * (product(d_o, i, v, j) - delta[rows + i]);
+          query_effect[(rows + i) * L + other] += X;
+          key_effect[(rows + j) * L + own] += X;
+        }
+      }
+    }
+  }
+}
+
+#define INSTANTIATE(T)                                                                             \
+  template void DenseLeafEffects<T>(View<T>, View<T>, View<const T>, View<const T>, View<const T>, \
+                                    View<const T>, View<const T>, View<const T>, Ids, Ids, Ids,    \
+                                    const DenseOptions&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace reference
+
+namespace cpu {  // dense_effects_cpu.cc
+void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
+                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
+                      const DenseOptions& options);
+}  // namespace cpu
+
+namespace cuda {  // dense_effects.cu
+void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
+                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
+                      const DenseOptions& options);
+}  // namespace cuda
+
+void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
+                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
+                      const DenseOptions& options) {
+  CHECK_EQ(q.shape().rank(), 4);
+  const int64_t B = q.shape()[0], n = q.shape()[1], H = q.shape()[2];
+  const Shape rows{B, H, n};
+  CHECK_EQ(query_effect.shape(), (Shape{B, H, n, query_effect.shape()[3]}));
+  CHECK_EQ(key_effect.shape(), query_effect.shape());
+  CHECK_EQ(k.shape(), q.shape());
+  CHECK_EQ(v.shape(), q.shape());
+  CHECK_EQ(d_o.shape(), q.shape());
+  CHECK_EQ(lse.shape(), rows);
+  CHECK_EQ(delta.shape(), rows);
+  CHECK_EQ(query_leaf.shape(), rows);
+  CHECK_EQ(key_leaf.shape(), rows);
+  CHECK_EQ(document.shape(), (Shape{B, n}));
+  CHECK_GT(options.clamp, 0);
+  if (query_effect.count() == 0) return;
+  DISPATCH(ctx, q.dtype(), DenseLeafEffects, query_effect, key_effect, d_o, q, k, v, lse, delta,
+           query_leaf, key_leaf, document, options);
+}

@@ -1,0 +1,51 @@
+#include "kernels/cuda/launch.h"
+#include "kernels/tree/route/route_kernels.cuh"
+
+namespace cuda {
+namespace {
+
+template <int kTiles>
+void LaunchRoute(Context& ctx, const RouteOutputs& out, In x, const BFloat16* rounded, In bias,
+                 Ids document, const TreeShape& shape, const RouteSizes& sizes,
+                 const FlipRule& rule) {
+  const int shared_bytes = RouteSharedBytes(sizes.product_planes);
+  const int64_t blocks = int64_t{DivideUp(sizes.rows, kRouteRows)} * sizes.heads;
+  Launch(ctx, RouteKernel<kTiles>, {blocks}, kRouteThreads, shared_bytes, out,
+         x.as<BFloat16>().data(), rounded, bias.as<float>().data(), document.data(),
+         TreeWalk(shape), sizes, rule);
+}
+
+}  // namespace
+
+void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
+           const TreeShape& shape, const FlipRule& rule) {
+  const int64_t B = x.shape()[0], n = x.shape()[1];
+  CHECK_LT(B * n, std::numeric_limits<int32_t>::max());
+  CheckAligned(x);
+  const RouteSizes sizes(B, n, weight.shape()[0], x.shape()[2], x.shape()[3], shape);
+  const int64_t count = sizes.heads * sizes.rounded_count();
+  Scratch::Scope scope(ctx.scratch());
+  const View<BFloat16> rounded = scope.Take<BFloat16>({count});
+  if (count > 0) {
+    Launch(ctx, RoundPlanesKernel, {DivideUp(count, kRoundThreads * 8)}, kRoundThreads, 0,
+           rounded.data(), weight.as<float>().data(), sizes);
+  }
+  const RouteOutputs out{routing.leaf.data(),        routing.strength.as<float>().data(),
+                         routing.alternative.data(), routing.own_plane.data(),
+                         routing.other_plane.data(), routing.margin.as<float>().data()};
+  const auto launch = [&](const auto& tiles) {
+    LaunchRoute<tiles.value>(ctx, out, x, rounded.data(), bias, document, shape, sizes, rule);
+  };
+  switch (RouteTiles(sizes.product_planes)) {
+    case 1:
+      return launch(std::integral_constant<int, 1>());
+    case 2:
+      return launch(std::integral_constant<int, 2>());
+    case 4:
+      return launch(std::integral_constant<int, 4>());
+    default:
+      return launch(std::integral_constant<int, 8>());
+  }
+}
+
+}  // namespace cuda

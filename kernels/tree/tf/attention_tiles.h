@@ -1,0 +1,61 @@
+#pragma once
+
+// Attention in tiles: a bucket is a rectangle of slots, rows x columns; it is worked off in tiles
+// of at most kTileRows x kTileColumns, whose rows are gathered into contiguous memory.  So memory
+// is one tile a thread, whatever the size of a bucket.
+//
+// Operands of a tile's products are float32, or, under MatmulPrecision::kBFloat16, rounded where
+// they are gathered or, softmax's results, just before the product.
+
+#include <vector>
+
+#include "kernels/matmul/tile_gemm.h"
+#include "kernels/runtime/context.h"
+#include "kernels/tree/buckets/buckets.h"
+
+namespace cpu {
+
+constexpr int64_t kTileRows = 192;
+constexpr int64_t kTileColumns = 192;
+
+// Half-open ranges of slots of list b H + h.
+struct Rectangle {
+  int64_t list;
+  int64_t row_begin, row_end;
+  int64_t column_begin, column_end;
+
+  int64_t rows() const { return row_end - row_begin; }
+  int64_t columns() const { return column_end - column_begin; }
+};
+
+// Neighbouring slots with the same non-empty range, at most max_rows in one rectangle.
+std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows);
+
+// The rows of one list of x [B, n, H, e].
+struct HeadRows {
+  const float* data;  // of position 0
+  int64_t ld;         // H e
+  int64_t e;
+  MatmulPrecision precision;
+
+  HeadRows(View<const float> x, int64_t list, MatmulPrecision precision_)
+      : ld(x.shape()[2] * x.shape()[3]), e(x.shape()[3]), precision(precision_) {
+    const int64_t n = x.shape()[1], H = x.shape()[2];
+    data = x.data() + (list / H) * n * ld + (list % H) * e;
+  }
+  // Rows `position[0 .. count)` as an operand: in place when they are neighbours and not to be
+  // rounded, otherwise in `copy` [count, e].
+  Matrix Gather(const int32_t* position, int64_t count, float* copy) const;
+};
+
+// The first `columns` of the rows of a tile [rows, kTileColumns] as an operand; what is rounded
+// takes the place of the tile.
+Matrix TileOperand(float* tile, int64_t rows, int64_t columns, MatmulPrecision precision);
+
+// copy[r] = x[position[r]]
+void GatherValues(float* copy, const float* x, const int32_t* position, int64_t count);
+
+// Causal: how many of the ascending `column` positions are <= (inclusive) or < row.
+int64_t CountUpTo(const int32_t* column, int64_t columns, int32_t row, bool inclusive);
+
+}  // namespace cpu
