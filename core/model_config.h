@@ -1,7 +1,7 @@
 #pragma once
 
-// The plain structs that layers and the model take.  Made and validated once from core/model.proto
-// (core/config.h), then const.
+// The plain structs that layers and the model take.  Made and validated once from
+// core/model/model.proto (core/training/config.h), then const.
 
 #include <cstdint>
 #include <optional>

@@ -63,7 +63,7 @@ class Parameters {
   enum Kind { kValues, kGradients, kFirstMoments, kSecondMoments, kRounded, kKinds };
   // All of them, zero; then values by Initialize.
   void Allocate(Context& ctx, DType dtype);
-  // One by one, for who must not hold all of two models at once (core/carry.h).
+  // One by one, for who must not hold all of two models at once (core/training/carry.h).
   void Allocate(Context& ctx, DType dtype, Kind kind);
   void Free(Kind kind) { buffers_[kind] = Buffer(); }
   DType dtype() const { return dtype_; }  // of the model, once there is a buffer

@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "core/model.h"
+#include "core/model/model.h"
 #include "datasets/count_models.h"
 #include "datasets/dataset.pb.h"
 #include "datasets/loader.h"

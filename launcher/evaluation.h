@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "core/model.h"
+#include "core/model/model.h"
 #include "datasets/loader.h"
 #include "dist/communicator.h"
 

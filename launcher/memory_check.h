@@ -1,11 +1,12 @@
 #pragma once
 
 // Whether the largest stage of a plan fits into memory, asked at the start of a run and not after
-// days.  A boundary between stages needs no more than the larger of the two (core/carry.h).
+// days.  A boundary between stages needs no more than the larger of the two
+// (core/training/carry.h).
 
 #include <string>
 
-#include "core/bootstrap_plan.h"
+#include "core/training/bootstrap_plan.h"
 #include "dist/communicator.h"
 #include "launcher/cost.h"
 #include "launcher/progress.h"

@@ -5,7 +5,7 @@
 #include <iosfwd>
 #include <string>
 
-#include "core/bootstrap_plan.h"
+#include "core/training/bootstrap_plan.h"
 #include "launcher/cost.h"
 
 struct PlanInput {

@@ -22,7 +22,7 @@ treeformer::RunConfig ParseRunConfig(const std::string& text, const std::string&
 void ApplyOverrides(const std::string& assignments, treeformer::RunConfig& config);
 
 // Checks `training` and that the batch divides over ranks and micro-batches.  Throws UserError
-// naming field, value and what is allowed.  (model, bootstrap, optimizer: core/config.h.)
+// naming field, value and what is allowed.  (model, bootstrap, optimizer: core/training/config.h.)
 void ValidateTraining(const treeformer::RunConfig& config, int ranks);
 
 // Where a run works: no part of its experiment, which is the same on both.

@@ -15,7 +15,7 @@
 #include <optional>
 #include <string>
 
-#include "core/checkpoint.h"
+#include "core/checkpoint/checkpoint.h"
 #include "dist/communicator.h"
 #include "launcher/run_config.h"
 

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/config.h"
-#include "core/model.h"
-#include "core/pretrained_weights.h"
+#include "core/checkpoint/pretrained_weights.h"
+#include "core/model/model.h"
+#include "core/training/config.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
 #include "kernels/base/user_error.h"

@@ -2,7 +2,7 @@
 
 // What an experiment gives before its data is made: its plan, and whatever is wrong with it.
 
-#include "core/bootstrap_plan.h"
+#include "core/training/bootstrap_plan.h"
 #include "launcher/run_config.h"
 
 // The size of its vocabulary file, or of the vocabulary that is to be made; what the experiment

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/bootstrap_plan.h"
-#include "core/config.h"
+#include "core/training/bootstrap_plan.h"
+#include "core/training/config.h"
 #include "kernels/base/user_error.h"
 #include "launcher/flags.h"
 #include "launcher/run_plan.h"

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "core/checkpoint.h"
-#include "core/model.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/model.h"
 #include "launcher/run_config.h"
 
 struct TrainedRun {

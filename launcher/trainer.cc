@@ -4,10 +4,10 @@
 #include <chrono>
 #include <cmath>
 
-#include "core/births.h"
-#include "core/carry.h"
-#include "core/config.h"
-#include "core/pretrained_weights.h"
+#include "core/checkpoint/pretrained_weights.h"
+#include "core/training/births.h"
+#include "core/training/carry.h"
+#include "core/training/config.h"
 #include "dist/mpi_session.h"
 #include "kernels/adamw.h"
 #include "kernels/base/user_error.h"

@@ -21,10 +21,10 @@
 #include <set>
 #include <string>
 
-#include "core/bootstrap_plan.h"
-#include "core/checkpoint.h"
-#include "core/model.h"
-#include "core/training_step.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/model.h"
+#include "core/training/bootstrap_plan.h"
+#include "core/training/training_step.h"
 #include "datasets/loader.h"
 #include "dist/gradient_reducer.h"
 #include "launcher/evaluation.h"

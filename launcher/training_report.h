@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/bootstrap_plan.h"
-#include "core/model.h"
+#include "core/model/model.h"
+#include "core/training/bootstrap_plan.h"
 #include "dist/communicator.h"
 #include "launcher/evaluation.h"
 #include "launcher/layer_metrics.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/encoder_layer.h"
+#include "core/layers/encoder_layer.h"
 #include "launcher/bench/trained_attention.h"
 
 namespace bench {

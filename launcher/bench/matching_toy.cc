@@ -5,7 +5,7 @@
 #include <numeric>
 #include <random>
 
-#include "core/attention.h"
+#include "core/attention/attention.h"
 #include "kernels/matmul/linear.h"
 
 namespace bench {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/carry.h"
+#include "core/training/carry.h"
 #include "launcher/flag_values.h"
 
 namespace bench {

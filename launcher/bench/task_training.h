@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/model.h"
-#include "core/training_step.h"
+#include "core/model/model.h"
+#include "core/training/training_step.h"
 #include "launcher/bench/task.h"
 
 namespace bench {
@@ -27,7 +27,8 @@ class TaskTraining {
 
   // AdamW with 5 % warm-up, then linear decay to a tenth.  `progress` is told the step.
   void Train(int64_t steps, double learning_rate, const std::function<void(int64_t)>& progress);
-  // The same weights with other attention in every layer; what is new is random (core/carry.h).
+  // The same weights with other attention in every layer; what is new is random
+  // (core/training/carry.h).
   void SetAttention(const std::vector<AttentionConfig>& attention);
   TaskResult Evaluate();
   double Density();  // of the last step, mean over the layers; 1 for full attention

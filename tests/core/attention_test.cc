@@ -1,6 +1,6 @@
 // What reaches the trees: the attention's own gradients against the kernels called by hand.
 
-#include "core/attention.h"
+#include "core/attention/attention.h"
 
 #include "kernels/tree/dense/soft_tree.h"
 #include "kernels/tree/tc/tc_attention.h"

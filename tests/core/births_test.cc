@@ -1,4 +1,4 @@
-#include "core/births.h"
+#include "core/training/births.h"
 
 #include <nlohmann/json.hpp>
 

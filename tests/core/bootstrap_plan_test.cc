@@ -1,4 +1,4 @@
-#include "core/bootstrap_plan.h"
+#include "core/training/bootstrap_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/carry.h"
+#include "core/training/carry.h"
 
 #include "tests/testing.h"
 

@@ -1,4 +1,4 @@
-#include "core/checkpoint.h"
+#include "core/checkpoint/checkpoint.h"
 
 #include <xxhash.h>
 

@@ -1,4 +1,4 @@
-#include "core/config.h"
+#include "core/training/config.h"
 
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>

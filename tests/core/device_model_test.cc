@@ -1,7 +1,7 @@
 // The model on a GPU (bfloat16) beside the model on the CPU (float32), from the same seed.
 
-#include "core/model.h"
-#include "core/optimizer.h"
+#include "core/model/model.h"
+#include "core/training/optimizer.h"
 #include "tests/core/small_model.h"
 
 namespace {

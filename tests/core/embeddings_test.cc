@@ -1,4 +1,4 @@
-#include "core/embeddings.h"
+#include "core/layers/embeddings.h"
 
 #include "tests/core/small_model.h"
 

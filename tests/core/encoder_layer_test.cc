@@ -1,4 +1,4 @@
-#include "core/encoder_layer.h"
+#include "core/layers/encoder_layer.h"
 
 #include "tests/core/small_model.h"
 

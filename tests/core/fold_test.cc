@@ -1,6 +1,6 @@
-#include "core/fold.h"
+#include "core/attention/fold.h"
 
-#include "core/model.h"
+#include "core/model/model.h"
 #include "tests/core/small_model.h"
 
 namespace {

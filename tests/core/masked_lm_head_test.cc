@@ -1,4 +1,4 @@
-#include "core/masked_lm_head.h"
+#include "core/layers/masked_lm_head.h"
 
 #include "tests/core/small_model.h"
 

@@ -1,4 +1,4 @@
-#include "core/optimizer.h"
+#include "core/training/optimizer.h"
 
 #include "tests/testing.h"
 

@@ -1,7 +1,7 @@
 #include "core/parameters.h"
 
-#include "core/carry.h"
-#include "core/optimizer.h"
+#include "core/training/carry.h"
+#include "core/training/optimizer.h"
 #include "tests/testing.h"
 
 namespace {

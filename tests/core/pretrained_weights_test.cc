@@ -1,11 +1,11 @@
-#include "core/pretrained_weights.h"
+#include "core/checkpoint/pretrained_weights.h"
 
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint.h"
-#include "core/model.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/model.h"
 #include "tests/core/foreign_file.h"
 #include "tests/core/small_model.h"
 #include "tests/datasets/temporary_folder.h"

@@ -1,4 +1,4 @@
-#include "core/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 
 #include <sys/stat.h>
 

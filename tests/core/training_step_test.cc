@@ -1,7 +1,7 @@
 // Steps as CUDA graphs on the emulated GPU, which dies where work that is recorded takes new
 // memory.
 
-#include "core/training_step.h"
+#include "core/training/training_step.h"
 
 #include "kernels/emulation/emulated_device.h"
 #include "tests/core/small_model.h"

@@ -1,4 +1,4 @@
-#include "core/tree.h"
+#include "core/attention/tree.h"
 
 #include "tests/core/small_model.h"
 

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint.h"
+#include "core/checkpoint/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 
 void FuzzOne(std::string_view input) {

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/births.h"
-#include "core/checkpoint.h"
-#include "core/strict_json.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/strict_json.h"
+#include "core/training/births.h"
 #include "dist/local_communicator.h"
 #include "kernels/base/user_error.h"
 #include "launcher/run_directory.h"

@@ -1,8 +1,8 @@
 // A safetensors file of any bytes, as a file of tensors and as weights to start from.
 
-#include "core/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 
-#include "core/pretrained_file.h"
+#include "core/checkpoint/pretrained_file.h"
 #include "kernels/base/user_error.h"
 #include "tests/fuzz/fuzz.h"
 

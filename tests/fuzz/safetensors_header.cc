@@ -1,6 +1,6 @@
 // The JSON header of a safetensors file, of right length, before some bytes of data.
 
-#include "core/safetensors_header.h"
+#include "core/checkpoint/safetensors_header.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 // The index of a model in shards, beside a file of tensors "a" and "b".
 
-#include "core/pretrained_file.h"
+#include "core/checkpoint/pretrained_file.h"
 #include "tests/fuzz/fuzz.h"
 
 void FuzzOne(std::string_view input) {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/model.h"
+#include "core/model/model.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "core/config.h"
+#include "core/training/config.h"
 #include "launcher/progress.h"
 #include "launcher/run_config.h"
 

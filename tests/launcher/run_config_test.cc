@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
-#include "core/bootstrap_plan.h"
-#include "core/config.h"
+#include "core/training/bootstrap_plan.h"
+#include "core/training/config.h"
 #include "dist/local_communicator.h"
 #include "tests/datasets/temporary_folder.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "core/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 #include "tests/launcher/small_run.h"
 
 namespace {

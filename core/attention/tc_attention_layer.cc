@@ -1,0 +1,93 @@
+#include "core/attention/tc_attention_layer.h"
+
+#include <numeric>
+
+#include "kernels/tree/tc/tc_attention.h"
+
+namespace {
+
+Tree MakeTree(const LayerBuilder& builder, const AttentionConfig& config, const std::string& name) {
+  return Tree(builder, name, config.shape,
+              config.tree.fold_projections ? builder.config.width : builder.config.head_width());
+}
+
+// Alpha has one entry for each level of nodes, the root's and the leaves' included.
+std::vector<int64_t> LevelsOfAlpha(const TreeShape& shape) {
+  std::vector<int64_t> ends(shape.height() + 1);
+  std::iota(ends.begin(), ends.end(), 1);
+  return ends;
+}
+
+}  // namespace
+
+TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::string& name)
+    : config_(builder.config.attention.at(layer)),
+      parameters_(&builder.parameters),
+      query_tree_(MakeTree(builder, config_,
+                           name + (config_.tree.fold_projections ? ".query_tree" : ".tree"))),
+      key_tree_(config_.tree.fold_projections
+                    ? std::optional<Tree>(MakeTree(builder, config_, name + ".key_tree"))
+                    : std::nullopt),
+      alpha_(parameters_->Declare(name + ".tree.alpha",
+                                  {builder.config.heads, config_.shape.height() + 1},
+                                  Initializer::Constant(1.0f / (config_.shape.height() + 1)),
+                                  /*decay=*/false, LevelsOfAlpha(config_.shape))),
+      queries_(builder, &query_tree_, config_.tree, layer, RandomPlace::kQueryFlip),
+      keys_(builder, key_tree_ ? &*key_tree_ : &query_tree_, config_.tree, layer,
+            RandomPlace::kKeyFlip) {
+  CHECK(!config_.causal) << name << ": TC-Attention has no causal mode";
+  CHECK(config_.tree.gradient != TreeGradient::kDense || config_.shape.binary)
+      << name << ": the dense gradient needs a binary tree";
+  CHECK(config_.tree.balance != Balance::kLoss || config_.shape.binary)
+      << name << ": the balance loss needs a binary tree";
+}
+
+void TcAttention::Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) {
+  queries_.Forward(ctx, q, batch);
+  keys_.Forward(ctx, k, batch);
+  TcForward(ctx, o, v, parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(),
+            batch.document, config_.shape);
+}
+
+void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In,
+                           const MicroBatch& batch) {
+  const Shape rows = queries_.leaf().shape();
+  const Shape effects{rows[0], rows[1], rows[2], config_.shape.leaves()};
+  const bool flip = config_.shape.height() > 0 && config_.tree.gradient == TreeGradient::kFlip;
+  const bool learns = flip || config_.RunsDense(batch.step.step);
+  Scratch::Scope scope(ctx.scratch());
+  const Out query_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
+  const Out key_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
+  TcBackward(ctx, dv, parameters_->gradient(alpha_), query_effect, key_effect, d_o, v,
+             parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(), batch.document,
+             config_.shape);
+  Zero(ctx, dq);  // only the routing reads q and k
+  Zero(ctx, dk);
+  RouteBackward(ctx, queries_, dq, q, query_effect, batch);
+  RouteBackward(ctx, keys_, dk, k, key_effect, batch);
+}
+
+// `effect` null: this step teaches the tree nothing but balance.
+void TcAttention::RouteBackward(Context& ctx, TreeRouting& side, Acc dx, In x, In effect,
+                                const MicroBatch& batch) {
+  Scratch::Scope scope(ctx.scratch());
+  if (effect && config_.tree.gradient == TreeGradient::kDense) {
+    side.DenseBackward(ctx, dx, x, effect);
+  } else if (effect) {
+    const Out gain = scope.Take(effect.dtype(), side.leaf().shape());
+    GainFromEffects(ctx, gain, effect, side.leaf(), side.alternative());
+    side.FlipBackward(ctx, dx, x, gain);
+  }
+  side.BalanceBackward(ctx, dx, x, batch);
+}
+
+TreeStatistics TcAttention::ReadStatistics(Context& ctx, const MicroBatch& batch) const {
+  if (config_.shape.height() == 0) return {};
+  return ReadTreeStatistics(ctx, queries_, keys_, batch.document, config_.shape.leaves());
+}
+
+std::vector<Tree*> TcAttention::trees() {
+  if (config_.shape.height() == 0) return {};
+  if (key_tree_) return {&query_tree_, &*key_tree_};
+  return {&query_tree_};
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+// TC-Attention with learned trees: every query gathers the mean values of the nodes on its path.
+// O(n e + L e) a head; the routing's gradient O(n e L).            TREE_ATTENTION section 3
+//
+//   name.tree, or with fold_projections name.query_tree and name.key_tree over the layer's input
+//   name.tree.alpha [H, h + 1], initially 1 / (h + 1)
+
+#include <optional>
+
+#include "core/attention/attention.h"
+
+class TcAttention : public Attention {
+ public:
+  TcAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
+
+  void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
+                const MicroBatch& batch) override;
+  TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const override;
+  std::vector<Tree*> trees() override;
+
+ private:
+  void RouteBackward(Context& ctx, TreeRouting& side, Acc dx, In x, In effect,
+                     const MicroBatch& batch);
+
+  const AttentionConfig config_;
+  Parameters* parameters_;
+  Tree query_tree_;
+  std::optional<Tree> key_tree_;  // folded only
+  Parameters::Id alpha_;
+  TreeRouting queries_, keys_;
+};

@@ -1,0 +1,69 @@
+#pragma once
+
+// One layer of the encoder: the attention block, then the feed-forward block.   Devlin et al. 2019
+//
+//   attention     f(x) = W^O Attention(W^Q x, W^K x, W^V x)        attention.self, attention.output
+//   feed-forward  f(x) = W_2 gelu(W_1 x)                           intermediate, output
+// Names below bert.encoder.layer.<index>.
+//
+// The loss reads the last layer's output at the target positions alone, so there the feed-forward
+// block is made for those rows and no others: the same loss and gradients for less work.
+
+#include <optional>
+#include <string>
+
+#include "core/attention/attention.h"
+#include "core/layers/residual_block.h"
+
+class AttentionBranch : public Branch {
+ public:
+  AttentionBranch(const LayerBuilder& builder, int64_t layer, const std::string& name);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) override;
+
+  Attention& attention() { return *attention_; }
+
+ private:
+  bool folded() const { return !query_; }
+
+  const Shape heads_, row_;                 // [B, n, H, e], [B, n, 1, d]
+  std::optional<LinearLayer> query_, key_;  // absent when folded into the trees
+  LinearLayer value_;
+  std::unique_ptr<Attention> attention_;
+  LinearLayer output_;
+  Out q_, k_, v_, o_;  // [B n, d]
+};
+
+class FeedForwardBranch : public Branch {
+ public:
+  FeedForwardBranch(const LayerBuilder& builder, const std::string& name, int64_t rows);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch& batch) override;
+
+ private:
+  LinearLayer inner_, output_;
+  Out pre_, gelu_;  // [rows, feed_forward]
+};
+
+enum class OutputRows { kAll, kTargets };  // [B n, d]; [M, d] at the target positions
+
+class EncoderLayer {
+ public:
+  EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output);
+
+  void Forward(Context& ctx, Out y, In x, const MicroBatch& batch);
+  void Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch);  // dx may be dy
+
+  Attention& attention() { return *attention_; }
+
+ private:
+  EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
+               const std::string& name, std::unique_ptr<AttentionBranch> branch);
+
+  Attention* attention_;
+  ResidualBlock attention_block_, feed_forward_block_;
+  Out middle_;   // [B n, d], between the blocks
+  Out targets_;  // [M, d], of kTargets: its rows at the target positions
+};

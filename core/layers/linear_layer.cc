@@ -1,0 +1,46 @@
+#include "core/layers/linear_layer.h"
+
+#include "kernels/matmul/linear.h"
+#include "kernels/norm.h"
+
+LinearLayer::LinearLayer(const LayerBuilder& builder, const std::string& name, int64_t outputs,
+                         int64_t inputs)
+    : parameters_(&builder.parameters),
+      weight_(parameters_->Declare(name + ".weight", {outputs, inputs},
+                                   Initializer::Normal(builder.config.initial_deviation),
+                                   /*decay=*/true)),
+      bias_(parameters_->Declare(name + ".bias", {outputs}, Initializer::Zeros(),
+                                 /*decay=*/false)) {}
+
+void LinearLayer::Forward(Context& ctx, Out y, In x) const {
+  LinearForward(ctx, y, x, parameters_->value(weight_), parameters_->value(bias_));
+}
+
+void LinearLayer::GeluForward(Context& ctx, Out y, Out pre, In x) const {
+  LinearGeluForward(ctx, y, pre, x, parameters_->value(weight_), parameters_->value(bias_));
+}
+
+void LinearLayer::Backward(Context& ctx, Out dx, In dy, In x, bool accumulate) const {
+  LinearBackwardWeights(ctx, parameters_->gradient(weight_), parameters_->gradient(bias_), dy, x);
+  LinearBackwardInput(ctx, dx, dy, parameters_->value(weight_), accumulate);
+}
+
+LayerNormLayer::LayerNormLayer(const LayerBuilder& builder, const std::string& name, int64_t rows)
+    : parameters_(&builder.parameters),
+      gamma_(parameters_->Declare(name + ".weight", {builder.config.width},
+                                  Initializer::Constant(1), /*decay=*/false)),
+      beta_(parameters_->Declare(name + ".bias", {builder.config.width}, Initializer::Zeros(),
+                                 /*decay=*/false)),
+      epsilon_(builder.config.layer_norm_epsilon),
+      mean_(builder.activations.MakeStatistics({rows})),
+      rstd_(builder.activations.MakeStatistics({rows})) {}
+
+void LayerNormLayer::Forward(Context& ctx, Out y, In x) const {
+  LayerNormForward(ctx, y, mean_, rstd_, x, parameters_->value(gamma_), parameters_->value(beta_),
+                   epsilon_);
+}
+
+void LayerNormLayer::Backward(Context& ctx, Out dx, In dy, In x) const {
+  LayerNormBackward(ctx, dx, parameters_->gradient(gamma_), parameters_->gradient(beta_), dy, x,
+                    parameters_->value(gamma_), mean_, rstd_);
+}

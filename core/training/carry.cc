@@ -1,0 +1,115 @@
+#include "core/training/carry.h"
+
+#include <algorithm>
+
+namespace {
+
+bool EndsWith(const std::string& name, const std::string& suffix) {
+  return name.size() >= suffix.size() &&
+         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+// [H, K, ...] and [H, K', ...]: the same but for the number of entries per head.
+bool DifferInLengthOnly(const Shape& a, const Shape& b) {
+  if (a.rank() != b.rank() || a.rank() < 2) return false;
+  for (int axis = 0; axis < a.rank(); ++axis) {
+    if (axis != 1 && a[axis] != b[axis]) return false;
+  }
+  return true;
+}
+
+// What is carried of one parameter: all of it, or its first levels.
+struct Carried {
+  const Parameter* source = nullptr;
+  bool whole = false;
+  size_t levels = 0;
+};
+
+Carried WhatIsCarried(const Parameter& target, const Parameters& from, bool regrow) {
+  const Parameter* source = from.Find(target.name);
+  if (source == nullptr) return {};  // a new tree
+  const bool same = source->shape == target.shape;
+  CHECK(same || (!target.levels.empty() && DifferInLengthOnly(source->shape, target.shape)))
+      << target.name << ": cannot carry " << source->shape << " into " << target.shape;
+  const size_t levels = target.levels.size();
+  if (levels == 0) return {source, same, 0};
+  const size_t common = std::min(levels - (regrow ? 1 : 0), source->levels.size());
+  for (size_t level = 0; level < common; ++level) {
+    CHECK_EQ(source->levels[level], target.levels[level]) << target.name;
+  }
+  return {source, same && common == levels, common};
+}
+
+// Head h of [H, K, ...] as [K, entries].
+Out Head(Out heads, int64_t h) {
+  const int64_t K = heads.shape()[1];
+  const Out head = heads.Rows(h, h + 1);
+  return head.Reshaped({K, K > 0 ? head.count() / K : 0});
+}
+
+// Of every head the first `entries`; the rest of `to` stays, or becomes 0.
+void CarryLeading(Context& ctx, Out to, Out from, int64_t entries, bool zero_rest) {
+  for (int64_t h = 0; h < to.shape()[0]; ++h) {
+    const Out to_head = Head(to, h), from_head = Head(from, h);
+    if (entries > 0) Copy(ctx, to_head.Rows(0, entries), from_head.Rows(0, entries));
+    if (zero_rest) Zero(ctx, to_head.Rows(entries, to_head.shape()[0]));
+  }
+}
+
+void CarryBuffer(Context& ctx, const Parameters& to, const Parameters& from,
+                 const CarryRules& rules, Parameters::Kind kind) {
+  for (const Parameter& target : to.list()) {
+    const Carried carried = WhatIsCarried(target, from, rules.regrow);
+    if (carried.source == nullptr) continue;
+    const Out to_window = Parameters::Window(to.buffer(kind), target);
+    const Out from_window = Parameters::Window(from.buffer(kind), *carried.source);
+    if (carried.whole) {
+      Copy(ctx, to_window, from_window);
+    } else {
+      const int64_t entries = carried.levels > 0 ? target.levels[carried.levels - 1] : 0;
+      CarryLeading(ctx, to_window, from_window, entries, EndsWith(target.name, ".alpha"));
+    }
+  }
+}
+
+void CarryBirths(Parameters& to, const Parameters& from, const CarryRules& rules) {
+  for (Parameters::Id id = 0; id < std::ssize(to.list()); ++id) {
+    const Parameter& target = to.list()[id];
+    const Carried carried = WhatIsCarried(target, from, rules.regrow);
+    std::vector<int64_t> born(target.born.size(), rules.updates);
+    if (carried.source != nullptr) {
+      const auto first = carried.source->born.begin();
+      std::copy(first, first + (carried.whole ? std::ssize(born) : carried.levels), born.begin());
+    }
+    to.SetBorn(id, std::move(born));
+  }
+}
+
+constexpr Parameters::Kind kCarried[] = {Parameters::kValues, Parameters::kFirstMoments,
+                                         Parameters::kSecondMoments};
+
+}  // namespace
+
+void CarryParameters(Context& ctx, Parameters& to, const Parameters& from,
+                     const CarryRules& rules) {
+  CarryBirths(to, from, rules);
+  for (Parameters::Kind kind : kCarried) CarryBuffer(ctx, to, from, rules, kind);
+  to.RoundValues(ctx);
+}
+
+void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const CarryRules& rules,
+                     uint64_t seed, int draw) {
+  CarryBirths(to, from, rules);
+  from.Free(Parameters::kGradients);
+  from.Free(Parameters::kRounded);
+  for (Parameters::Kind kind : kCarried) {
+    to.Allocate(ctx, from.dtype(), kind);
+    if (kind == Parameters::kValues) to.Initialize(ctx, seed, draw);
+    CarryBuffer(ctx, to, from, rules, kind);
+    ctx.Synchronize();  // before the source goes
+    from.Free(kind);
+  }
+  to.Allocate(ctx, from.dtype(), Parameters::kGradients);
+  to.Allocate(ctx, from.dtype(), Parameters::kRounded);
+  to.RoundValues(ctx);
+}
