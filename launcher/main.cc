@@ -1,4 +1,4 @@
-// treeformer: one program, its commands (launcher/commands.h).
+// treeformer: one program, its commands (launcher/commands/commands.h).
 
 #include <glog/logging.h>
 
@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "dist/mpi_session.h"
-#include "launcher/commands.h"
-#include "launcher/failure.h"
-#include "launcher/stop_signal.h"
+#include "launcher/commands/commands.h"
+#include "launcher/program/failure.h"
+#include "launcher/training/stop_signal.h"
 
 int main(int argc, char** argv) {
   std::optional<StopSignals> stop_signals;

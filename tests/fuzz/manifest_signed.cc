@@ -10,7 +10,7 @@
 #include "core/training/births.h"
 #include "dist/local_communicator.h"
 #include "kernels/base/user_error.h"
-#include "launcher/run_directory.h"
+#include "launcher/run/run_directory.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // Lines of metrics.jsonl that a run goes on from.  No file: the reader is given a stream.
 
-#include "launcher/metrics.h"
+#include "launcher/report/metrics.h"
 
 #include <sstream>
 

@@ -1,14 +1,14 @@
 // An experiment as text proto, a NUL, and overrides as --set has them: parsed, printed, validated
 // and planned.
 
-#include "launcher/run_config.h"
+#include "launcher/run/run_config.h"
 
 #include <algorithm>
 #include <sstream>
 
 #include "kernels/base/user_error.h"
-#include "launcher/plan_report.h"
-#include "launcher/run_plan.h"
+#include "launcher/run/plan_report.h"
+#include "launcher/run/run_plan.h"
 #include "tests/fuzz/fuzz.h"
 
 void FuzzOne(std::string_view input) {

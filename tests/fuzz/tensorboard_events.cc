@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "launcher/tensorboard.h"
+#include "launcher/report/tensorboard.h"
 #include "tests/fuzz/fuzz.h"
 
 void FuzzOne(std::string_view input) {

@@ -1,4 +1,4 @@
-#include "launcher/baselines.h"
+#include "launcher/training/baselines.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include "datasets/stories.h"
 #include "datasets/token_loader.h"
 #include "dist/local_communicator.h"
-#include "launcher/run_config.h"
-#include "launcher/run_summary.h"
+#include "launcher/run/run_config.h"
+#include "launcher/training/run_summary.h"
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 

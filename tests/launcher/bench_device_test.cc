@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "launcher/bench/operator_suite.h"
-#include "launcher/bench/random_rows.h"
-#include "launcher/bench/task_training.h"
+#include "launcher/bench/router/task_training.h"
+#include "launcher/bench/timing/operator_suite.h"
+#include "launcher/bench/timing/random_rows.h"
 
 namespace bench {
 namespace {

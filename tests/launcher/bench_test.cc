@@ -10,10 +10,10 @@
 
 #include "dist/local_communicator.h"
 #include "kernels/base/user_error.h"
-#include "launcher/bench/attention_module.h"
-#include "launcher/bench/attention_suite.h"
-#include "launcher/commands.h"
-#include "launcher/flags.h"
+#include "launcher/bench/timing/attention_module.h"
+#include "launcher/bench/timing/attention_suite.h"
+#include "launcher/commands/commands.h"
+#include "launcher/program/flags.h"
 #include "tests/datasets/temporary_folder.h"
 #include "tests/launcher/small_run.h"
 

@@ -1,4 +1,4 @@
-#include "launcher/command.h"
+#include "launcher/program/command.h"
 
 #include <gflags/gflags.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "dist/local_communicator.h"
-#include "launcher/commands.h"
-#include "launcher/flags.h"
+#include "launcher/commands/commands.h"
+#include "launcher/program/flags.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace {

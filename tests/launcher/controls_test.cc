@@ -1,4 +1,4 @@
-#include "launcher/controls.h"
+#include "launcher/training/controls.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "launcher/cost.h"
+#include "launcher/run/cost.h"
 
 #include <gtest/gtest.h>
 

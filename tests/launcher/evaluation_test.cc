@@ -1,4 +1,4 @@
-#include "launcher/evaluation.h"
+#include "launcher/training/evaluation.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "dist/local_communicator.h"
-#include "launcher/cost.h"
-#include "launcher/layer_metrics.h"
+#include "launcher/run/cost.h"
+#include "launcher/training/layer_metrics.h"
 #include "tests/core/small_model.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "launcher/failure.h"
+#include "launcher/program/failure.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <system_error>
 
 #include "kernels/base/user_error.h"
-#include "launcher/command.h"
+#include "launcher/program/command.h"
 
 namespace {
 

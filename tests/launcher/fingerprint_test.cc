@@ -1,4 +1,4 @@
-#include "launcher/fingerprint.h"
+#include "launcher/run/fingerprint.h"
 
 #include <bit>
 #include <mutex>

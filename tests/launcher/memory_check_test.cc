@@ -1,4 +1,4 @@
-#include "launcher/memory_check.h"
+#include "launcher/run/memory_check.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "launcher/metrics.h"
+#include "launcher/report/metrics.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The suite of attention operators, on the CPU: what it counts and what it writes, not its times.
 
-#include "launcher/bench/operator_suite.h"
+#include "launcher/bench/timing/operator_suite.h"
 
 #include <gflags/gflags.h>
 #include <gtest/gtest.h>
@@ -14,12 +14,12 @@
 #include <sstream>
 #include <thread>
 
-#include "launcher/bench/operator_work.h"
-#include "launcher/bench/random_rows.h"
-#include "launcher/bench/timing.h"
-#include "launcher/bench/tree_parts.h"
-#include "launcher/flag_values.h"
-#include "launcher/flags.h"
+#include "launcher/bench/timing/operator_work.h"
+#include "launcher/bench/timing/random_rows.h"
+#include "launcher/bench/timing/timing.h"
+#include "launcher/bench/timing/tree_parts.h"
+#include "launcher/program/flag_values.h"
+#include "launcher/program/flags.h"
 #include "tests/datasets/temporary_folder.h"
 
 namespace bench {

@@ -1,12 +1,12 @@
-#include "launcher/plan_report.h"
+#include "launcher/run/plan_report.h"
 
 #include <gtest/gtest.h>
 
 #include <sstream>
 
 #include "core/training/config.h"
-#include "launcher/progress.h"
-#include "launcher/run_config.h"
+#include "launcher/report/progress.h"
+#include "launcher/run/run_config.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-#include "launcher/progress.h"
+#include "launcher/report/progress.h"
 
 #include <gtest/gtest.h>
 
-#include "launcher/nearest.h"
+#include "launcher/report/nearest.h"
 
 namespace {
 

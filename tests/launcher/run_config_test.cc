@@ -1,4 +1,4 @@
-#include "launcher/run_config.h"
+#include "launcher/run/run_config.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "launcher/run_data.h"
+#include "launcher/run/run_data.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "launcher/run_plan.h"
+#include "launcher/run/run_plan.h"
 
 #include <gtest/gtest.h>
 

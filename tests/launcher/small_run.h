@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "dist/local_communicator.h"
-#include "launcher/run_directory.h"
-#include "launcher/run_plan.h"
-#include "launcher/train_run.h"
+#include "launcher/run/run_directory.h"
+#include "launcher/run/run_plan.h"
+#include "launcher/training/train_run.h"
 #include "tests/datasets/temporary_folder.h"
 
 // Steps 0-6 full attention, 6-12 height 1, 12-18 height 2.

@@ -1,4 +1,4 @@
-#include "launcher/stop_signal.h"
+#include "launcher/training/stop_signal.h"
 
 #include <unistd.h>
 

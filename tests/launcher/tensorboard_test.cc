@@ -1,4 +1,4 @@
-#include "launcher/tensorboard.h"
+#include "launcher/report/tensorboard.h"
 
 #include <gtest/gtest.h>
 

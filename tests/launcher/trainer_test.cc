@@ -1,13 +1,13 @@
 // Runs in this process, with ranks as threads.
 
-#include "launcher/trainer.h"
+#include "launcher/training/trainer.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "launcher/run_directory.h"
+#include "launcher/run/run_directory.h"
 #include "tests/launcher/small_run.h"
 
 namespace fs = std::filesystem;

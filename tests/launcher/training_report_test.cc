@@ -1,4 +1,4 @@
-#include "launcher/training_report.h"
+#include "launcher/training/training_report.h"
 
 #include <gtest/gtest.h>
 

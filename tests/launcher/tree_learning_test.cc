@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
-#include "launcher/bench/matching_toy.h"
+#include "launcher/bench/router/matching_toy.h"
 
 namespace bench {
 namespace {

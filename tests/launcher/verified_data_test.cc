@@ -1,4 +1,4 @@
-#include "launcher/verified_data.h"
+#include "launcher/run/verified_data.h"
 
 #include <gtest/gtest.h>
 

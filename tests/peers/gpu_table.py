@@ -1,7 +1,7 @@
 """One page of Markdown from the lines of JSON that gpu.py gathers: gates, operators, peers, training
 steps.  Needs no PyTorch.
 
-  ours     rows of `treeformer bench --device=cuda` (launcher/bench/operator_suite.h)
+  ours     rows of `treeformer bench --device=cuda` (launcher/bench/timing/operator_suite.h)
   train    the same of --suite=train
   peers    lines of gpu_attention.py and gpu_train.py"""
 

@@ -1,4 +1,4 @@
-"""Medians, as launcher/bench/timing.h takes them."""
+"""Medians, as launcher/bench/timing/timing.h takes them."""
 
 import math
 import statistics

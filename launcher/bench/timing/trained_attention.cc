@@ -1,0 +1,83 @@
+#include "launcher/bench/timing/trained_attention.h"
+
+#include "datasets/token_loader.h"
+#include "kernels/base/user_error.h"
+#include "launcher/program/trained_run.h"
+#include "launcher/run/run_data.h"
+#include "launcher/training/evaluation.h"
+
+namespace bench {
+namespace {
+
+void Require(bool good, const TrainedRun& run, const std::string& found,
+             const std::string& expected) {
+  if (!good) throw UserError(Sentence(run.checkpoint.path, ": ", found, "; expected ", expected));
+}
+
+int64_t DeepestTreeLayer(const TrainedRun& run, const ModelConfig& config) {
+  for (int64_t layer = config.layers - 1; layer >= 0; --layer) {
+    const AttentionConfig& attention = config.attention[layer];
+    if (attention.kind != AttentionKind::kFull && !attention.tree.fold_projections) return layer;
+  }
+  Require(false, run, "it has no tree layer with projections", "one");
+  return -1;
+}
+
+std::map<std::string, std::vector<float>> LayerWeights(const Parameters& parameters,
+                                                       int64_t layer) {
+  const std::string prefix = Sentence("bert.encoder.layer.", layer, ".");
+  std::map<std::string, std::vector<float>> weights;
+  for (const Parameter& parameter : parameters.list()) {
+    if (!parameter.name.starts_with(prefix)) continue;
+    const View<float> value = Parameters::Window(parameters.values(), parameter);
+    weights[parameter.name.substr(prefix.size())] = {value.data(), value.data() + value.count()};
+  }
+  return weights;
+}
+
+void AppendTokens(std::vector<float>& rows, int64_t count, const datasets::Batch& batch, In input) {
+  const View<const float> x = input;
+  const int64_t width = x.shape()[1];
+  for (int64_t i = 0; i < x.shape()[0] && static_cast<int64_t>(rows.size()) < count; ++i) {
+    if (batch.document[i] == datasets::kPadding) continue;
+    rows.insert(rows.end(), x.data() + i * width, x.data() + (i + 1) * width);
+  }
+}
+
+}  // namespace
+
+TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t length) {
+  const TrainedRun run = FindTrainedRun();
+  const treeformer::DatasetConfig& data = run.config.data();
+  const DataFiles files = RunDataFiles(data, run.directory);
+  const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
+  const datasets::BatchLayout layout{.batch_size = 8};
+  datasets::TokenLoader loader(files.held_out, vocabulary, datasets::MakeSequenceConfig(data),
+                               layout, datasets::SampleOrder::kInOrder,
+                               run.config.training().seed());
+  Context ctx = Context::Cpu();
+  datasets::Batch batch = loader.Get(0);
+  const auto model = LoadTrainedModel(ctx, run, vocabulary.size(), ShapeOf(batch));
+  const ModelConfig& config = model->config();
+  Require(config.width == width && config.heads == heads, run,
+          Sentence("width ", config.width, ", ", config.heads, " heads"),
+          Sentence("width ", width, ", ", heads, " heads"));
+  Require(!config.pre_norm, run, "model.pre_norm is true", "false");
+
+  const int64_t layer = DeepestTreeLayer(run, config);
+  TrainedAttention trained{config.attention[layer], LayerWeights(model->parameters(), layer), {}};
+  trained.attention.causal = false;
+  const int64_t count = length * width;
+  for (int64_t step = 0; static_cast<int64_t>(trained.rows.size()) < count; ++step) {
+    Require(step < loader.steps(), run,
+            Sentence("held-out text of ", trained.rows.size() / width, " tokens"),
+            Sentence(length, " or more, for --lengths"));
+    batch = loader.Get(0);
+    model->Forward(ctx, batch, {.training = false});
+    AppendTokens(trained.rows, count, batch, model->LayerInput(layer));
+    loader.NextStep();
+  }
+  return trained;
+}
+
+}  // namespace bench

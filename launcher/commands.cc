@@ -1,6 +1,0 @@
-#include "launcher/commands.h"
-
-std::vector<Command> AllCommands() {
-  return {TrainCommand(), EvaluateCommand(), PlanCommand(),
-          VocabCommand(), PrepareCommand(),  BenchCommand()};
-}

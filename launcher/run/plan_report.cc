@@ -1,0 +1,150 @@
+#include "launcher/run/plan_report.h"
+
+#include <iomanip>
+#include <ostream>
+
+#include "kernels/base/user_error.h"
+#include "launcher/report/progress.h"
+#include "launcher/run/cost.h"
+#include "launcher/run/memory_check.h"
+
+namespace {
+
+double ExpectedDensity(const AttentionConfig& attention, double of_trees) {
+  const bool tree = attention.kind != AttentionKind::kFull;
+  return tree && of_trees > 0 ? of_trees : IdealDensity(attention);
+}
+
+std::vector<double> ExpectedDensities(const ModelConfig& model, double of_trees) {
+  std::vector<double> density;
+  for (const AttentionConfig& attention : model.attention) {
+    density.push_back(ExpectedDensity(attention, of_trees));
+  }
+  return density;
+}
+
+// Forward pass of one sequence through attention, without and with its projections.
+struct AttentionCost {
+  double alone = 0, projected = 0;
+};
+
+AttentionCost CostOfLayer(const ModelConfig& model, int64_t layer, double n, double of_trees) {
+  const double density = ExpectedDensity(model.attention[layer], of_trees);
+  const double alone = AttentionFlops(model, layer, n, density);
+  return {alone, alone + ProjectionFlops(model, layer, n)};
+}
+
+AttentionCost CostOfLayers(const ModelConfig& model, double n, double of_trees) {
+  AttentionCost sum;
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    const AttentionCost cost = CostOfLayer(model, layer, n, of_trees);
+    sum = {sum.alone + cost.alone, sum.projected + cost.projected};
+  }
+  return sum;
+}
+
+std::string DescribeTrees(const PlanInput& input) {
+  if (input.density == 0) return "balanced trees";
+  return Sentence("trees of density ", input.density);
+}
+
+const char* KindName(AttentionKind kind) {
+  switch (kind) {
+    case AttentionKind::kFull:
+      return "full";
+    case AttentionKind::kTf:
+      return "TF";
+    case AttentionKind::kTc:
+      return "TC";
+  }
+  return "";
+}
+
+// Two digits at least: "25.4 %", "4.57 %", "0.061 %".
+std::string Percent(double share) {
+  const double percent = 100 * share;
+  return FormatFixed(percent, percent >= 10 ? 1 : (percent >= 0.995 ? 2 : 3)) + " %";
+}
+
+void PrintStages(std::ostream& out, const PlanInput& input) {
+  const double n = static_cast<double>(input.micro_batch.length);
+  const AttentionCost full = CostOfLayers(input.model, n, /*of_trees=*/0);
+  out << "stages (attention: " << DescribeTrees(input)
+      << " against full attention, forward pass; alone, and with the projections)\n";
+  for (const Stage& stage : input.plan.stages()) {
+    const ModelConfig model = input.plan.ModelOfStage(stage);
+    const AttentionCost cost = CostOfLayers(model, n, input.density);
+    out << "  " << std::left << std::setw(76) << Describe(stage) << " parameters " << std::right
+        << std::setw(6) << FormatCount(static_cast<double>(CountParameters(model)))
+        << "  attention " << std::setw(8) << Percent(cost.alone / full.alone) << "  "
+        << std::setw(7) << Percent(cost.projected / full.projected) << "\n";
+  }
+}
+
+void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
+  const double n = static_cast<double>(input.micro_batch.length);
+  out << "\nattention of the last stage, forward pass of one sequence; the last two columns with "
+         "the projections\n"
+      << "  layer  kind  height  leaves   full FLOP     trees    share     trees    share\n";
+  for (int64_t layer = 0; layer < last.layers; ++layer) {
+    const AttentionConfig& attention = last.attention[layer];
+    const bool tree = attention.kind != AttentionKind::kFull;
+    const AttentionCost before = CostOfLayer(input.model, layer, n, /*of_trees=*/0);
+    const AttentionCost after = CostOfLayer(last, layer, n, input.density);
+    out << "  " << std::right << std::setw(5) << layer + 1 << "  " << std::setw(4)
+        << KindName(attention.kind) << "  " << std::setw(6) << (tree ? attention.shape.height() : 0)
+        << "  " << std::setw(6) << (tree ? attention.shape.leaves() : 1) << "  " << std::setw(10)
+        << FormatCount(before.alone) << "  " << std::setw(8) << FormatCount(after.alone) << "  "
+        << std::setw(7) << Percent(after.alone / before.alone) << "  " << std::setw(8)
+        << FormatCount(after.projected) << "  " << std::setw(7)
+        << Percent(after.projected / before.projected) << "\n";
+  }
+}
+
+void PrintMemory(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
+  const MemoryCost memory = CountMemory(last, input.micro_batch, input.dtype);
+  const StageMemory largest = LargestStage(input.plan, input.micro_batch, input.dtype);
+  out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time, "
+      << (input.dtype == DType::kBFloat16 ? "activations in bfloat16" : "float32") << ")\n  "
+      << DescribeMemory(memory) << "\n  the most: " << FormatBytes(largest.cost.Total())
+      << " in stage " << largest.index << "; a boundary between stages needs no more\n";
+  const double need = largest.cost.Total() * input.ranks, limit = ReadHostMemory().limit;
+  if (input.dtype == DType::kFloat32 && need > limit) {
+    out << "  more than this machine has for all ranks, " << FormatBytes(limit)
+        << ": `treeformer train` would refuse it here\n";
+  }
+}
+
+}  // namespace
+
+std::string DescribeMemory(const MemoryCost& memory) {
+  return "parameters " + FormatBytes(memory.parameters) + ", gradients " +
+         FormatBytes(memory.gradients) + ", moments " + FormatBytes(memory.moments) +
+         ", activations " + FormatBytes(memory.activations) + "; together " +
+         FormatBytes(memory.Total());
+}
+
+void PrintPlan(std::ostream& out, const PlanInput& input) {
+  const ModelConfig& model = input.model;
+  const ModelConfig last = input.plan.ModelOfStage(input.plan.stages().back());
+  const double n = static_cast<double>(input.micro_batch.length);
+  out << "model: " << model.layers << " layers, width " << model.width << ", " << model.heads
+      << " heads, vocabulary " << model.vocabulary << ", sequences of " << input.micro_batch.length
+      << " tokens\nrun: " << input.plan.steps() << " steps of " << input.batch_size
+      << " sequences, " << input.ranks << (input.ranks == 1 ? " rank\n\n" : " ranks\n\n");
+  PrintStages(out, input);
+  PrintLayers(out, input, last);
+  PrintMemory(out, input, last);
+
+  const double targets = static_cast<double>(input.micro_batch.targets) /
+                         static_cast<double>(input.micro_batch.sequences);
+  double total = 0;
+  for (const Stage& stage : input.plan.stages()) {
+    const ModelConfig staged = input.plan.ModelOfStage(stage);
+    total += static_cast<double>(stage.last_step - stage.first_step) *
+             static_cast<double>(input.batch_size) *
+             TrainingFlops(staged, n, targets, ExpectedDensities(staged, input.density));
+  }
+  out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)
+      << "FLOP\n";
+}

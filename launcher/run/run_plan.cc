@@ -1,0 +1,107 @@
+#include "launcher/run/run_plan.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "core/checkpoint/pretrained_weights.h"
+#include "core/model/model.h"
+#include "core/training/config.h"
+#include "datasets/dataset_config.h"
+#include "datasets/vocabulary.h"
+#include "kernels/base/user_error.h"
+#include "launcher/report/progress.h"
+#include "launcher/run/cost.h"
+#include "launcher/run/plan_report.h"
+#include "launcher/run/run_data.h"
+
+int64_t PlannedVocabulary(const treeformer::DatasetConfig& data, const std::string& run_directory) {
+  if (!data.has_vocabulary()) return data.vocabulary_size();
+  try {
+    return datasets::Vocabulary::Load(data.vocabulary()).size();
+  } catch (const UserError&) {
+    if (data.has_vocabulary_size()) return data.vocabulary_size();
+    const std::string of_run = RunDataFiles(data, run_directory).vocabulary;
+    if (run_directory.empty() || !std::filesystem::exists(of_run)) throw;
+    return datasets::Vocabulary::Load(of_run).size();
+  }
+}
+
+BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary) {
+  const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
+  const ModelConfig model = MakeModelConfig(config.model(), vocabulary, sequences.length);
+  return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
+}
+
+BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks) {
+  const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
+  const treeformer::Training& training = config.training();
+  const int64_t share = training.batch_size() / ranks / training.micro_batches();
+  const double targets = sequences.masking.rate * static_cast<double>(sequences.length);
+  return {share, sequences.length, share * std::llround(targets)};
+}
+
+void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
+                 const std::string& run_directory) {
+  ValidateTraining(config, ranks);
+  datasets::ValidateDatasetConfig(config.data());
+  MakeOptimizerConfig(config.optimizer());
+  const BootstrapPlan plan =
+      MakeBootstrapPlan(config, PlannedVocabulary(config.data(), run_directory));
+  if (device == Device::kCuda) {
+    for (const Stage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
+  }
+  // Sizes below this many bytes do not overflow where they are multiplied as integers.
+  constexpr double kMostBytes = 1e15;
+  const BatchShape shape = MicroBatchOf(config, ranks);
+  for (const Stage& stage : plan.stages()) {
+    const MemoryCost memory = CountMemory(plan.ModelOfStage(stage), shape, ActivationDType(device));
+    if (memory.Total() <= kMostBytes) continue;
+    throw UserError(Sentence("the model of stage ", stage.index, " needs on each rank ",
+                             DescribeMemory(memory), "; expected less than ",
+                             FormatBytes(kMostBytes)));
+  }
+}
+
+int64_t PlannedSteps(const treeformer::RunConfig& config) {
+  const treeformer::Bootstrap& plan = config.bootstrap();
+  return plan.full_steps() + plan.tree_steps() + plan.final_steps();
+}
+
+std::string PlanDifference(const treeformer::RunConfig& before, const treeformer::RunConfig& now,
+                           int64_t step) {
+  constexpr int64_t kAnyVocabulary = 1000;  // no stage depends on it
+  const BootstrapPlan old_plan = MakeBootstrapPlan(before, kAnyVocabulary);
+  const BootstrapPlan new_plan = MakeBootstrapPlan(now, kAnyVocabulary);
+  const auto steps = [](const treeformer::RunConfig& config) {
+    const treeformer::Bootstrap& plan = config.bootstrap();
+    return Sentence(plan.full_steps(), " + ", plan.tree_steps(), " + ", plan.final_steps());
+  };
+  bool same = new_plan.steps() >= step;
+  for (size_t i = 0; same && i < old_plan.stages().size(); ++i) {
+    const Stage& old_stage = old_plan.stages()[i];
+    if (old_stage.first_step >= step && step > 0) break;
+    if (i == new_plan.stages().size()) return "the plan has fewer stages than have been begun";
+    const Stage& stage = new_plan.stages()[i];
+    const bool last = i + 1 == old_plan.stages().size();
+    const bool ended = old_stage.last_step <= step && !last;
+    same = stage.heights == old_stage.heights && stage.first_step == old_stage.first_step &&
+           (ended ? stage.last_step == old_stage.last_step : stage.last_step >= step);
+  }
+  if (same) return "";
+  return Sentence("full + tree + final steps were ", steps(before), " and are ", steps(now),
+                  ", which changes the ", step, " steps done; only what comes after them may");
+}
+
+void ValidateStartFrom(const treeformer::RunConfig& config) {
+  if (config.training().start_from().empty()) return;
+  const PretrainedWeights weights(config.training().start_from());
+  const int64_t planned = PlannedVocabulary(config.data());
+  const BootstrapPlan plan = MakeBootstrapPlan(
+      config,
+      config.data().has_vocabulary() ? planned : weights.vocabulary_size().value_or(planned));
+  Context ctx = Context::Cpu();
+  const MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().front()),
+                                  {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
+                                  MaskedLanguageModel::ParameterMemory::kCarried);
+  weights.Check(model.parameters());
+}

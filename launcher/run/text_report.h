@@ -1,0 +1,16 @@
+#pragma once
+
+// What a command that reads text tells of it.
+
+#include <string>
+
+#include "datasets/documents.h"
+#include "datasets/prepare.h"
+#include "launcher/report/progress.h"
+
+// A bar of the bytes on disk; those of pipes have no end that is known.
+datasets::PrepareProgress ShowBytes(Progress& progress, const std::string& what = "");
+
+// Sequences replaced, bad documents skipped and the first of them, files left out: a line for
+// each, none where there is nothing to tell.
+void PrintTextReport(const datasets::TextReport& report, Progress& progress);

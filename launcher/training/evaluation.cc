@@ -1,0 +1,64 @@
+#include "launcher/training/evaluation.h"
+
+#include <array>
+#include <cmath>
+
+#include "launcher/run/cost.h"
+
+LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss) {
+  std::array<double, 3> sums = {loss.loss, static_cast<double>(loss.correct),
+                                static_cast<double>(loss.targets)};
+  communicator.Sum(sums);
+  return {sums[0], static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
+}
+
+PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts) {
+  std::array<double, 4> sums = {counts.pairs, counts.all_pairs, counts.queries,
+                                counts.empty_queries};
+  communicator.Sum(sums);
+  return {sums[0], sums[1], sums[2], sums[3]};
+}
+
+void TreeShares::Add(const ModelConfig& model, int64_t length, const PairCounts& counts) {
+  const auto layer = std::ssize(density);
+  const AttentionKind kind = model.attention[layer].kind;
+  density.push_back(kind == AttentionKind::kFull ? 1
+                    : kind == AttentionKind::kTc ? std::nan("")
+                                                 : counts.Density());
+  empty_queries.push_back(kind == AttentionKind::kFull ? 0 : counts.EmptyShare());
+  operations.push_back(AttentionShare(model, layer, static_cast<double>(length), density.back()));
+}
+
+BatchShape ShapeOf(const datasets::Batch& batch) {
+  return {batch.sequences, batch.length, static_cast<int64_t>(batch.target_token.size())};
+}
+
+double Evaluation::Perplexity() const { return std::exp(loss.MeanLoss()); }
+
+Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLanguageModel& model,
+                    datasets::Loader& loader, int64_t steps, int micro_batches) {
+  const int64_t layers = model.config().layers;
+  Evaluation evaluation;
+  std::vector<PairCounts> counts(layers);
+  loader.Restore({loader.state().seed, 0, 0, 0});
+  const StepInfo info{.seed = 0, .step = 0, .training = false};
+  int64_t length = 0;
+  for (int64_t step = 0; step < steps; ++step) {
+    for (int micro = 0; micro < micro_batches; ++micro) {
+      const datasets::Batch batch = loader.Get(micro);
+      length = batch.length;
+      model.Forward(ctx, batch, info);
+      evaluation.loss += model.ReadLoss(ctx);
+      for (int64_t layer = 0; layer < layers; ++layer) {
+        counts[layer] += model.ReadStatistics(ctx, layer).counts;
+      }
+    }
+    loader.NextStep();
+  }
+  evaluation.loss = SumOverRanks(communicator, evaluation.loss);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const PairCounts all = SumOverRanks(communicator, counts[layer]);
+    evaluation.trees.Add(model.config(), length, all);
+  }
+  return evaluation;
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+// What the trees of a model did in one step, and the gradient that reached them.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/model/model.h"
+#include "dist/communicator.h"
+#include "launcher/training/evaluation.h"
+
+struct LayerMetrics {
+  TreeShares trees;
+  // Of the tree layers, by tag "layer_03" (from 1): density (TF), operations, leaf_entropy (nats),
+  // empty_queries, mean_strength, tree_gradient_norm (of the mean gradient).
+  nlohmann::ordered_json layers = nlohmann::ordered_json::object();
+  // Mean number of keys a sequence, of all heads and leaves, [H L]: tag and values.
+  std::vector<std::pair<std::string, std::vector<double>>> keys_per_leaf;
+};
+
+class LayerStatistics {
+ public:
+  // The model's last micro-batch; waits for it.
+  void Add(Context& ctx, const MaskedLanguageModel& model);
+  // Of the micro-batches added on all ranks; then there are none.  Collective.  `targets`: masked
+  // positions of the global batch, `length` of its sequences.
+  LayerMetrics Take(Context& ctx, dist::Communicator& communicator,
+                    const MaskedLanguageModel& model, int64_t length, double targets);
+
+ private:
+  struct Sums {
+    PairCounts counts;
+    double leaf_entropy = 0, strength = 0;  // times the queries
+    std::vector<double> keys_per_leaf;
+  };
+  std::vector<Sums> layers_;
+  int64_t micro_batches_ = 0;
+};

@@ -1,0 +1,110 @@
+#pragma once
+
+// Trainer: the loop.  Runs the stages of a BootstrapPlan on the ranks of a communicator:
+//
+//   each stage   a new model for its trees, initialised from the seed, then everything that fits
+//                carried over from the stage before, of which only parameters and moments are kept
+//   each step    gradients of all micro-batches, summed over ranks behind the last backward pass,
+//                one update; the loss is the mean over the masked positions of the global batch.
+//                A batch without one updates nothing, and the run goes on
+//   at the start, before each evaluation and each checkpoint
+//                the ranks compare fingerprints (launcher/run/fingerprint.h)
+//
+// The run directory gets metrics.jsonl, event files and checkpoints/step_N (rank 0 writes).  A run
+// that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
+// stopped; what the stopped run logged beyond the checkpoint is cut off.
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/model.h"
+#include "core/training/bootstrap_plan.h"
+#include "core/training/training_step.h"
+#include "datasets/loader.h"
+#include "dist/gradient_reducer.h"
+#include "launcher/report/progress.h"
+#include "launcher/run/run_config.h"
+#include "launcher/training/evaluation.h"
+#include "launcher/training/training_report.h"
+
+// What the trainer reads; the loaders are cut for this rank.
+struct TrainingData {
+  int64_t vocabulary = 0;
+  int64_t sequence_length = 0;
+  uint64_t vocabulary_hash = 0;
+  datasets::Loader* train = nullptr;
+  datasets::Loader* held_out = nullptr;
+  int64_t held_out_steps = 0;  // global batches of an evaluation
+  uint64_t hash = 0;           // of vocabulary and token files
+};
+
+class Trainer {
+ public:
+  // Goes on from `checkpoint` if given; `state` is its state.  Throws UserError where
+  // configuration, data and checkpoint do not fit together.
+  Trainer(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
+          const TrainingData& data, const std::string& directory, bool cuda_graphs,
+          Progress& progress, const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
+          const nlohmann::json& state);
+
+  // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
+  // is not a number, before the update, or when the ranks' parameters are no longer the same,
+  // before they are evaluated or saved: dist::kInternalError, with a sentence on stderr.  Throws
+  // UserError where the ranks do not begin with the same configuration, data and parameters.
+  int Run();
+
+  // Of the last evaluation, at the end of the run; evaluates when there is none.
+  const Evaluation& FinalEvaluation();
+  const TrainingReport& report() const { return report_; }
+  int64_t step() const { return step_; }
+
+ private:
+  void EnterStage(const Stage& stage);
+  std::unique_ptr<MaskedLanguageModel> MakeModel(const Stage& stage);
+  void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
+  void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
+  StepResult Step();
+  std::chrono::duration<double> MeasureTrees();
+  void Update(StepResult& result);
+  int Diverge(const StepResult& result);
+  std::string Advice() const;  // to whom it diverges
+  void Begin();
+  bool RanksAgree();  // on the parameters; a sentence on stderr where not
+  double LearningRateOfStep() const;
+  void SumBalanceCounts();
+  void RunEvaluation();
+  void WriteCheckpoint();
+  void BeginControls();
+  nlohmann::json State(const treeformer::RunConfig& config) const;
+  bool StopRequested();
+  bool IsDue(int64_t every, int64_t step) const;  // after so many steps
+
+  Context& ctx_;
+  dist::Communicator& communicator_;
+  const treeformer::RunConfig& config_;
+  const treeformer::Training& training_;
+  const TrainingData& data_;
+  const std::string directory_;
+  const bool cuda_graphs_;
+  Progress& progress_;
+  const BootstrapPlan plan_;
+  const OptimizerConfig optimizer_config_;
+  Optimizer optimizer_;
+  const BatchShape shape_;  // of a micro-batch
+
+  const Stage* stage_ = nullptr;
+  std::unique_ptr<MaskedLanguageModel> model_;
+  std::optional<TrainingStep> work_;              // on model_
+  std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
+  int64_t step_ = 0;                              // done
+  int64_t updates_ = 0;  // done: the steps but those without a masked position
+  int64_t saved_step_ = -1;
+  std::set<int64_t> valid_checkpoints_;   // the one resumed from, and those written since
+  std::optional<Evaluation> evaluation_;  // at step_
+  TrainingReport report_;
+};
