@@ -10,9 +10,11 @@
 // Tensors go by the names that Hugging Face's BERT has today: `module.` and `_orig_mod.` of
 // wrappers in front are dropped, LayerNorm.gamma and .beta are .weight and .bias, and a file in
 // which nothing begins with `bert.` (a bare encoder) has it put before embeddings., encoder. and
-// pooler. What cannot be read is a UserError that names the file.
+// pooler.; cls.predictions.decoder.bias stands for a cls.predictions.bias that is missing.  What
+// cannot be read is a UserError that names the file.
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "core/checkpoint/safetensors.h"
@@ -28,6 +30,8 @@ class PretrainedFile {
   };
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   const std::string& path() const { return path_; }
+  // What a config.json beside it says: the tensors do not show it.
+  std::optional<int64_t> attention_heads() const;
 
  private:
   using Names = std::map<std::string, std::string>;  // stored name -> file

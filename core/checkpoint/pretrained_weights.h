@@ -24,6 +24,8 @@ class PretrainedWeights {
   // Fills the values; says in two lines what came from the file and what did not.
   std::string Load(Context& ctx, Parameters& parameters) const;
 
+  // Of the attention that they were trained with, where a config.json beside them says so.
+  std::optional<int64_t> attention_heads() const { return file_.attention_heads(); }
   // Rows of the word embeddings; empty where there are none.
   std::optional<int64_t> vocabulary_size() const;
 

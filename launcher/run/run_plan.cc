@@ -95,6 +95,12 @@ std::string PlanDifference(const treeformer::RunConfig& before, const treeformer
 void ValidateStartFrom(const treeformer::RunConfig& config) {
   if (config.training().start_from().empty()) return;
   const PretrainedWeights weights(config.training().start_from());
+  const int64_t heads = config.model().heads();
+  if (weights.attention_heads().value_or(heads) != heads) {
+    throw UserError(Sentence("model.heads is ", heads, ", and the config.json of ",
+                             config.training().start_from(), " has num_attention_heads ",
+                             *weights.attention_heads(), "; expected the same"));
+  }
   const int64_t planned = PlannedVocabulary(config.data());
   const BootstrapPlan plan = MakeBootstrapPlan(
       config,

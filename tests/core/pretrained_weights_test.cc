@@ -72,6 +72,10 @@ class StartFrom : public testing::Test {
 
 std::string Same(std::string name) { return name; }
 
+std::string DecoderBias(std::string name) {
+  return name == "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
+}
+
 std::string GammaBeta(std::string name) {
   for (const auto& [now, old] : {std::pair{"LayerNorm.weight", "LayerNorm.gamma"},
                                  std::pair{"LayerNorm.bias", "LayerNorm.beta"}}) {
@@ -82,7 +86,7 @@ std::string GammaBeta(std::string name) {
 
 TEST_F(StartFrom, TheNamesOfTodayAndOfOldAndOfWrappersAreTheSameParameters) {
   for (const Rename& rename : std::vector<Rename>{
-           Same, GammaBeta, [](std::string name) { return "module." + name; },
+           Same, GammaBeta, DecoderBias, [](std::string name) { return "module." + name; },
            [](std::string name) { return "_orig_mod.module." + GammaBeta(name); }}) {
     model_ = Model(2);
     const std::string said = Load(Write(TensorsOf(*from_, rename)), *model_);

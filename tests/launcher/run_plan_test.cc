@@ -52,6 +52,12 @@ TEST(ValidateStartFrom, WeightsThatTheModelCannotTakeAreRefusedBeforeThereIsData
   EXPECT_REFUSED(validate(made), words + " is F16 [7,16], the model's is [6, 16]");
   write(6);
   EXPECT_REFUSED(validate(made), "has no tensor bert.embeddings.position_embeddings.weight");
+  folder.Write("config.json", R"({"model_type": "bert", "num_attention_heads": 4})");
+  EXPECT_REFUSED(validate(made), "model.heads is 2, and the config.json of ");
+  folder.Write("config.json", R"({"num_attention_heads": 2})");
+  EXPECT_REFUSED(validate(made), "has no tensor bert.embeddings.position_embeddings.weight");
+  folder.Write("config.json", "{");
+  EXPECT_REFUSED(validate(made), "config.json cannot be used: ");
 }
 
 }  // namespace
