@@ -6,8 +6,8 @@
 //   z = t E^T + bias                        E: the tied token table [V, d]; cls.predictions.bias
 //   loss_m = softmax cross-entropy of z_m; 0 in unused slots.  Gradients are of sum_m loss_m.
 //
-//   x [M, d], a row for each target slot     logits [M, AlignedColumns(V)], the first V of a row,
-//   overwritten by their gradient in training
+//   x       [M, d], a row for each target slot
+//   logits  [M, AlignedColumns(V)], of a row the first V; in training their gradient overwrites them
 
 #include "core/layers/linear_layer.h"
 

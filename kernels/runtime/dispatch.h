@@ -2,8 +2,8 @@
 
 // DISPATCH(ctx, dtype, Op, args...) picks the implementation of Op:
 //   on a GPU             cuda::Op(ctx, args...)
-//   float64 on the CPU   reference::Op<double>(args...)   slow, clear, what all others are tested
-//   by float32 on the CPU   cpu::Op(ctx, args...)            fast
+//   float64 on the CPU   reference::Op<double>(args...)   slow, clear; the others are tested by it
+//   float32 on the CPU   cpu::Op(ctx, args...)            fast
 // DISPATCH_IDS(ctx, Op, args...) is for operations on int32 only: cuda::Op or the one cpu::Op.
 // This is the only #ifdef USE_CUDA of the project.
 

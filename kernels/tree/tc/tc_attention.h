@@ -1,7 +1,6 @@
 #pragma once
 
-// TC-Attention: per-node means instead of pairs.  O(n e + L e) a head.  the paper, section 3.2, eq.
-// 4
+// TC-Attention: per-node means instead of pairs, O(n e + L e) a head.   the paper, 3.2, equation 4
 //
 //   nu_{l,j} = mean of v over the keys whose path crosses node (l, j); 0 where there is none
 //   O_i = sum_{l=0..h} alpha_l nu_{l, node of i at level l}
@@ -17,8 +16,10 @@
 void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
                const TreeShape& shape);
 
-// dalpha_l += sum_nodes <sum dO, nu>     dnu = alpha_l sum dO     dv_j = sum_l dnu_{l,node(j)} /
-// count The routing's leaf effects (null: not computed), each the sum along the leaf's path of
+//   dalpha_l += sum_nodes <sum dO, nu>
+//   dnu_{l,m} = alpha_l sum_{i in m} dO_i
+//   dv_j      = sum_l dnu_{l,node(j)} / count_{l,node(j)}
+// The routing's leaf effects (null: not computed), each the sum along the leaf's path of
 //   query i:  <dO_i, alpha_l nu_{l,m}>
 //   key j:    <v_j - nu_{l,m}, dnu_{l,m}> / max(count, 1);  count + 1 for a node that j is not in
 // query_effect, key_effect [B, H, n, L]

@@ -4,8 +4,8 @@
 // 32 leaves at a time, a warp each, both factors straight from global memory (they stay in L1).
 //
 //   query i   <dO_i, folded_m>
-//   key j     <v_j, joining_m> - offset_m + sum of what_l over the levels l where m shares j's
-//   node,
+//   key j     <v_j, joining_m> - offset_m
+//             + sum of what_l over the levels l where m shares the node of j,
 //             what_l = alpha_l (<v_j, q_l> - <nu_l, q_l>) / (count_l (count_l + 1)):
 //             where j already is, count stands instead of count + 1
 

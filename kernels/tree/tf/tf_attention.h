@@ -26,10 +26,11 @@ struct AttentionOptions {
 void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
                const AttentionOptions& options);
 
-// D_i = <dO_i, O_i>     dP_ij = <dO_i, v_j> (0 where dropped, else scaled)
-// dS_ij = p_ij (dP_ij - D_i)
-// dq_i = sum_j dS_ij k_j / sqrt(e)   dk_j = sum_i dS_ij q_i / sqrt(e)   dv_j = sum_i dropout(p)
-// dO_i delta = D.  key_effect_j = sum_i dS_ij, the key's own first-order effect; may be null.
+//   D_i   = <dO_i, O_i>                      dP_ij = <dO_i, v_j> (0 where dropped, else scaled)
+//   dS_ij = p_ij (dP_ij - D_i)
+//   dq_i  = sum_j dS_ij k_j / sqrt(e)        dk_j = sum_i dS_ij q_i / sqrt(e)
+//   dv_j  = sum_i dropout(p_ij) dO_i
+// delta = D.  key_effect_j = sum_i dS_ij, the key's own first-order effect; may be null.
 void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
                 In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options);
 
