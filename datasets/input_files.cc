@@ -65,6 +65,16 @@ bool IsRun(const fs::path& folder) {
          fs::is_directory(folder / "checkpoints", unreadable);
 }
 
+// RUN, or one of the folders that it has.
+bool IsOfRun(const fs::path& folder) {
+  std::error_code unreadable;
+  const fs::path whole = fs::weakly_canonical(folder, unreadable);
+  for (const char* name : {"data", "log", "checkpoints", "controls"}) {
+    if (whole.filename() == name && IsRun(whole.parent_path())) return true;
+  }
+  return IsRun(folder);
+}
+
 // A number of files and the first of their names.
 class Names {
  public:
@@ -122,10 +132,10 @@ void Listing::Add(const std::string& input) {
   }
   const size_t before = files_.size();
   for (const std::string& match : matches) {
-    const bool is_run = fs::is_directory(match) && IsRun(match);
+    const bool is_run = fs::is_directory(match) && IsOfRun(match);
     if (is_run && match == input) {
-      throw UserError(Sentence(input, " is the folder of a training run, whose files are no text, ",
-                               kExpected));
+      throw UserError(
+          Sentence(input, " is a folder of a training run, whose files are no text, ", kExpected));
     }
     if (is_run) {
       runs_.Add(match);

@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 
+#include <csignal>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   FLAGS_stderrthreshold = FLAGS_minloglevel = google::GLOG_WARNING;
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of the write
   std::unique_ptr<dist::MpiSession> session;
   try {
     stop_signals.emplace();

@@ -160,7 +160,8 @@ void OutputFile::PWrite(int64_t offset, const char* data, int64_t bytes) {
 
 void OutputFile::Refuse(const std::string& what) const {
   const int error = errno;
-  throw UserError(Sentence(path_, " ", what, " after ", written_, " bytes: ", strerror(error),
+  const std::string after = written_ > 0 ? Sentence(" after ", written_, " bytes") : "";
+  throw UserError(Sentence(path_, " ", what, after, ": ", strerror(error),
                            error == ENOSPC || error == EDQUOT || error == EFBIG
                                ? "; free space or choose another place"
                                : ""));

@@ -70,8 +70,10 @@ int RunEvaluate(dist::Communicator& communicator) {
 
   // On the disk of each machine, under a name that nobody can foresee.
   const double id = communicator.Max(communicator.rank() == 0 ? RandomName() : 0);
-  const std::string temporary =
-      Sentence(TemporaryFolder(), "/treeformer_", std::hex, static_cast<int64_t>(id), ".tokens");
+  const std::string temporary = FLAGS_text.empty()
+                                    ? ""
+                                    : Sentence(TemporaryFolder(), "/treeformer_", std::hex,
+                                               static_cast<int64_t>(id), ".tokens");
   const std::string path = EvaluationFile(communicator, trained, files, temporary, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified = VerifyTokenFiles(

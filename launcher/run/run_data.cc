@@ -198,7 +198,14 @@ void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
   progress.Line(Sentence("data: the files in ", directory,
                          " are damaged or gone, and are made again from the text"));
   const bool may_be_known = known || unchanged;
-  if (may_be_known) MakeFiles(config, directory, files, progress);
+  if (may_be_known) {
+    try {
+      MakeFiles(config, directory, files, progress);
+    } catch (const UserError& error) {
+      throw UserError(Sentence("the files in ", directory,
+                               " are damaged or gone, and cannot be made again: ", error.what()));
+    }
+  }
   if (!may_be_known || !are_known()) {
     throw UserError(Sentence("the files in ", directory, " are lost, and cannot be made again: ",
                              unchanged ? "of the same text came others" : why,

@@ -96,11 +96,19 @@ std::vector<std::string> TextFiles(const treeformer::RunConfig& config) {
 }  // namespace
 
 void RequireRunApartFromText(const std::string& directory, const treeformer::RunConfig& config) {
+  const auto whole = [](const fs::path& path) {  // also of what does not exist yet
+    const fs::path canonical = fs::weakly_canonical(fs::absolute(path));
+    return canonical.has_filename() ? canonical : canonical.parent_path();
+  };
+  const fs::path run = whole(directory);
   const auto refuse_if_same = [&](const fs::path& folder, const std::string& input) {
-    std::error_code missing;
-    if (!fs::equivalent(directory, folder.empty() ? "." : folder, missing)) return;
-    throw UserError(Sentence("--run_dir: ", directory, " is a folder of the text, data.text ",
-                             input, "; expected another one; a folder inside it will do"));
+    const fs::path text = whole(folder.empty() ? "." : folder);
+    for (const fs::path& own : {run, run / "data", run / "log", run / "checkpoints"}) {
+      if (text != own) continue;
+      throw UserError(Sentence("--run_dir: ", directory, " would have its files in ", own,
+                               ", a folder of the text, data.text ", input,
+                               "; expected another one; a new folder inside it will do"));
+    }
   };
   for (const std::string& input : config.data().text()) {
     if (fs::is_directory(input)) refuse_if_same(input, input);

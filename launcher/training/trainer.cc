@@ -261,7 +261,10 @@ int Trainer::Run() {
     const int64_t every = training_.checkpoint_every();
     const bool save = stop || (every > 0 && step_ % every == 0);
     if ((evaluate || save) && !RanksAgree()) return dist::kInternalError;
-    if (evaluate) RunEvaluation();
+    if (evaluate) {
+      RunEvaluation();
+      report_.LogEvaluation(*evaluation_, step_, stage);
+    }
     if (stage.height == 0 && step_ == stage.last_step) BeginControls();
     if (save) WriteCheckpoint();
     if (stop) return kCheckpointed;
@@ -306,9 +309,9 @@ int Trainer::Diverge(const StepResult& result) {
 void Trainer::RunEvaluation() {
   evaluation_ = Evaluate(ctx_, communicator_, *model_, *data_.held_out, data_.held_out_steps,
                          training_.micro_batches());
-  report_.LogEvaluation(*evaluation_, step_, *stage_);
 }
 
+// Of a run that had ended before, the record of it is there.
 const Evaluation& Trainer::FinalEvaluation() {
   if (!evaluation_) RunEvaluation();
   return *evaluation_;

@@ -172,7 +172,7 @@ TEST(Prepare, AFullDiskAtTheEndLeavesNeitherFile) {
   options.output = output.File("training");
   {
     const FullDisk full;
-    EXPECT_REFUSED(Prepare(SmallVocabulary(), options), " cannot be written after 0 bytes");
+    EXPECT_REFUSED(Prepare(SmallVocabulary(), options), " cannot be written: ");
   }
   EXPECT_TRUE(output.IsEmpty());
 }

@@ -189,7 +189,7 @@ TEST(TokenFile, AFullDiskIsRefusedAndNothingStays) {
   {
     const FullDisk full;
     EXPECT_REFUSED(WriteDocuments(folder.File("a"), {{1, 2, 3}}),
-                   "cannot be written after 0 bytes: File too large; free space");
+                   "cannot be written: File too large; free space");
   }
   EXPECT_TRUE(folder.IsEmpty());
 }

@@ -57,12 +57,30 @@ TEST_F(ProgramTest, TheLogHasTheSentenceOfADivergence) {
   EXPECT_NE(LogOf(folder_, "run").find("the first gradient that is not finite"), std::string::npos);
 }
 
+TEST_F(ProgramTest, AFileSizeLimitIsASentence) {
+  const std::string command = std::string("ulimit -f 8; exec ") + TREEFORMER +
+                              " train --threads=1 --config=" + folder_.File("run.textproto") +
+                              " --run_dir=" + folder_.File("run");
+  EXPECT_EQ(Status(Spawn({"/bin/sh", "-c", command})), 2);
+  EXPECT_NE(folder_.Read("output").find("File too large"), std::string::npos);
+}
+
+TEST_F(ProgramTest, AFinishedRunThatIsStartedAgainWritesNoRecordTwice) {
+  ASSERT_EQ(Status(Start("run")), 0);
+  const std::string metrics = folder_.Read("run/metrics.jsonl");
+  ASSERT_EQ(Status(Start("run")), 0);
+  EXPECT_EQ(folder_.Read("run/metrics.jsonl"), metrics);
+}
+
 TEST_F(ProgramTest, AFolderForTemporaryFilesThatIsNoneIsNamed) {
   ASSERT_EQ(Status(Start("run")), 0);
   EXPECT_EQ(Status(Spawn({"/usr/bin/env", "TMPDIR=/nonexistent", TREEFORMER, "evaluate",
                           "--run_dir=" + folder_.File("run"),
                           "--text=" + folder_.File("run/data/stories.txt")})),
             2);
+  EXPECT_EQ(Status(Spawn({"/usr/bin/env", "TMPDIR=/nonexistent", TREEFORMER, "evaluate",
+                          "--run_dir=" + folder_.File("run")})),
+            0);  // of its own text nothing is written
   EXPECT_NE(folder_.Read("output").find("temporary files, /nonexistent, cannot be used"),
             std::string::npos);
 }

@@ -54,13 +54,23 @@ TEST_F(TrainerTextTest, ARunGoesOnWithoutTheVocabularyAndTheWeightsItBeganWith) 
 }
 
 TEST_F(TrainerTextTest, ARunInTheFolderOfItsTextIsRefused) {
-  EXPECT_REFUSED(Train(Config(), text_.File("texts/../texts")), "is a folder of the text");
+  EXPECT_REFUSED(Train(Config(), text_.File("texts/../texts")), "a folder of the text");
   const std::string glob = "data.stories=,data.text=" + text_.File("texts/*");
-  EXPECT_REFUSED(Train(SmallRun(glob), text_.File("texts")), "is a folder of the text");
+  EXPECT_REFUSED(Train(SmallRun(glob), text_.File("texts")), "a folder of the text");
   EXPECT_EQ(std::distance(fs::directory_iterator(text_.File("texts")), {}), 1);
   ASSERT_EQ(Train(Config(), run_), 0);
   EXPECT_REFUSED(Train(SmallRun("data.stories=,data.text=" + run_), text_.File("of_a_run")),
-                 "is the folder of a training run");
+                 "is a folder of a training run");
+  EXPECT_REFUSED(
+      Train(SmallRun("data.stories=,data.text=" + run_ + "/data"), text_.File("of_a_run")),
+      "is a folder of a training run");
+  for (const char* spelling : {"texts/new/..", "texts/new/../", "texts/."}) {
+    EXPECT_REFUSED(Train(Config(), text_.File(spelling)), "a folder of the text");
+  }
+  fs::rename(text_.File("texts"), text_.File("data"));
+  EXPECT_REFUSED(Train(SmallRun("data.stories=,data.text=" + text_.File("data")), text_.path()),
+                 "a folder of the text");
+  EXPECT_EQ(std::distance(fs::directory_iterator(text_.File("data")), {}), 1);
 }
 
 TEST_F(TrainerTextTest, FilesThatAreLostAreNotMadeOfAnotherText) {
