@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "kernels/matmul/tile_gemm.h"
-#include "kernels/runtime/view.h"
+#include "kernels/tree/head_rows.h"
 #include "kernels/tree/tree_shape.h"
 
 namespace cpu {
@@ -63,17 +63,6 @@ class NodeTable {
   int64_t width_;
   std::vector<int64_t> first_;  // [h + 2]
   std::vector<float> data_;
-};
-
-// One (b, h) of [B, n, H, e].
-struct HeadRows {
-  HeadRows(View<const float> x, int64_t b, int64_t h)
-      : data(x.data() + (b * x.shape()[1] * x.shape()[2] + h) * x.shape()[3]),
-        stride(x.shape()[2] * x.shape()[3]) {}
-  const float* row(int64_t i) const { return data + i * stride; }
-
-  const float* data;
-  int64_t stride;
 };
 
 inline void Scale(float* x, float factor, int64_t count) {

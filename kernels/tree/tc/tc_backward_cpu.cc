@@ -59,8 +59,8 @@ void CorrectOwnPath(float* effect, const Tables& tables, const float* v, int32_t
 // effect [end - begin, L] = <x, folded of the leaf>
 void LeafProducts(float* effect, const Tables& tables, const HeadRows& x, int64_t begin,
                   int64_t end, int64_t L, int64_t e) {
-  GemmNT(end - begin, L, e, /*alpha=*/1, {x.row(begin), x.stride}, {tables.folded.leaf(0), e},
-         effect, L);
+  GemmNT(end - begin, L, e, /*alpha=*/1, {x.row(begin), x.ld}, {tables.folded.leaf(0), e}, effect,
+         L);
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ void TcBackward(Context& ctx, Out dv_any, Acc dalpha_any, Out query_effect_any, 
     for (int64_t b = 0; b < B; ++b) {
       for (int64_t h = 0; h < H; ++h) {
         const int64_t rows = (b * H + h) * n;  // the row of position i is rows + i
-        const HeadRows v_head(v, b, h), d_o_head(d_o, b, h);
+        const HeadRows v_head(v, b * H + h), d_o_head(d_o, b * H + h);
         const auto dv_row = [&](int64_t j) { return dv.data() + ((b * n + j) * H + h) * e; };
         for (int64_t j = 0; j < n; ++j) std::fill_n(dv_row(j), e, 0.0f);
         if (query_effect) std::fill_n(query_effect.data() + rows * L, n * L, 0.0f);

@@ -19,7 +19,8 @@ void TcForward(Context&, Out o_any, In v_any, In alpha_any, Ids query_leaf, Ids 
         for (int64_t i = 0; i < n; ++i) std::fill_n(o_row(i), e, 0.0f);
         const int32_t* leaf = query_leaf.data() + (b * H + h) * n;
         ForEachDocument(document.data() + b * n, n, [&](int64_t begin, int64_t end) {
-          NodeMeans(tables, HeadRows(v, b, h), key_leaf.data() + (b * H + h) * n, begin, end, e);
+          NodeMeans(tables, HeadRows(v, b * H + h), key_leaf.data() + (b * H + h) * n, begin, end,
+                    e);
           FoldMeans(tables, alpha.data() + h * (shape.height() + 1), e);
           for (int64_t i = begin; i < end; ++i) {
             std::copy_n(tables.folded.leaf(leaf[i]), e, o_row(i));

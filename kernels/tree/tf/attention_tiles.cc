@@ -26,7 +26,7 @@ std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
   return rectangles;
 }
 
-Matrix HeadRows::Gather(const int32_t* position, int64_t count, float* copy) const {
+Matrix OperandRows::Gather(const int32_t* position, int64_t count, float* copy) const {
   const bool rounds = precision == MatmulPrecision::kBFloat16;
   const bool neighbours = position[count - 1] - position[0] == count - 1;
   if (neighbours && !rounds) return {data + position[0] * ld, ld};

@@ -12,6 +12,7 @@
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/runtime/context.h"
 #include "kernels/tree/buckets/buckets.h"
+#include "kernels/tree/head_rows.h"
 
 namespace cpu {
 
@@ -31,18 +32,12 @@ struct Rectangle {
 // Neighbouring slots with the same non-empty range, at most max_rows in one rectangle.
 std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows);
 
-// The rows of one list of x [B, n, H, e].
-struct HeadRows {
-  const float* data;  // of position 0
-  int64_t ld;         // H e
-  int64_t e;
+// Rows that become operands of products.
+struct OperandRows : HeadRows {
   MatmulPrecision precision;
 
-  HeadRows(View<const float> x, int64_t list, MatmulPrecision precision_)
-      : ld(x.shape()[2] * x.shape()[3]), e(x.shape()[3]), precision(precision_) {
-    const int64_t n = x.shape()[1], H = x.shape()[2];
-    data = x.data() + (list / H) * n * ld + (list % H) * e;
-  }
+  OperandRows(View<const float> x, int64_t list, MatmulPrecision precision_)
+      : HeadRows(x, list), precision(precision_) {}
   // Rows `position[0 .. count)` as an operand: in place when they are neighbours and not to be
   // rounded, otherwise in `copy` [count, e].
   Matrix Gather(const int32_t* position, int64_t count, float* copy) const;

@@ -40,7 +40,7 @@ struct Side {
   std::vector<Rectangle> tiles;
   MatmulPrecision precision;
 
-  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
+  OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
 };
 
 struct Problem {

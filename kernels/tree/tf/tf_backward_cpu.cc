@@ -51,7 +51,7 @@ struct Problem {
   int64_t n() const { return q.shape()[1]; }
   int64_t e() const { return q.shape()[3]; }
   float scale() const { return 1 / std::sqrt(static_cast<float>(e())); }
-  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
+  OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
   // Offset of a row of a list in [B, n, H, e].
   int64_t Offset(int64_t list, int64_t position) const {
     const int64_t H = q.shape()[2];

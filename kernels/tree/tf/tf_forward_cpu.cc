@@ -40,7 +40,7 @@ struct Problem {
   const AttentionOptions& options;
   const MatmulPrecision precision;
 
-  HeadRows Rows(View<const float> x, int64_t list) const { return HeadRows(x, list, precision); }
+  OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
 };
 
 void StoreRows(const Problem& problem, const Rectangle& tile, const Workspace& work,
