@@ -78,14 +78,14 @@ BootstrapPlan::BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bo
   stages_.back().last_step += bootstrap.final_steps;
 }
 
-const Stage& BootstrapPlan::StageOfStep(int64_t step) const {
-  for (const Stage& stage : stages_) {
+const BootstrapStage& BootstrapPlan::StageOfStep(int64_t step) const {
+  for (const BootstrapStage& stage : stages_) {
     if (step < stage.last_step) return stage;
   }
   return stages_.back();
 }
 
-ModelConfig BootstrapPlan::ModelOfStage(const Stage& stage) const {
+ModelConfig BootstrapPlan::ModelOfStage(const BootstrapStage& stage) const {
   ModelConfig model = model_;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     if (stage.heights[layer] == 0) continue;
@@ -97,7 +97,7 @@ ModelConfig BootstrapPlan::ModelOfStage(const Stage& stage) const {
   return model;
 }
 
-std::string Describe(const Stage& stage) {
+std::string Describe(const BootstrapStage& stage) {
   const std::string steps = Sentence("steps ", stage.first_step, "-", stage.last_step);
   if (stage.height == 0) return Sentence("stage ", stage.index, ": full attention, ", steps);
   return Sentence("stage ", stage.index, ": layers ", stage.first_tree_layer + 1, "-",

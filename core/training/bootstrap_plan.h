@@ -30,7 +30,7 @@ struct BootstrapConfig {
   AttentionConfig attention;  // of a tree layer; shape is that of the full height h_f
 };
 
-struct Stage {
+struct BootstrapStage {
   int index = 0;
   int64_t first_tree_layer = 0;  // 0-based; the number of layers when all are full
   int height = 0;                // of the layers this stage works on; 0: full attention
@@ -45,18 +45,18 @@ class BootstrapPlan {
   // Throws UserError where the configuration makes no sense.
   BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bootstrap);
 
-  const std::vector<Stage>& stages() const { return stages_; }
+  const std::vector<BootstrapStage>& stages() const { return stages_; }
   int64_t steps() const { return stages_.empty() ? 0 : stages_.back().last_step; }
-  const Stage& StageOfStep(int64_t step) const;
+  const BootstrapStage& StageOfStep(int64_t step) const;
   const ModelConfig& model() const { return model_; }  // full attention throughout
   // The model of a stage: trees of the stage's heights, full attention elsewhere.
-  ModelConfig ModelOfStage(const Stage& stage) const;
+  ModelConfig ModelOfStage(const BootstrapStage& stage) const;
 
  private:
   const ModelConfig model_;
   const BootstrapConfig bootstrap_;
-  std::vector<Stage> stages_;
+  std::vector<BootstrapStage> stages_;
 };
 
 // "stage 2: layers 4-6 are trees, growing to height 1, steps 400-600"
-std::string Describe(const Stage& stage);
+std::string Describe(const BootstrapStage& stage);

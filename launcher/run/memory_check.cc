@@ -48,7 +48,7 @@ double ReadCgroupLimit(const std::string& root) {
 
 StageMemory LargestStage(const BootstrapPlan& plan, const BatchShape& micro_batch, DType dtype) {
   StageMemory largest;
-  for (const Stage& stage : plan.stages()) {
+  for (const BootstrapStage& stage : plan.stages()) {
     const MemoryCost cost = CountMemory(plan.ModelOfStage(stage), micro_batch, dtype);
     if (cost.Total() > largest.cost.Total()) largest = {stage.index, cost};
   }

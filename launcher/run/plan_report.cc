@@ -71,7 +71,7 @@ void PrintStages(std::ostream& out, const PlanInput& input) {
   const AttentionCost full = CostOfLayers(input.model, n, /*of_trees=*/0);
   out << "stages (attention: " << DescribeTrees(input)
       << " against full attention, forward pass; alone, and with the projections)\n";
-  for (const Stage& stage : input.plan.stages()) {
+  for (const BootstrapStage& stage : input.plan.stages()) {
     const ModelConfig model = input.plan.ModelOfStage(stage);
     const AttentionCost cost = CostOfLayers(model, n, input.density);
     out << "  " << std::left << std::setw(76) << Describe(stage) << " parameters " << std::right
@@ -139,7 +139,7 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   const double targets = static_cast<double>(input.micro_batch.targets) /
                          static_cast<double>(input.micro_batch.sequences);
   double total = 0;
-  for (const Stage& stage : input.plan.stages()) {
+  for (const BootstrapStage& stage : input.plan.stages()) {
     const ModelConfig staged = input.plan.ModelOfStage(stage);
     total += static_cast<double>(stage.last_step - stage.first_step) *
              static_cast<double>(input.batch_size) *

@@ -48,12 +48,12 @@ void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
   const BootstrapPlan plan =
       MakeBootstrapPlan(config, PlannedVocabulary(config.data(), run_directory));
   if (device == Device::kCuda) {
-    for (const Stage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
+    for (const BootstrapStage& stage : plan.stages()) RequireGpuKernels(plan.ModelOfStage(stage));
   }
   // Sizes below this many bytes do not overflow where they are multiplied as integers.
   constexpr double kMostBytes = 1e15;
   const BatchShape shape = MicroBatchOf(config, ranks);
-  for (const Stage& stage : plan.stages()) {
+  for (const BootstrapStage& stage : plan.stages()) {
     const MemoryCost memory = CountMemory(plan.ModelOfStage(stage), shape, ActivationDType(device));
     if (memory.Total() <= kMostBytes) continue;
     throw UserError(Sentence("the model of stage ", stage.index, " needs on each rank ",
@@ -78,10 +78,10 @@ std::string PlanDifference(const treeformer::RunConfig& before, const treeformer
   };
   bool same = new_plan.steps() >= step;
   for (size_t i = 0; same && i < old_plan.stages().size(); ++i) {
-    const Stage& old_stage = old_plan.stages()[i];
+    const BootstrapStage& old_stage = old_plan.stages()[i];
     if (old_stage.first_step >= step && step > 0) break;
     if (i == new_plan.stages().size()) return "the plan has fewer stages than have been begun";
-    const Stage& stage = new_plan.stages()[i];
+    const BootstrapStage& stage = new_plan.stages()[i];
     const bool last = i + 1 == old_plan.stages().size();
     const bool ended = old_stage.last_step <= step && !last;
     same = stage.heights == old_stage.heights && stage.first_step == old_stage.first_step &&

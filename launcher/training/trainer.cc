@@ -108,7 +108,7 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
                 model_->parameters());
 }
 
-std::unique_ptr<MaskedLanguageModel> Trainer::MakeModel(const Stage& stage) {
+std::unique_ptr<MaskedLanguageModel> Trainer::MakeModel(const BootstrapStage& stage) {
   const ModelConfig config = plan_.ModelOfStage(stage);
   const DType dtype = ActivationDType(ctx_.device());
   try {
@@ -132,7 +132,7 @@ std::unique_ptr<MaskedLanguageModel> Trainer::MakeModel(const Stage& stage) {
   }
 }
 
-void Trainer::EnterStage(const Stage& stage) {
+void Trainer::EnterStage(const BootstrapStage& stage) {
   reducer_.reset();
   work_.reset();
   model_ = MakeModel(stage);
@@ -248,7 +248,7 @@ bool Trainer::RanksAgree() {
 int Trainer::Run() {
   Begin();
   while (step_ < plan_.steps()) {
-    const Stage& stage = plan_.StageOfStep(step_);
+    const BootstrapStage& stage = plan_.StageOfStep(step_);
     if (stage_ != &stage) EnterStage(stage);
     const StepResult result = Step();
     if (!result.IsFinite()) return Diverge(result);

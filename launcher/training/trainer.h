@@ -64,8 +64,8 @@ class Trainer {
   int64_t step() const { return step_; }
 
  private:
-  void EnterStage(const Stage& stage);
-  std::unique_ptr<MaskedLanguageModel> MakeModel(const Stage& stage);
+  void EnterStage(const BootstrapStage& stage);
+  std::unique_ptr<MaskedLanguageModel> MakeModel(const BootstrapStage& stage);
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
@@ -97,7 +97,7 @@ class Trainer {
   Optimizer optimizer_;
   const BatchShape shape_;  // of a micro-batch
 
-  const Stage* stage_ = nullptr;
+  const BootstrapStage* stage_ = nullptr;
   std::unique_ptr<MaskedLanguageModel> model_;
   std::optional<TrainingStep> work_;              // on model_
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients

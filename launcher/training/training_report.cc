@@ -81,7 +81,7 @@ void TrainingReport::Restore(const nlohmann::json& state) {
                      state.value("full_attention_seconds", 0.0)};
 }
 
-void TrainingReport::AddStep(const StepResult& result, int64_t step, const Stage& stage) {
+void TrainingReport::AddStep(const StepResult& result, int64_t step, const BootstrapStage& stage) {
   last_ = result;
   interval_.loss += result.loss;
   interval_.tokens += result.tokens;
@@ -137,7 +137,7 @@ void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<do
   flops_per_second_ = flops / seconds_per_step_;
 }
 
-Json TrainingReport::Record(int64_t step, const Stage& stage) const {
+Json TrainingReport::Record(int64_t step, const BootstrapStage& stage) const {
   Json train;
   if (interval_.loss.targets > 0) {
     train = {{"loss", interval_.loss.MeanLoss()}, {"accuracy", interval_.loss.Accuracy()}};
@@ -155,7 +155,7 @@ Json TrainingReport::Record(int64_t step, const Stage& stage) const {
 }
 
 void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
-                         const Stage& stage, bool histograms) {
+                         const BootstrapStage& stage, bool histograms) {
   const double targets = static_cast<double>(last_.loss.targets);
   const LayerMetrics measured =
       trees_.Take(ctx, communicator_, model, global_batch_.length, targets);
@@ -174,7 +174,8 @@ void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t
   if (trees_follow && step == stage.last_step) full_attention_ = {tokens_, seconds_};
 }
 
-void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage) {
+void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step,
+                                   const BootstrapStage& stage) {
   if (!writer_) return;
   const std::string at = Sentence("  held out at step ", step, ": ");
   if (evaluation.loss.targets == 0) {

@@ -49,13 +49,13 @@ class TrainingReport {
   nlohmann::json state() const;
   void Restore(const nlohmann::json& state);
 
-  void AddStep(const StepResult& result, int64_t step, const Stage& stage);
+  void AddStep(const StepResult& result, int64_t step, const BootstrapStage& stage);
   // A micro-batch of a step that will be logged, after its gradients.
   void AddTrees(Context& ctx, const MaskedLanguageModel& model) { trees_.Add(ctx, model); }
   // The mean loss since the last call, and the last step's trees.  Collective.
-  void Log(Context& ctx, const MaskedLanguageModel& model, int64_t step, const Stage& stage,
-           bool histograms);
-  void LogEvaluation(const Evaluation& evaluation, int64_t step, const Stage& stage);
+  void Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
+           const BootstrapStage& stage, bool histograms);
+  void LogEvaluation(const Evaluation& evaluation, int64_t step, const BootstrapStage& stage);
 
   // Of the training steps, over all parts of the run and all ranks.
   double seconds() const { return seconds_; }
@@ -71,7 +71,7 @@ class TrainingReport {
     int64_t without_update = 0;  // of the steps: no masked position in the global batch
   };
   void MeasureSpeed(const ModelConfig& model, const std::vector<double>& density);
-  nlohmann::ordered_json Record(int64_t step, const Stage& stage) const;
+  nlohmann::ordered_json Record(int64_t step, const BootstrapStage& stage) const;
   std::string DescribeLoss() const;  // since the last line
   void PrintLine(int64_t step, const LayerMetrics& layers) const;
   double SecondsLeft(int64_t step) const;

@@ -32,8 +32,9 @@ TEST(BootstrapPlan, UnrollsAlgorithm1LayersByHeights) {
   EXPECT_EQ(plan.stages()[1].heights, (Heights{0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2}));
   EXPECT_EQ(plan.stages()[2].heights, (Heights{0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2}));
   EXPECT_EQ(plan.stages()[7].heights, Heights(12, 2));
-  for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.last_step - stage.first_step, 225'000);
-  for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.regrown, 0);
+  for (const BootstrapStage& stage : plan.stages())
+    EXPECT_EQ(stage.last_step - stage.first_step, 225'000);
+  for (const BootstrapStage& stage : plan.stages()) EXPECT_EQ(stage.regrown, 0);
   EXPECT_EQ(plan.steps(), 1'800'000);
 }
 
@@ -45,7 +46,7 @@ TEST(BootstrapPlan, RegrowsAllTreeLayersToTheLetterWhenAsked) {
   EXPECT_EQ(plan.stages()[1].heights, (Heights{0, 0, 2}));
   EXPECT_EQ(plan.stages()[2].heights, (Heights{0, 1, 1}));
   EXPECT_EQ(plan.stages()[5].heights, (Heights{2, 2, 2}));
-  for (const Stage& stage : plan.stages()) EXPECT_EQ(stage.regrown, stage.index / 2);
+  for (const BootstrapStage& stage : plan.stages()) EXPECT_EQ(stage.regrown, stage.index / 2);
 }
 
 TEST(BootstrapPlan, TakesFewerLayersInTheLastGroupWhenTheWidthDoesNotDivide) {
@@ -72,7 +73,7 @@ TEST(BootstrapPlan, StepsAddUpWithFullAndFinalSteps) {
   const BootstrapPlan plan(Model(2), bootstrap);
   EXPECT_EQ(plan.steps(), 11 + 100 + 7);
   int64_t step = 0;
-  for (const Stage& stage : plan.stages()) {
+  for (const BootstrapStage& stage : plan.stages()) {
     EXPECT_EQ(stage.first_step, step);
     for (; step < stage.last_step; ++step) EXPECT_EQ(plan.StageOfStep(step).index, stage.index);
   }

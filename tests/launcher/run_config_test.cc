@@ -145,8 +145,8 @@ TEST(Experiments, BertBaseTakesThePapersStepsInEachBootstrappingProcess) {
     const BootstrapPlan plan(model, MakeBootstrapConfig(config.bootstrap(), model));
     ASSERT_EQ(plan.stages().size(), 1u + shipped.groups * shipped.levels) << shipped.name;
     for (int group = 0; group < shipped.groups; ++group) {
-      const Stage& first = plan.stages()[1 + group * shipped.levels];
-      const Stage& last = plan.stages()[(group + 1) * shipped.levels];
+      const BootstrapStage& first = plan.stages()[1 + group * shipped.levels];
+      const BootstrapStage& last = plan.stages()[(group + 1) * shipped.levels];
       EXPECT_NEAR(last.last_step - first.first_step, 450'000, shipped.levels) << shipped.name;
       EXPECT_EQ(first.first_tree_layer, 12 - 3 * (group + 1)) << shipped.name;
     }
