@@ -12,7 +12,7 @@
 
 enum class AttentionKind { kFull, kTf, kTc };
 
-// What reaches the tree from the loss (TREE_ATTENTION 2.1).
+// What reaches the tree from the loss (core/attention/README.md, 3).
 enum class TreeGradient { kFlip, kDense, kNone };
 
 enum class Balance { kNone, kLoss, kBias };

@@ -6,8 +6,8 @@
 //   v, o [B, n, H, e]
 // Padding and queries without keys: o = 0.  Only keys of the query's document count.
 //
-// The gradient of the routing (TREE_ATTENTION 2.1) adds to the tree's parameters and, through the
-// rows that were routed, to dq and dk.
+// The gradient of the routing (core/attention/README.md, 3) adds to the tree's parameters and,
+// through the rows that were routed, to dq and dk.
 
 #include <memory>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
 // TC-Attention with learned trees: every query gathers the mean values of the nodes on its path.
-// O(n e + L e) a head; the routing's gradient O(n e L).            TREE_ATTENTION section 3
+// O(n e + L e) a head; the routing's gradient O(n e L).            core/attention/README.md, 5
 //
 //   name.tree, or with fold_projections name.query_tree and name.key_tree over the layer's input
 //   name.tree.alpha [H, h + 1], initially 1 / (h + 1)

@@ -2,7 +2,7 @@
 
 // Tree: the parameters of one layer's H decision trees over rows of E numbers.
 // TreeRouting: the way of one side's rows (queries or keys) through them in one forward pass, kept
-// for the backward pass, and the gradients that reach the tree.     TREE_ATTENTION sections 1, 2.1
+// for the backward pass, and the gradients that reach the tree.     core/attention/README.md, 1, 3
 //
 //   name.weight [H, P, E], N(0, 1/E)     name.bias [H, P], 0     none when the height is 0
 //   rows x [B, n, H, E], or [B, n, 1, E] shared by the heads

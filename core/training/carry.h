@@ -1,6 +1,6 @@
 #pragma once
 
-// Carrying a model into the next stage of the plan (TREE_ATTENTION section 4).
+// Carrying a model into the next stage of the plan (core/attention/README.md, 6).
 //
 // Parameters with the same name keep their bits, and so do their moments.  Trees are carried level
 // by level: one that grows keeps its old planes (they are the first of the longer list), and the

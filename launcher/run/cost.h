@@ -7,7 +7,7 @@
 //   routing               4 n d (planes on a path), for queries and keys
 //   head                  2 M d (d + V) at the M masked positions
 // Training: matrices 3 times the forward pass, attention 3.5 times (its backward is five products
-// for two), and what the estimator of the routing gradient adds (TREE_ATTENTION 2.1).
+// for two), and what the estimator of the routing gradient adds (core/attention/README.md, 3).
 
 #include "core/model_config.h"
 

@@ -16,7 +16,7 @@
 
 using Ids = View<const int32_t>;
 
-// FLIP: for each row ONE decision of its path is picked (the design's TREE_ATTENTION 2.1).
+// FLIP: for each row ONE decision of its path is picked (core/attention/README.md, 3.1).
 // `alternative` is where the row would have gone with that decision flipped (k-ary: to the
 // second-best child), following its own decisions below.
 //   binary   own_plane = other_plane = the node's plane; margin f (its sign tells the side)

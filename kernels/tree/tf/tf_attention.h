@@ -34,8 +34,8 @@ void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& bu
 void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
                 In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options);
 
-// FLIP's probes (TREE_ATTENTION 2.1): the first-order change of the loss if a row moved to its
-// alternative leaf a'.  Dropout is left out: its expectation is taken.
+// FLIP's probes (core/attention/README.md, 3.1): the first-order change of the loss if a row moved
+// to its alternative leaf a'.  Dropout is left out: its expectation is taken.
 //   query i:  gain = sum_{j in K(a')} p'_ij dP_ij - D_i,   p' = softmax of S_i over K(a')
 //   key j:    gain = sum_{i in Q(a')} p+_ij (dP_ij - D_i) - key_effect_j,
 //             p+_ij = exp(S_ij) / (exp(lse_i) + exp(S_ij)) = sigmoid(S_ij - lse_i)

@@ -1,6 +1,6 @@
 #pragma once
 
-// Small tasks that tell a good router from a bad one (TREE_ATTENTION 2.1).
+// Small tasks that tell a good router from a bad one (core/attention/README.md, 3).
 
 #include <cstdint>
 #include <memory>
