@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what Treeformer is built and run with, on Debian 12.  As root or with sudo, from any
-# folder; asks nothing; does nothing where all packages are there.
+# Installs what Treeformer is built and run with, on Debian 12, and the packages that are given.  As
+# root or with sudo, from any folder; asks nothing; does nothing where all packages are there.
 set -euo pipefail
 
 packages=(
@@ -12,6 +12,7 @@ packages=(
   libutf8proc-dev libzstd-dev libxxhash-dev nlohmann-json3-dev
   libgtest-dev libbenchmark-dev                              # tests
   patchelf                                                   # the package of cpack
+  "$@"
 )
 
 missing=()
