@@ -1,6 +1,7 @@
 #include "launcher/training/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 
@@ -169,9 +170,10 @@ StepResult Trainer::Step() {
     result.tokens += static_cast<double>(batch.CountTokens());
   }
   if (reduces) reducer_->Wait(ctx_.stream());
-  result.tokens = communicator_.Sum(result.tokens);
-  result.loss.targets =
-      static_cast<int64_t>(communicator_.Sum(static_cast<double>(result.loss.targets)));
+  std::array<double, 2> counts = {result.tokens, static_cast<double>(result.loss.targets)};
+  communicator_.Sum(counts);
+  result.tokens = counts[0];
+  result.loss.targets = static_cast<int64_t>(counts[1]);
   if (result.loss.targets > 0) {
     Update(result);
   } else {
@@ -197,8 +199,10 @@ void Trainer::Update(StepResult& result) {
   work_->Update(ctx_, optimizer_, static_cast<double>(result.loss.targets), result.learning_rate,
                 updates_ + 1);
   const StepSums sums = work_->Read(ctx_);
-  result.loss.loss = communicator_.Sum(sums.loss);
-  result.loss.correct = static_cast<int64_t>(communicator_.Sum(sums.correct));
+  std::array<double, 2> all = {sums.loss, sums.correct};
+  communicator_.Sum(all);
+  result.loss.loss = all[0];
+  result.loss.correct = static_cast<int64_t>(all[1]);
   result.squared_norm = sums.squared_norm;
   if (!result.IsFinite()) return;
   ++updates_;
