@@ -17,6 +17,8 @@
 namespace datasets {
 namespace {
 
+constexpr int64_t kLeastBufferBytes = 4096;
+
 int Open(const std::string& path, int flags) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
   if (fd < 0) throw UserError(Sentence(path, " cannot be opened: ", strerror(errno)));
@@ -53,6 +55,10 @@ ByteReader::ByteReader(const InputFile& file, int zstd_window_log)
   }
   posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   if (!file.compressed) return;
+  buffer_bytes_ = ZSTD_DStreamInSize();
+  if (!file.pipe) {  // one byte more than it has: the end is seen
+    buffer_bytes_ = std::clamp<int64_t>(file.bytes + 1, kLeastBufferBytes, buffer_bytes_);
+  }
   zstd_ = ZSTD_createDCtx();
   CHECK(zstd_ != nullptr);
   const size_t status = ZSTD_DCtx_setParameter(zstd_, ZSTD_d_windowLogMax, zstd_window_log);
@@ -87,7 +93,7 @@ int64_t ByteReader::Decompress(char* data, int64_t bytes) {
   ZSTD_outBuffer output{data, static_cast<size_t>(bytes), 0};
   while (output.pos < output.size) {
     if (compressed_begin_ == compressed_.size()) {
-      compressed_.resize(ZSTD_DStreamInSize());
+      compressed_.resize(buffer_bytes_);
       compressed_.resize(ReadDisk(compressed_.data(), compressed_.size()));
       compressed_begin_ = 0;
     }

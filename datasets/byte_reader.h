@@ -39,6 +39,7 @@ class ByteReader {
   int64_t bytes_read_ = 0;
 
   ZSTD_DCtx* zstd_ = nullptr;
+  int64_t buffer_bytes_ = 0;  // of compressed_: small for a small file
   std::string compressed_;
   size_t compressed_begin_ = 0;
   bool inside_frame_ = true;  // a file holds at least one

@@ -20,7 +20,7 @@ inline void FuzzText(std::string_view input, const std::string& suffix) {
                                .skip_bad_documents = (options & 8) != 0,
                                .zstd_window_log = 20,
                                .block_bytes = 1 + block * 8});
-  constexpr size_t kMostBytes = 1 << 18;  // zstd makes much of little
+  constexpr size_t kMostBytes = 1 << 14;  // zstd makes much of little
   size_t bytes = 0;
   for (datasets::TextBlock text; bytes < kMostBytes && source.Next(&text);) {
     size_t end = 0;
