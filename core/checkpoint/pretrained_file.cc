@@ -75,24 +75,11 @@ PretrainedFile::PretrainedFile(const std::string& path) : path_(Resolve(path)) {
     }
   }
   // The same parameter too; where both are stored they are tied.
+  if (tensors_.contains("cls.predictions.bias")) return;
   auto decoder_bias = tensors_.extract("cls.predictions.decoder.bias");
-  if (!decoder_bias.empty() && !tensors_.contains("cls.predictions.bias")) {
-    decoder_bias.key() = "cls.predictions.bias";
-    tensors_.insert(std::move(decoder_bias));
-  }
-}
-
-std::optional<int64_t> PretrainedFile::attention_heads() const {
-  const std::string path = fs::path(path_).replace_filename("config.json");
-  if (!Exists(path)) return std::nullopt;
-  try {
-    const nlohmann::json config = ParseStrictJson(MappedFile(path).bytes(), /*most_depth=*/16);
-    const auto heads = config.find("num_attention_heads");
-    if (heads == config.end() || !heads->is_number_integer()) return std::nullopt;
-    return heads->get<int64_t>();
-  } catch (const UserError& error) {
-    throw UserError(Sentence(path, " cannot be used: ", error.what()));
-  }
+  if (decoder_bias.empty()) return;
+  decoder_bias.key() = "cls.predictions.bias";
+  tensors_.insert(std::move(decoder_bias));
 }
 
 PretrainedFile::Names PretrainedFile::OpenFile(const std::string& path) {

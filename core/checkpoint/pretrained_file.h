@@ -14,7 +14,6 @@
 // cannot be read is a UserError that names the file.
 
 #include <map>
-#include <optional>
 #include <string>
 
 #include "core/checkpoint/safetensors.h"
@@ -30,8 +29,6 @@ class PretrainedFile {
   };
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   const std::string& path() const { return path_; }
-  // What a config.json beside it says: the tensors do not show it.
-  std::optional<int64_t> attention_heads() const;
 
  private:
   using Names = std::map<std::string, std::string>;  // stored name -> file

@@ -1,14 +1,17 @@
 #include "core/checkpoint/pretrained_weights.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
+#include "core/checkpoint/pretrained_config.h"
 #include "kernels/base/user_error.h"
 
 namespace {
 
 const char* const kWords = "bert.embeddings.word_embeddings.weight";
 const char* const kPositions = "bert.embeddings.position_embeddings.weight";
+const char* const kOutput = "cls.predictions.decoder.weight";
 const char* const kHead = "cls.predictions.";
 
 bool IsTree(const std::string& name) { return name.find("tree.") != std::string::npos; }
@@ -78,7 +81,9 @@ std::vector<float> PretrainedWeights::Read(const Parameter& parameter,
   }
 }
 
-void PretrainedWeights::Check(const Parameters& parameters) const {
+void PretrainedWeights::Check(const ModelConfig& model, const Parameters& parameters) const {
+  CheckPretrainedConfig(std::filesystem::path(file_.path()).parent_path(), model,
+                        file_.tensors().contains(kOutput));
   std::vector<const PretrainedFile::Tensor*> found;
   for (const Parameter& parameter : parameters.list()) found.push_back(Find(parameter));
   for (size_t i = 0; i < found.size(); ++i) {  // names and shapes first: they need no reading

@@ -7,11 +7,13 @@
 //   the head              stays random where the file has no cls.predictions.* at all
 //   position embeddings   of a longer table: its first rows
 // Numbers of F64, F16 and BF16 become float32.  Tensors that the model has no parameter for are
-// left out, whatever they are.
+// left out, whatever they are.  A config.json beside the file must agree with the model
+// (pretrained_config.h).
 
 #include <optional>
 
 #include "core/checkpoint/pretrained_file.h"
+#include "core/model_config.h"
 #include "core/parameters.h"
 
 class PretrainedWeights {
@@ -19,13 +21,10 @@ class PretrainedWeights {
   explicit PretrainedWeights(const std::string& path) : file_(path) {}
 
   // Throws UserError naming the file, the tensor, and the field of the configuration where one
-  // helps.  `parameters` are declared; they need no memory.
-  void Check(const Parameters& parameters) const;
+  // helps.  `parameters` are declared, those of a `model`; they need no memory.
+  void Check(const ModelConfig& model, const Parameters& parameters) const;
   // Fills the values; says in two lines what came from the file and what did not.
   std::string Load(Context& ctx, Parameters& parameters) const;
-
-  // Of the attention that they were trained with, where a config.json beside them says so.
-  std::optional<int64_t> attention_heads() const { return file_.attention_heads(); }
   // Rows of the word embeddings; empty where there are none.
   std::optional<int64_t> vocabulary_size() const;
 

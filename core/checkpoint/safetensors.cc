@@ -134,7 +134,8 @@ std::vector<float> ReadFloat32(const StoredTensor& tensor) {
   if (tensor.dtype == "F64") return ReadAs<double>(tensor);
   if (tensor.dtype == "F16") return ReadAs<Float16>(tensor);
   if (tensor.dtype == "BF16") return ReadAs<BFloat16>(tensor);
-  throw UserError(Sentence("it is ", tensor.dtype, "; expected F32, F64, F16 or BF16"));
+  throw UserError(
+      Sentence("it is ", DescribeDtype(tensor.dtype), "; expected F32, F64, F16 or BF16"));
 }
 
 std::string StoredTensor::Describe() const { return DescribeTensor(dtype, shape); }

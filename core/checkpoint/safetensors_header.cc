@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <tuple>
 
 #include "core/checkpoint/strict_json.h"
@@ -36,10 +37,10 @@ std::vector<int64_t> Counts(const json& entry, const char* field) {
   return counts;
 }
 
-// Bytes of a tensor; overflow is the user's.
-int64_t CountBytes(const TensorEntry& tensor) {
+// Bytes of a tensor, empty for an unknown type; overflow is the user's.
+std::optional<int64_t> CountBytes(const TensorEntry& tensor) {
   const auto bits = kBits.find(tensor.dtype);
-  if (bits == kBits.end()) throw UserError("unknown dtype " + json(tensor.dtype).dump());
+  if (bits == kBits.end()) return std::nullopt;
   int64_t count = bits->second;
   for (const int64_t extent : tensor.shape) {
     if (__builtin_mul_overflow(count, extent, &count)) {
@@ -60,7 +61,8 @@ TensorEntry ParseEntry(const std::string& name, const json& entry) {
   if (offsets.size() != 2) throw UserError("data_offsets are not two");
   TensorEntry tensor{name, dtype->get<std::string>(), Counts(entry, "shape"), offsets[0],
                      offsets[1]};
-  const int64_t bytes = CountBytes(tensor);
+  const std::optional<int64_t> needed = CountBytes(tensor);
+  const int64_t bytes = needed.value_or(std::max<int64_t>(0, tensor.end - tensor.begin));
   if (tensor.end < tensor.begin || tensor.end - tensor.begin != bytes) {
     throw UserError(Sentence(DescribeTensor(tensor.dtype, tensor.shape), " needs ", bytes,
                              " bytes, data_offsets are [", tensor.begin, ", ", tensor.end, "]"));
@@ -93,7 +95,18 @@ void RequireTiling(const std::vector<TensorEntry>& tensors, int64_t data_bytes) 
 }  // namespace
 
 std::string DescribeTensor(std::string_view dtype, const std::vector<int64_t>& shape) {
-  return std::string(dtype) + " " + json(shape).dump();
+  constexpr size_t kMost = 8;
+  if (shape.size() <= kMost) return DescribeDtype(dtype) + " " + json(shape).dump();
+  std::string list = json(std::vector<int64_t>(shape.begin(), shape.begin() + kMost)).dump();
+  list.pop_back();
+  return Sentence(DescribeDtype(dtype), " ", list, ",...] (", shape.size(), " extents)");
+}
+
+std::string DescribeDtype(std::string_view dtype) {
+  constexpr size_t kMost = 24;
+  if (kBits.contains(dtype)) return std::string(dtype);
+  const std::string quoted = json(dtype).dump(-1, ' ', /*ensure_ascii=*/true);
+  return quoted.size() <= kMost + 2 ? quoted : quoted.substr(0, kMost) + "...\"";
 }
 
 std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t data_bytes) {

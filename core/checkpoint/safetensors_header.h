@@ -2,7 +2,8 @@
 
 // The header of a safetensors file: {name: {dtype, shape, data_offsets}}, JSON.  Read as strictly
 // as Hugging Face's own library: each tensor's bytes are what its shape and type need, and together
-// they cover the data of the file without hole or overlap.
+// they cover the data of the file without hole or overlap.  A tensor of an unknown type may have
+// any number of bytes: perhaps nobody needs it.
 
 #include <cstdint>
 #include <string>
@@ -20,4 +21,6 @@ struct TensorEntry {
 // file's name.
 std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t data_bytes);
 
-std::string DescribeTensor(std::string_view dtype, const std::vector<int64_t>& shape);  // F32 [2,3]
+// "F32 [2,3]"; of a long type or shape the beginning.
+std::string DescribeTensor(std::string_view dtype, const std::vector<int64_t>& shape);
+std::string DescribeDtype(std::string_view dtype);

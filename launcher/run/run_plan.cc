@@ -95,12 +95,6 @@ std::string PlanDifference(const treeformer::RunConfig& before, const treeformer
 void ValidateStartFrom(const treeformer::RunConfig& config) {
   if (config.training().start_from().empty()) return;
   const PretrainedWeights weights(config.training().start_from());
-  const int64_t heads = config.model().heads();
-  if (weights.attention_heads().value_or(heads) != heads) {
-    throw UserError(Sentence("model.heads is ", heads, ", and the config.json of ",
-                             config.training().start_from(), " has num_attention_heads ",
-                             *weights.attention_heads(), "; expected the same"));
-  }
   const int64_t planned = PlannedVocabulary(config.data());
   const BootstrapPlan plan = MakeBootstrapPlan(
       config,
@@ -109,5 +103,5 @@ void ValidateStartFrom(const treeformer::RunConfig& config) {
   const MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().front()),
                                   {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
                                   MaskedLanguageModel::ParameterMemory::kCarried);
-  weights.Check(model.parameters());
+  weights.Check(model.config(), model.parameters());
 }

@@ -53,7 +53,7 @@ class StartFrom : public testing::Test {
   }
   std::string Load(const std::string& path, MaskedLanguageModel& model) {
     PretrainedWeights weights(path);
-    weights.Check(model.parameters());
+    weights.Check(model.config(), model.parameters());
     return weights.Load(ctx_, model.parameters());
   }
   // All parameters but those of the head as `from` has them, and these too unless `headless`.
@@ -110,13 +110,78 @@ TEST_F(StartFrom, HalfAHeadIsRefused) {
                  "has no tensor cls.predictions.bias, which the model needs");
 }
 
+TEST_F(StartFrom, TheBiasOfTheDecoderIsThatOfTheHead) {
+  const Rename twin = [](std::string name) {
+    return name == "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
+  };
+  std::vector<ForeignTensor> tensors = TensorsOf(*from_, twin);
+  Load(Write(tensors), *model_);
+  ExpectLoaded(*model_, *from_);
+  // Of both the head's own is taken.
+  const auto decoder = std::find_if(
+      tensors.begin(), tensors.end(),
+      [](const ForeignTensor& tensor) { return tensor.name == "cls.predictions.decoder.bias"; });
+  ASSERT_NE(decoder, tensors.end());
+  tensors.push_back(*decoder);
+  tensors.back().name = "cls.predictions.bias";
+  decoder->bytes.assign(decoder->bytes.size(), '\0');
+  model_ = Model(2);
+  const std::string said = Load(Write(tensors), *model_);
+  ExpectLoaded(*model_, *from_);
+  EXPECT_NE(said.find("left out of the file: cls.predictions.decoder.bias"), said.npos) << said;
+}
+
+TEST_F(StartFrom, AConfigurationBesideTheWeightsThatContradictsTheModelIsRefused) {
+  const std::string path = Write(TensorsOf(*from_, Same));
+  const auto load = [&](const std::string& fields) {
+    folder_.Write("config.json", fields);
+    Load(path, *model_);
+    Load(folder_.path(), *model_);
+  };
+  load(
+      R"({"model_type":"bert","num_attention_heads":2,"hidden_act":"gelu",)"
+      R"("layer_norm_eps":1e-06,"position_embedding_type":"absolute","tie_word_embeddings":false})");
+  load(R"({"classifier_dropout":null,"position_embedding_type":null})");
+  for (const auto& [fields, words] : {
+           std::pair{R"({"num_attention_heads":4})",
+                     "config.json: num_attention_heads is 4, expected 2, which is model.heads"},
+           {R"({"num_attention_heads":"2"})", "num_attention_heads is \"2\", expected 2"},
+           {R"({"hidden_act":"gelu_new"})", "hidden_act is \"gelu_new\", expected gelu"},
+           {R"({"layer_norm_eps":1e-12})",
+            "layer_norm_eps is 1e-12, expected 1e-06, which is model.layer_norm_epsilon"},
+           {R"({"layer_norm_eps":1e300})", "layer_norm_eps is 1e+300"},
+           {R"({"layer_norm_eps":"1e-06"})", "layer_norm_eps is \"1e-06\""},
+           {R"({"model_type":"roberta"})", "model_type is \"roberta\", expected bert"},
+           {R"({"position_embedding_type":"relative_key"})", "is \"relative_key\""},
+           {R"([1])", "is no JSON object"},
+           {"{", "config.json cannot be used: it is not JSON"},
+       }) {
+    EXPECT_REFUSED(load(fields), words);
+  }
+  ModelConfig config = from_->config();
+  config.pre_norm = true;
+  folder_.Write("config.json", R"({"model_type":"bert"})");
+  const auto before = Model(3, config);
+  Write(TensorsOf(*before, Same));
+  EXPECT_REFUSED(Load(path, *before), "model.pre_norm is true");
+}
+
+TEST_F(StartFrom, AnOutputMatrixOfItsOwnIsRefused) {
+  std::vector<ForeignTensor> tensors = TensorsOf(*from_, Same);
+  tensors.push_back({"cls.predictions.decoder.weight", "F32", {1}, "abcd"});
+  folder_.Write("config.json", R"({"tie_word_embeddings":false})");
+  EXPECT_REFUSED(Load(Write(tensors), *model_), "tie_word_embeddings is false, expected true");
+}
+
 TEST_F(StartFrom, WhatTheModelLacksIsLeftOutWhateverItsTypeAndRank) {
   std::vector<ForeignTensor> tensors = TensorsOf(*from_, GammaBeta);
   tensors.push_back({"bert.embeddings.position_ids", "I64", {1, 2}, std::string(16, '\0')});
   tensors.push_back({"bert.pooler.dense.bias", "BOOL", {1, 1, 1, 1, 1, 2}, "ab"});
+  tensors.push_back({"bert.pooler.dense.weight", "F2_E1", {3, 3}, "abc"});
   const std::string said = Load(Write(tensors), *model_);
   ExpectLoaded(*model_, *from_);
-  EXPECT_NE(said.find("left out of the file: bert.embeddings.position_ids, bert.pooler.dense.bias"),
+  EXPECT_NE(said.find("left out of the file: bert.embeddings.position_ids, bert.pooler.dense.bias, "
+                      "bert.pooler.dense.weight"),
             said.npos)
       << said;
 }
@@ -139,6 +204,9 @@ TEST_F(StartFrom, NumbersAreConverted) {
   ExpectLoaded(*model_, *from_);
   tensors.front().dtype = "I64";
   EXPECT_REFUSED(Load(Write(tensors), *model_), "word_embeddings.weight: it is I64; expected F32");
+  tensors.front().dtype = "F2_E1";
+  EXPECT_REFUSED(Load(Write(tensors), *model_),
+                 "word_embeddings.weight: it is \"F2_E1\"; expected");
 }
 
 TEST_F(StartFrom, ValuesThatAreNotFiniteAreRefusedByTheTensorsName) {
@@ -249,6 +317,7 @@ class ReferenceWeights : public StartFrom {
     config.feed_forward = 64;
     config.vocabulary = 99;
     config.max_positions = 64;
+    config.layer_norm_epsilon = 1e-12f;
     return Model(seed, config);
   }
   ReferenceWeights() {
@@ -289,12 +358,21 @@ TEST_F(ReferenceWeights, Of16BitsAreTheRoundedOnes) {
   }
 }
 
+TEST_F(ReferenceWeights, OfAnotherNumberOfHeadsAreRefused) {
+  ModelConfig config = from_->config();
+  config.heads = 8;
+  for (const char* name : {"tiny_mlm", "sharded"}) {
+    EXPECT_REFUSED(Load(kFolder + name, *Model(3, config)),
+                   "config.json: num_attention_heads is 4, expected 8");
+  }
+}
+
 TEST_F(ReferenceWeights, ThatCannotBeUsedAreRefused) {
   EXPECT_REFUSED(Load(kFolder + "legacy/embeddings_f64.safetensors", *model_),
                  "has no tensor bert");
   EXPECT_REFUSED(Load(kFolder + "legacy/google_tensorflow_names.safetensors", *model_),
                  "has no tensor bert.embeddings");
-  EXPECT_REFUSED(Load(kFolder + "tiny_bart", *model_), "has no tensor bert.embeddings");
+  EXPECT_REFUSED(Load(kFolder + "tiny_bart", *model_), "model_type is \"bart\", expected bert");
   const TemporaryFolder shards;
   std::filesystem::copy(kFolder + "sharded", shards.path());
   for (const char* name : {"missing_shard", "path_outside", "wrong_shard"}) {

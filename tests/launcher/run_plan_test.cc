@@ -53,7 +53,8 @@ TEST(ValidateStartFrom, WeightsThatTheModelCannotTakeAreRefusedBeforeThereIsData
   write(6);
   EXPECT_REFUSED(validate(made), "has no tensor bert.embeddings.position_embeddings.weight");
   folder.Write("config.json", R"({"model_type": "bert", "num_attention_heads": 4})");
-  EXPECT_REFUSED(validate(made), "model.heads is 2, and the config.json of ");
+  EXPECT_REFUSED(validate(made),
+                 "config.json: num_attention_heads is 4, expected 2, which is model.heads");
   folder.Write("config.json", R"({"num_attention_heads": 2})");
   EXPECT_REFUSED(validate(made), "has no tensor bert.embeddings.position_embeddings.weight");
   folder.Write("config.json", "{");
