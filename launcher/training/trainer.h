@@ -2,11 +2,8 @@
 
 // Trainer: the loop.  Runs the stages of a BootstrapPlan on the ranks of a communicator:
 //
-//   each stage   a new model for its trees, initialised from the seed, then everything that fits
-//                carried over from the stage before, of which only parameters and moments are kept
-//   each step    gradients of all micro-batches, summed over ranks behind the last backward pass,
-//                one update; the loss is the mean over the masked positions of the global batch.
-//                A batch without one updates nothing, and the run goes on
+//   each step    of launcher/training/step_runner.h, which has the model
+//   after it     lines and metrics, evaluations and checkpoints where they are due; a stop signal
 //   at the start, before each evaluation and each checkpoint
 //                the ranks compare fingerprints (launcher/run/fingerprint.h)
 //
@@ -14,7 +11,6 @@
 // that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
 // stopped; what the stopped run logged beyond the checkpoint is cut off.
 
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -24,12 +20,11 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/model.h"
 #include "core/training/bootstrap_plan.h"
-#include "core/training/training_step.h"
 #include "datasets/loader.h"
-#include "dist/gradient_reducer.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
 #include "launcher/training/evaluation.h"
+#include "launcher/training/step_runner.h"
 #include "launcher/training/training_report.h"
 
 // What the trainer reads; the loaders are cut for this rank.
@@ -65,18 +60,13 @@ class Trainer {
 
  private:
   void EnterStage(const BootstrapStage& stage);
-  std::unique_ptr<MaskedLanguageModel> MakeModel(const BootstrapStage& stage);
   void Restore(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
-  std::chrono::duration<double> MeasureTrees();
-  void Update(StepResult& result);
   int Diverge(const StepResult& result);
   std::string Advice() const;  // to whom it diverges
   void Begin();
   bool RanksAgree();  // on the parameters; a sentence on stderr where not
-  double LearningRateOfStep() const;
-  void SumBalanceCounts();
   void RunEvaluation();
   void WriteCheckpoint();
   void BeginControls();
@@ -90,19 +80,12 @@ class Trainer {
   const treeformer::Training& training_;
   const TrainingData& data_;
   const std::string directory_;
-  const bool cuda_graphs_;
   Progress& progress_;
   const BootstrapPlan plan_;
-  const OptimizerConfig optimizer_config_;
-  Optimizer optimizer_;
-  const BatchShape shape_;  // of a micro-batch
 
-  const BootstrapStage* stage_ = nullptr;
-  std::unique_ptr<MaskedLanguageModel> model_;
-  std::optional<TrainingStep> work_;              // on model_
-  std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
-  int64_t step_ = 0;                              // done
-  int64_t updates_ = 0;  // done: the steps but those without a masked position
+  StepRunner runner_;
+
+  int64_t step_ = 0;  // done
   int64_t saved_step_ = -1;
   std::set<int64_t> valid_checkpoints_;   // the one resumed from, and those written since
   std::optional<Evaluation> evaluation_;  // at step_

@@ -8,14 +8,6 @@
 
 using Json = nlohmann::ordered_json;
 
-double StepResult::GradientNorm() const {
-  return std::sqrt(squared_norm) / static_cast<double>(std::max<int64_t>(loss.targets, 1));
-}
-
-bool StepResult::IsFinite() const {
-  return std::isfinite(loss.loss) && std::isfinite(squared_norm);
-}
-
 namespace {
 
 std::string FormatShare(double share) {

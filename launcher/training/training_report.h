@@ -14,17 +14,7 @@
 #include "launcher/report/progress.h"
 #include "launcher/training/evaluation.h"
 #include "launcher/training/layer_metrics.h"
-
-struct StepResult {
-  LossSum loss;             // of the global batch
-  double squared_norm = 0;  // of the summed gradient
-  double learning_rate = 0;
-  double tokens = 0;  // of the global batch, without padding
-  double seconds = 0;
-
-  double GradientNorm() const;  // of the mean gradient
-  bool IsFinite() const;        // loss and gradient
-};
+#include "launcher/training/step_runner.h"
 
 // A run among the runs of one command, for the bar and the ETA: steps before its step 0, and of
 // all.

@@ -1,0 +1,164 @@
+#include "launcher/training/step_runner.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/training/carry.h"
+#include "core/training/config.h"
+#include "kernels/adamw.h"
+#include "kernels/base/user_error.h"
+#include "launcher/run/plan_report.h"
+
+namespace {
+
+double ReadSquaredNorm(Context& ctx, In x) {
+  const Buffer sum(ctx.device(), DType::kFloat64, {1});
+  SquaredNorm(ctx, sum, x);
+  double value = 0;
+  Copy(ctx, View<double>(&value, {1}), sum);
+  ctx.Synchronize();
+  return value;
+}
+
+// The last parameter with such a gradient, in the order of the forward pass: where the backward
+// pass met it first.
+std::string FindBadGradient(Context& ctx, const Parameters& parameters) {
+  const std::vector<Parameter>& list = parameters.list();
+  for (auto parameter = list.rbegin(); parameter != list.rend(); ++parameter) {
+    const Out gradient = Parameters::Window(parameters.gradients(), *parameter);
+    if (!std::isfinite(ReadSquaredNorm(ctx, gradient))) return parameter->name;
+  }
+  return "none";
+}
+
+}  // namespace
+
+double StepResult::GradientNorm() const {
+  return std::sqrt(squared_norm) / static_cast<double>(std::max<int64_t>(loss.targets, 1));
+}
+
+bool StepResult::IsFinite() const {
+  return std::isfinite(loss.loss) && std::isfinite(squared_norm);
+}
+
+StepRunner::StepRunner(Context& ctx, dist::Communicator& communicator,
+                       const treeformer::RunConfig& config, const BootstrapPlan& plan,
+                       datasets::Loader& train, bool cuda_graphs)
+    : ctx_(ctx),
+      communicator_(communicator),
+      training_(config.training()),
+      plan_(plan),
+      train_(train),
+      cuda_graphs_(cuda_graphs),
+      optimizer_config_(MakeOptimizerConfig(config.optimizer())),
+      optimizer_(optimizer_config_),
+      shape_(ShapeOf(train.Get(0))) {}
+
+std::unique_ptr<MaskedLanguageModel> StepRunner::MakeModel(const BootstrapStage& stage) {
+  const ModelConfig config = plan_.ModelOfStage(stage);
+  const DType dtype = ActivationDType(ctx_.device());
+  try {
+    if (!model_) {
+      auto first = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+      first->parameters().Initialize(ctx_, training_.seed(), stage.regrown);
+      return first;
+    }
+    Parameters before = model_->TakeParameters();
+    model_.reset();  // its activations
+    ctx_.scratch().Release();
+    runtime::ReturnFreedMemory();
+    auto next = std::make_unique<MaskedLanguageModel>(
+        ctx_, config, shape_, dtype, MaskedLanguageModel::ParameterMemory::kCarried);
+    CarryParameters(ctx_, next->parameters(), std::move(before),
+                    {updates_, stage.regrown > stage_->regrown}, training_.seed(), stage.regrown);
+    return next;
+  } catch (const UserError& error) {
+    throw UserError(Sentence(error.what(), "\nplanned for this rank, without temporaries: ",
+                             DescribeMemory(CountMemory(config, shape_, dtype))));
+  }
+}
+
+void StepRunner::EnterStage(const BootstrapStage& stage) {
+  reducer_.reset();
+  work_.reset();
+  model_ = MakeModel(stage);
+  work_.emplace(ctx_, *model_, training_.micro_batches(), cuda_graphs_);
+  reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
+  stage_ = &stage;
+}
+
+double StepRunner::LearningRateOf(int64_t step) const {
+  if (!optimizer_config_.restart_each_stage) {
+    return LearningRate(optimizer_config_, step, plan_.steps());
+  }
+  return LearningRate(optimizer_config_, step - stage_->first_step,
+                      stage_->last_step - stage_->first_step);
+}
+
+StepResult StepRunner::Step(int64_t step, const Hook& after_micro_batch) {
+  const auto begin = std::chrono::steady_clock::now();
+  const StepInfo info{.seed = training_.seed(), .step = step, .training = true};
+  const GradientHook reduce = [this](Range range) {
+    reducer_->Ready(range.begin, range.end, ctx_.stream());
+  };
+  const bool reduces = communicator_.size() > 1;
+  StepResult result;
+  std::chrono::duration<double> measuring{};
+  result.learning_rate = LearningRateOf(step);
+  for (int micro = 0; micro < training_.micro_batches(); ++micro) {
+    const datasets::Batch batch = train_.Get(micro);
+    const bool last = micro + 1 == training_.micro_batches();
+    work_->Accumulate(ctx_, micro, batch, info, reduces && last ? reduce : GradientHook());
+    if (after_micro_batch) measuring += Measure(after_micro_batch);
+    result.loss.targets += batch.CountTargets();
+    result.tokens += static_cast<double>(batch.CountTokens());
+  }
+  if (reduces) reducer_->Wait(ctx_.stream());
+  std::array<double, 2> counts = {result.tokens, static_cast<double>(result.loss.targets)};
+  communicator_.Sum(counts);
+  result.tokens = counts[0];
+  result.loss.targets = static_cast<int64_t>(counts[1]);
+  if (result.loss.targets > 0) {
+    Update(result);
+  } else {
+    model_->ForgetBalanceCounts(ctx_);
+  }
+  if (!result.IsFinite()) return result;
+
+  train_.NextStep();
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
+  result.seconds = (all - measuring).count();
+  return result;
+}
+
+// Of the micro-batch under way.
+std::chrono::duration<double> StepRunner::Measure(const Hook& hook) {
+  ctx_.Synchronize();
+  const auto begin = std::chrono::steady_clock::now();
+  hook();
+  return std::chrono::steady_clock::now() - begin;
+}
+
+void StepRunner::Update(StepResult& result) {
+  work_->Update(ctx_, optimizer_, static_cast<double>(result.loss.targets), result.learning_rate,
+                updates_ + 1);
+  const StepSums sums = work_->Read(ctx_);
+  std::array<double, 2> all = {sums.loss, sums.correct};
+  communicator_.Sum(all);
+  result.loss.loss = all[0];
+  result.loss.correct = static_cast<int64_t>(all[1]);
+  result.squared_norm = sums.squared_norm;
+  if (!result.IsFinite()) return;
+  ++updates_;
+  SumBalanceCounts();
+  model_->NudgeBalance(ctx_);
+}
+
+void StepRunner::SumBalanceCounts() {
+  for (Out counts : model_->ReadBalanceCounts(ctx_)) {
+    communicator_.AllReduceSum(counts, ctx_.stream());
+  }
+}
+
+std::string StepRunner::NameOfBadGradient() { return FindBadGradient(ctx_, model_->parameters()); }
