@@ -5,12 +5,11 @@
 //   *.txt          plain text          *.txt.zst    the same, compressed
 //   *.jsonl        a JSON object a line *.jsonl.zst
 //
-// A folder gives its files of these names, but not what is hidden (a name that begins
-// with a dot) and no training run (a folder with config.textproto and checkpoints/; named itself,
-// it is a UserError).  A file named
-// by itself or by a glob is plain text whatever its name, unless it ends in .jsonl or .zst; a
-// suffix of another format (.gz, .parquet, .json) is a UserError.  A pipe is plain text too unless
-// named so, and can be read once.
+// A folder gives its files of these names, but not what is hidden (a name that begins with a dot)
+// and no training run (a folder with config.textproto and checkpoints/; named itself, it is a
+// UserError).  A file named by itself or by a glob is plain text whatever its name, unless it ends
+// in .jsonl or .zst; a suffix of another format (.gz, .parquet, .json) is a UserError.  A pipe is
+// plain text too unless named so, and can be read once.
 
 #include <cstdint>
 #include <string>
