@@ -17,6 +17,8 @@
 #include "kernels/embedding.h"
 #include "kernels/tree/route/route.h"
 
+namespace treeformer {
+
 struct StepInfo {
   uint64_t seed = 0;  // keys dropout and random flips
   int64_t step = 0;
@@ -94,3 +96,5 @@ inline Dropout MakeDropout(float rate, const MicroBatch& batch, int64_t layer, R
   return {batch.step.training ? rate : 0, MakeRandomKey(batch.step, layer, place),
           static_cast<uint64_t>(batch.first_sample * elements_per_sequence)};
 }
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "kernels/tree/dense/dense_effects.h"
 #include "kernels/tree/tree_shape.h"
 
+namespace treeformer {
+
 enum class AttentionKind { kFull, kTf, kTc };
 
 // What reaches the tree from the loss (core/attention/README.md, 3).
@@ -68,3 +70,5 @@ struct BatchShape {
   int64_t length = 0;     // n
   int64_t targets = 0;    // M, capacity of masked positions
 };
+
+}  // namespace treeformer

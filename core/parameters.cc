@@ -8,6 +8,8 @@
 #include "kernels/base/random.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 // FNV-1a, 64 bits: which stream of random numbers a name has.
@@ -144,3 +146,5 @@ void Parameters::RoundValues(Context& ctx, Range range) const {
 Out Parameters::Window(Out buffer, const Parameter& parameter) {
   return buffer.Rows(parameter.range.begin, parameter.range.end).Reshaped(parameter.shape);
 }
+
+}  // namespace treeformer

@@ -17,6 +17,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 struct Range {  // elements [begin, end) of the parameter buffer
   int64_t begin = 0;
   int64_t end = 0;
@@ -103,3 +105,5 @@ class Parameters {
   DType dtype_ = DType::kFloat32;
   Buffer buffers_[kKinds];
 };
+
+}  // namespace treeformer

@@ -11,7 +11,7 @@
 #include "datasets/lower_case.h"
 #include "datasets/utf8.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 enum Class : uint8_t { kSpace, kLetter, kSymbol, kOther };  // kOther: controls, not ASCII
@@ -155,4 +155,4 @@ void BasicTokenizer::AddWord(std::u32string_view word, Words* words) {
   EndWord(words);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -20,7 +20,7 @@
 #include <string_view>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 // Words one after another in one string.
 struct Words {
@@ -54,4 +54,4 @@ class BasicTokenizer {
   std::u32string decomposed_;  // the same in NFD
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 void Batch::Resize(int64_t sequences, int64_t length, int64_t targets) {
   this->sequences = sequences;
@@ -23,4 +23,4 @@ int64_t Batch::CountTokens() const {
   return document.size() - std::count(document.begin(), document.end(), kPadding);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 constexpr int32_t kPadding = -1;   // Batch::document of a padding token
 constexpr int32_t kNoTarget = -1;  // Batch::target_token of an unused target slot
@@ -35,4 +35,4 @@ struct Batch {
   int64_t CountTokens() const;                                      // tokens that are not padding
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

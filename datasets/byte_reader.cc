@@ -14,7 +14,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kLeastBufferBytes = 4096;
@@ -130,4 +130,4 @@ void ByteReader::RefuseFrame(size_t status) const {
   throw UserError(Sentence(file_.path, " is not a sound zstd file: ", ZSTD_getErrorName(status)));
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

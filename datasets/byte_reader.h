@@ -13,7 +13,7 @@
 
 typedef struct ZSTD_DCtx_s ZSTD_DCtx;
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class ByteReader {
  public:
@@ -45,4 +45,4 @@ class ByteReader {
   bool inside_frame_ = true;  // a file holds at least one
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kMaxTokens = int64_t{1} << 21;
@@ -102,4 +102,4 @@ Prediction CountModels::FromNeighbours(int32_t left, int32_t right, int32_t targ
   return prediction;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

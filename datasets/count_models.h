@@ -19,7 +19,7 @@
 #include "datasets/token_file.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct Prediction {
   double probability = 0;  // of the token asked for
@@ -60,4 +60,4 @@ class CountModels {
   Counts left_, right_, both_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -2,7 +2,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 template <typename T>
@@ -12,8 +12,8 @@ void Require(bool good, const std::string& field, const T& value, const char* al
 
 }  // namespace
 
-SequenceConfig MakeSequenceConfig(const treeformer::DatasetConfig& config) {
-  const treeformer::Masking& masking = config.masking();
+SequenceConfig MakeSequenceConfig(const config::DatasetConfig& config) {
+  const config::Masking& masking = config.masking();
   const SequenceConfig sequence = {
       .length = config.sequence_length(),
       .pack = config.pack(),
@@ -30,7 +30,7 @@ SequenceConfig MakeSequenceConfig(const treeformer::DatasetConfig& config) {
   return sequence;
 }
 
-TextSourceOptions MakeTextSourceOptions(const treeformer::DatasetConfig& config) {
+TextSourceOptions MakeTextSourceOptions(const config::DatasetConfig& config) {
   Require(config.zstd_window_log() >= 10 && config.zstd_window_log() <= 31, "zstd_window_log",
           config.zstd_window_log(), "10 to 31");
   return {.inputs = {config.text().begin(), config.text().end()},
@@ -41,15 +41,15 @@ TextSourceOptions MakeTextSourceOptions(const treeformer::DatasetConfig& config)
           .zstd_window_log = config.zstd_window_log()};
 }
 
-StoriesConfig MakeStoriesConfig(const treeformer::DatasetConfig& config) {
-  const treeformer::Stories& stories = config.stories();
+StoriesConfig MakeStoriesConfig(const config::DatasetConfig& config) {
+  const config::Stories& stories = config.stories();
   Require(stories.count() >= 1, "stories.count", stories.count(), "1 or more");
   Require(stories.mean_words() >= 40 && stories.mean_words() <= 100000, "stories.mean_words",
           stories.mean_words(), "40 to 100000");
   return {stories.seed(), stories.count(), stories.mean_words()};
 }
 
-void ValidateDatasetConfig(const treeformer::DatasetConfig& config) {
+void ValidateDatasetConfig(const config::DatasetConfig& config) {
   const int sources = (config.text_size() > 0) + config.has_token_file() + config.has_stories();
   Require(sources <= 1, "text, token_file and stories", "given together", "one of them");
   Require(!config.has_token_file() || config.has_vocabulary(), "vocabulary", "missing",
@@ -66,4 +66,4 @@ void ValidateDatasetConfig(const treeformer::DatasetConfig& config) {
   MakeStoriesConfig(config);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

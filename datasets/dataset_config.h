@@ -8,7 +8,7 @@
 #include "datasets/dataset.pb.h"
 #include "datasets/text_source.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct MaskingConfig {
   double rate = 0.15;
@@ -30,10 +30,10 @@ struct StoriesConfig {
   int mean_words = 180;
 };
 
-SequenceConfig MakeSequenceConfig(const treeformer::DatasetConfig& config);
-TextSourceOptions MakeTextSourceOptions(const treeformer::DatasetConfig& config);
-StoriesConfig MakeStoriesConfig(const treeformer::DatasetConfig& config);
+SequenceConfig MakeSequenceConfig(const config::DatasetConfig& config);
+TextSourceOptions MakeTextSourceOptions(const config::DatasetConfig& config);
+StoriesConfig MakeStoriesConfig(const config::DatasetConfig& config);
 // The rest of the message: sources that exclude each other, vocabulary, held-out share.
-void ValidateDatasetConfig(const treeformer::DatasetConfig& config);
+void ValidateDatasetConfig(const config::DatasetConfig& config);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 auto CombiningClass(char32_t c) {
@@ -45,4 +45,4 @@ void Decompose(std::u32string_view text, std::u32string* decomposed) {
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 void Decompose(std::u32string_view text, std::u32string* decomposed);  // overwrites *decomposed
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

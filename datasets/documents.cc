@@ -1,6 +1,6 @@
 #include "datasets/documents.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr std::string_view kSpaces = " \t\n\r";
@@ -22,4 +22,4 @@ size_t CutAfterSpace(std::string_view text, size_t searched) {
   return text.size() < kMaxUnbrokenBytes ? 0 : text.size();
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 
 #include "datasets/text_reader.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 constexpr size_t kMaxUnbrokenBytes = 1 << 20;  // of text without white space, in one piece
 
@@ -87,4 +87,4 @@ bool IsBlank(std::string_view text);
 // white space, or, in a run of 1 MiB without any, at the end; else 0.
 size_t CutAfterSpace(std::string_view text, size_t searched);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

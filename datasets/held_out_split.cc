@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kMaxTailTokens = 1 << 24;
@@ -64,4 +64,4 @@ void HeldOutSplit::EndDocument() {
   document_tokens_ = 0;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

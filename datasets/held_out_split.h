@@ -18,7 +18,7 @@
 #include "datasets/token_file.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class HeldOutSplit {
  public:
@@ -44,4 +44,4 @@ class HeldOutSplit {
   int64_t short_documents_ = 0;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

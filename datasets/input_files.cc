@@ -11,7 +11,7 @@
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 namespace fs = std::filesystem;
@@ -230,4 +230,4 @@ void RefuseToReplaceText(const std::string& output, const std::vector<std::strin
   RefuseToReplaceInput(output, paths);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

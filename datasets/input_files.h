@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct InputFile {
   std::string path;
@@ -36,4 +36,4 @@ InputFiles ListInputFiles(const std::vector<std::string>& inputs);
 // A UserError where writing `output` would replace a file of the text `inputs`.
 void RefuseToReplaceText(const std::string& output, const std::vector<std::string>& inputs);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -3,7 +3,7 @@
 #include "datasets/json_field.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -111,4 +111,4 @@ void JsonDocuments::GiveText(TextBlock* block) {
   text_.erase(0, cut);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -12,7 +12,7 @@
 #include "datasets/documents.h"
 #include "datasets/text_reader.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class JsonDocuments : public DocumentReader {
  public:
@@ -47,4 +47,4 @@ class JsonDocuments : public DocumentReader {
   std::string text_;          // decoded and not yet given
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,7 +6,7 @@
 #include "datasets/utf8.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -237,4 +237,4 @@ void DecodeJson(std::string_view* escaped, size_t bytes, std::string* text) {
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct JsonString {
   std::string_view escaped;               // between the quotes
@@ -28,4 +28,4 @@ JsonString FindJsonString(std::string_view json, const std::string& field,
 // `bytes` bytes to *text, or nothing is left.  A lone surrogate becomes U+FFFD.
 void DecodeJson(std::string_view* escaped, size_t bytes, std::string* text);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -9,7 +9,7 @@
 
 #include "datasets/batch.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct LoaderState {
   uint64_t seed = 0;
@@ -31,4 +31,4 @@ class Loader {
   virtual void Restore(const LoaderState& state) = 0;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

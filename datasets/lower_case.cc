@@ -2,7 +2,7 @@
 
 #include <utf8proc.h>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 // Derived property Cased, of what is not Case_Ignorable too.
@@ -48,4 +48,4 @@ char32_t LowerCase(std::u32string_view word, size_t i) {
   return utf8proc_tolower(word[i]);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <string_view>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 char32_t LowerCase(std::u32string_view word, size_t i);  // of word[i]
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

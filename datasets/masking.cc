@@ -6,7 +6,7 @@
 
 #include "datasets/random.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 // Four random numbers for one position.
@@ -83,4 +83,4 @@ void Masker::Mask(std::span<int32_t> tokens, const MaskKey& key, std::vector<int
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -16,7 +16,7 @@
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct MaskKey {
   uint64_t seed = 0;
@@ -46,4 +46,4 @@ class Masker {
   std::vector<int32_t> ordinary_;           // ids that are not special
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -22,7 +22,7 @@
 #include "kernels/base/usable_cores.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 // Working threads for `threads` asked for, where 0 is one a usable core.  Each takes about 4 MB
 // when blocks of text are what is read, and one reading thread keeps a few dozen busy at most.
@@ -136,4 +136,4 @@ class OrderedPipeline {
   std::exception_ptr error_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 size_t PairMerger::PairHash::operator()(const Pair& pair) const {
   const uint64_t key = static_cast<uint64_t>(pair.left) << 32 | static_cast<uint32_t>(pair.right);
@@ -97,4 +97,4 @@ void PairMerger::MergeInWord(Pair pair, int32_t merged, int32_t word) {
   ids.resize(out);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -14,7 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class PairMerger {
  public:
@@ -64,4 +64,4 @@ class PairMerger {
   std::vector<Pair> grown_;               // pairs whose count rose in this merge
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 
 #include "datasets/random.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class Permutation {
  public:
@@ -53,4 +53,4 @@ class Permutation {
   int64_t epoch_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

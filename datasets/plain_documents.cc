@@ -2,7 +2,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kSearchBytes = 1 << 18;
@@ -109,4 +109,4 @@ void PlainDocuments::Give(std::string_view text, TextBlock* block) {
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

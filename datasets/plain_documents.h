@@ -15,7 +15,7 @@
 #include "datasets/documents.h"
 #include "datasets/text_reader.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 // Takes text from the front, in any portions.
 class PlainSplitter {
@@ -63,4 +63,4 @@ class PlainDocuments : public DocumentReader {
   size_t searched_ = 0;                 // bytes of it that hold no place to cut
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 PrefetchLoader::PrefetchLoader(std::unique_ptr<Loader> loader, int micro_batches)
     : loader_(std::move(loader)), micro_batches_(micro_batches), worker_([this] { Work(); }) {
@@ -82,4 +82,4 @@ void PrefetchLoader::Restore(const LoaderState& state) {
   changed_.notify_all();
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -13,7 +13,7 @@
 
 #include "datasets/loader.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class PrefetchLoader : public Loader {
  public:
@@ -48,4 +48,4 @@ class PrefetchLoader : public Loader {
   std::thread worker_;  // last: it uses all of the above
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

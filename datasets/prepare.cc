@@ -16,7 +16,7 @@
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 struct TokenBlock {
@@ -167,4 +167,4 @@ PrepareStatistics Prepare(const Vocabulary& vocabulary, const PrepareOptions& op
   return statistics;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -12,7 +12,7 @@
 #include "datasets/text_source.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct PrepareOptions {
   TextSourceOptions text = {};
@@ -41,4 +41,4 @@ using PrepareProgress = std::function<void(int64_t bytes_read, int64_t total_byt
 PrepareStatistics Prepare(const Vocabulary& vocabulary, const PrepareOptions& options,
                           const PrepareProgress& progress = {});
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -10,7 +10,7 @@
 #include <array>
 #include <cstdint>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 enum class RandomStream : uint32_t { kMasks = 1, kSampleOrder, kStories };
 
@@ -29,4 +29,4 @@ inline std::array<uint32_t, 4> RandomNumbers(uint64_t seed, RandomStream stream,
 // In [0, 1), 32 bits.
 inline double ToUniform(uint32_t number) { return number * 0x1p-32; }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,7 +6,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 Sequences::Sequences(std::span<const TokenFile> files, const Vocabulary& vocabulary, int64_t length,
                      bool pack)
@@ -87,4 +87,4 @@ void Sequences::Write(int64_t i, std::span<int32_t> tokens, std::span<int32_t> p
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

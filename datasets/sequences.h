@@ -12,7 +12,7 @@
 #include "datasets/token_file.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class Sequences {
  public:
@@ -42,4 +42,4 @@ class Sequences {
   std::vector<int64_t> packed_begin_;    // [samples + 1] the sample's pieces; empty: not packed
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -12,7 +12,7 @@
 #include "datasets/story_words.h"
 #include "kernels/base/output_file.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using namespace story_words;
@@ -182,4 +182,4 @@ void WriteStories(const StoriesConfig& config, const std::string& path) {
   file.Commit();
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -22,7 +22,7 @@
 
 #include "datasets/dataset_config.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 // Within 15 % of `mean_words` words, and what finishes the last sentence (in short stories the
 // second round).
@@ -55,4 +55,4 @@ std::vector<std::string> StoryWords();
 // Writes config.count stories, one a line, to `path`, which appears only when it is whole.
 void WriteStories(const StoriesConfig& config, const std::string& path);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

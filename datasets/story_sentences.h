@@ -7,7 +7,7 @@
 
 #include "datasets/story_words.h"
 
-namespace datasets::story_sentences {
+namespace treeformer::datasets::story_sentences {
 
 using story_words::Word;
 
@@ -16,4 +16,4 @@ inline constexpr Word kMeeting = "{T} the {0} {1} {m} the {2} {3}";
 // About nothing that is asked for again.
 inline constexpr Word kFiller = "{T} the {c} {d} in the {w}";
 
-}  // namespace datasets::story_sentences
+}  // namespace treeformer::datasets::story_sentences

@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-namespace datasets::story_words {
+namespace treeformer::datasets::story_words {
 
 using Word = std::string_view;
 
@@ -39,4 +39,4 @@ inline constexpr std::array<Word, 8> kWeather = {"rain",  "snow", "wind",     "f
 inline constexpr std::array<std::span<const Word>, 7> kLists = {
     kManners, kAnimals, kTimes, kMeetings, kCrowds, kDoings, kWeather};
 
-}  // namespace datasets::story_words
+}  // namespace treeformer::datasets::story_words

@@ -8,7 +8,7 @@
 
 #include "datasets/utf8.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using namespace std::string_view_literals;
@@ -125,4 +125,4 @@ void TextReader::RefuseNoText() const {
                " are invalid UTF-8 or NUL; expected UTF-8, convert it from what it is"));
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

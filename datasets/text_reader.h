@@ -15,7 +15,7 @@
 #include "datasets/byte_reader.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 enum class InvalidUtf8 { kRefuse, kReplace, kMark };
 
@@ -66,4 +66,4 @@ class TextReader {
   int64_t line_ = 1;    // there
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

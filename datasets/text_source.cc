@@ -6,7 +6,7 @@
 #include "datasets/json_documents.h"
 #include "datasets/plain_documents.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 TextSource::TextSource(TextSourceOptions options)
     : options_(std::move(options)), inputs_(ListInputFiles(options_.inputs)) {
@@ -45,4 +45,4 @@ std::unique_ptr<DocumentReader> TextSource::Open(const InputFile& file) {
   return std::make_unique<PlainDocuments>(file, options_, &report_);
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -18,7 +18,7 @@
 #include "datasets/documents.h"
 #include "datasets/input_files.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class TextSource {
  public:
@@ -42,4 +42,4 @@ class TextSource {
   std::unique_ptr<DocumentReader> reader_;  // of the file before next_file_, or null
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

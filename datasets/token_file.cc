@@ -16,7 +16,7 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "token files are little-endian");
@@ -273,4 +273,4 @@ void TokenFileWriter::Finish() {
   file_.Commit();
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -25,7 +25,7 @@
 
 typedef struct XXH3_state_s XXH3_state_t;
 
-namespace datasets {
+namespace treeformer::datasets {
 
 // Reads.  May be read by many threads at once.
 class TokenFile {
@@ -97,4 +97,4 @@ class TokenFileWriter {
   bool sealed_ = false;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,7 +6,7 @@
 
 #include "kernels/base/output_file.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 TokenFileRecords LoadTokenFileRecords(const std::string& path) {
   TokenFileRecords records;
@@ -33,4 +33,4 @@ void SaveTokenFileRecords(const TokenFileRecords& records, const std::string& pa
   file.Commit();
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

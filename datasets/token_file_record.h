@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct TokenFileRecord {
   int64_t bytes = 0;
@@ -32,4 +32,4 @@ using TokenFileRecords = std::vector<TokenFileRecord>;
 TokenFileRecords LoadTokenFileRecords(const std::string& path);  // of no file: none
 void SaveTokenFileRecords(const TokenFileRecords& records, const std::string& path);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -7,7 +7,7 @@
 #include "datasets/permutation.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 std::vector<TokenFile> OpenAll(const std::vector<std::string>& paths, const Vocabulary& vocabulary,
@@ -108,4 +108,4 @@ void TokenLoader::NextStep() {
 
 void TokenLoader::Restore(const LoaderState& state) { state_ = state; }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

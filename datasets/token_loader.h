@@ -14,7 +14,7 @@
 #include "datasets/masking.h"
 #include "datasets/sequences.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 enum class SampleOrder { kShuffled, kInOrder };
 
@@ -62,4 +62,4 @@ class TokenLoader : public Loader {
   LoaderState state_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 #include "datasets/vocabulary.h"
 #include "datasets/wordpiece.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class Tokenizer {
  public:
@@ -30,4 +30,4 @@ class Tokenizer {
   Words words_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

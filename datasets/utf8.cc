@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 struct Lead {
@@ -91,4 +91,4 @@ void AppendUtf8(char32_t code_point, std::string* text) {
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

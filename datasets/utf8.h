@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 constexpr char32_t kReplacementCharacter = 0xFFFD;
 
@@ -27,4 +27,4 @@ char32_t NextCodePoint(std::string_view text, size_t* offset);
 
 void AppendUtf8(char32_t code_point, std::string* text);
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

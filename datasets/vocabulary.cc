@@ -11,7 +11,7 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 Vocabulary Vocabulary::Load(const std::string& path) {
   std::istringstream file(ReadRegularFile(path));
@@ -81,4 +81,4 @@ size_t Vocabulary::Hash::operator()(std::string_view text) const {
   return XXH3_64bits(text.data(), text.size());
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -17,7 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class Vocabulary {
  public:
@@ -67,4 +67,4 @@ class Vocabulary {
   int32_t pad_, unknown_, cls_, sep_, mask_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

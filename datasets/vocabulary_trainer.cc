@@ -18,7 +18,7 @@
 #include "datasets/wordpiece.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 struct Word {
@@ -181,4 +181,4 @@ Vocabulary TrainVocabulary(const VocabularyTrainerOptions& options,
   return vocabulary;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

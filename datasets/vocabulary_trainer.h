@@ -19,7 +19,7 @@
 #include "datasets/text_source.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct VocabularyTrainerOptions {
   TextSourceOptions text = {};
@@ -46,4 +46,4 @@ Vocabulary TrainVocabulary(const VocabularyTrainerOptions& options,
                            VocabularyTrainerStatistics* statistics,
                            const PrepareProgress& progress = {});
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

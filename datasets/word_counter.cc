@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 void CountWord(std::string_view word, int64_t count, WordCounts* counts) {
   const auto found = counts->find(word);
@@ -37,4 +37,4 @@ std::vector<std::pair<std::string, int64_t>> WordCounter::Sorted() const {
   return words;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 
 struct WordHash {
   using is_transparent = void;
@@ -40,4 +40,4 @@ class WordCounter {
   int64_t occurrences_ = 0, forgotten_ = 0;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

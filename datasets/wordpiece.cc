@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr size_t kSlots = 1 << 17;  // a power of two
@@ -76,4 +76,4 @@ void WordPiece::Split(std::string_view word, std::vector<int32_t>* ids) const {
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -14,7 +14,7 @@
 
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 class WordPiece {
  public:
@@ -42,4 +42,4 @@ class WordPiece {
   std::vector<int32_t> cached_ids_;
 };
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

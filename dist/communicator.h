@@ -12,7 +12,7 @@
 
 #include "kernels/runtime/context.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // An operation under way.  Destroying it waits for its end, as Wait does.
 class Request {
@@ -60,4 +60,4 @@ class Communicator {
   virtual std::vector<double> AllGather(std::span<const double> values) = 0;
 };
 
-}  // namespace dist
+}  // namespace treeformer::dist

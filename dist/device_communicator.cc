@@ -2,7 +2,7 @@
 
 #include "dist/nccl_communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 bool OnHost(Out data) { return data.device() == Device::kCpu; }
@@ -51,4 +51,4 @@ std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator& base, const C
   return std::make_unique<OneGpuCommunicator>(base);
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -9,7 +9,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 class DeviceCommunicator : public Communicator {
  public:
@@ -41,4 +41,4 @@ class DeviceCommunicator : public Communicator {
 // NCCL.
 std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator& base, const Context& ctx);
 
-}  // namespace dist
+}  // namespace treeformer::dist

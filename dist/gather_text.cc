@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace dist {
+namespace treeformer::dist {
 
 // A sum in which each rank fills its own row.
 std::vector<std::string> AllGatherText(Communicator& communicator, const std::string& text) {
@@ -17,4 +17,4 @@ std::vector<std::string> AllGatherText(Communicator& communicator, const std::st
   return texts;
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

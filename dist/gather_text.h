@@ -5,9 +5,9 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // Every rank's text, in rank order; without zero bytes.  Collective.
 std::vector<std::string> AllGatherText(Communicator& communicator, const std::string& text);
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -8,7 +8,7 @@
 #include "dist/host_name.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 std::string Count(int64_t count, const std::string& noun) {
@@ -80,4 +80,4 @@ int ChooseGpu(Communicator& communicator) {
   return ChooseGpu(communicator, {HostName(), Context::CudaDeviceUuids()});
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -16,7 +16,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // What one rank sees.
 struct RankGpus {
@@ -33,4 +33,4 @@ int ChooseGpu(Communicator& communicator);
 // The same on a machine of the caller's; each rank gives what it sees.
 int ChooseGpu(Communicator& communicator, const RankGpus& mine);
 
-}  // namespace dist
+}  // namespace treeformer::dist

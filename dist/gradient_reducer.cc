@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace dist {
+namespace treeformer::dist {
 
 GradientReducer::GradientReducer(Communicator& communicator, Out gradients, int64_t bucket_bytes)
     : communicator_(communicator),
@@ -83,4 +83,4 @@ void GradientReducer::Reset() {
   if (count % bucket_elements_ != 0) missing_.back() = count % bucket_elements_;
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

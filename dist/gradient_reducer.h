@@ -20,7 +20,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 class GradientReducer {
  public:
@@ -51,4 +51,4 @@ class GradientReducer {
   std::deque<std::unique_ptr<Request>> pending_;
 };
 
-}  // namespace dist
+}  // namespace treeformer::dist

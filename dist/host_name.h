@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace dist {
+namespace treeformer::dist {
 
 inline std::string HostName() {
   char name[256] = {};
@@ -13,4 +13,4 @@ inline std::string HostName() {
   return name;
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

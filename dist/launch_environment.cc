@@ -7,7 +7,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 struct Variables {
@@ -47,4 +47,4 @@ std::optional<LaunchEnvironment> DetectLauncher() {
   return std::nullopt;
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

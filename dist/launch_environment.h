@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace dist {
+namespace treeformer::dist {
 
 struct LaunchEnvironment {
   std::string launcher;  // "mpirun" or "srun"
@@ -18,4 +18,4 @@ struct LaunchEnvironment {
 // Throws UserError where a size is not a positive number, or a rank none below it.
 std::optional<LaunchEnvironment> DetectLauncher();
 
-}  // namespace dist
+}  // namespace treeformer::dist

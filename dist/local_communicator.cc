@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 enum class Kind { kBarrier, kSum, kBroadcast, kGather };
@@ -234,4 +234,4 @@ std::unique_ptr<Communicator> MakeSingleRank() {
   return std::make_unique<LocalCommunicator>(std::make_unique<Group>(1));
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

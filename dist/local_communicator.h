@@ -11,7 +11,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // Runs `work` once per rank, each on its own thread, and joins them.  If ranks threw and nobody
 // waited for them, the exception of the lowest rank is thrown again here.
@@ -20,4 +20,4 @@ void RunLocalRanks(int size, const std::function<void(Communicator&)>& work);
 // Rank 0 of 1.
 std::unique_ptr<Communicator> MakeSingleRank();
 
-}  // namespace dist
+}  // namespace treeformer::dist

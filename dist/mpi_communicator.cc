@@ -7,7 +7,7 @@
 
 #include "kernels/runtime/check.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 constexpr int64_t kMaxCount = int64_t{1} << 30;  // elements in one call: MPI counts in int
@@ -126,4 +126,4 @@ std::string MpiErrorString(int code) {
   return std::string(text, length);
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

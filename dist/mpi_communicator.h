@@ -8,7 +8,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // Over all processes of the job; collective.  MPI must have been started, and must outlive it.
 std::unique_ptr<Communicator> MakeMpiCommunicator();
@@ -16,4 +16,4 @@ std::unique_ptr<Communicator> MakeMpiCommunicator();
 // MPI's words for an error code; for MPI_CHECK.
 std::string MpiErrorString(int code);
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -16,7 +16,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/runtime/check.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 bool MpiIsOn() {
@@ -119,4 +119,4 @@ void MpiSession::Fail(const std::string& sentence, int status) {
   std::exit(status);
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

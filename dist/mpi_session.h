@@ -17,7 +17,7 @@
 #include "dist/communicator.h"
 #include "dist/launch_environment.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 constexpr int kInternalError = 70;  // exit status: a wrong state inside, no use in trying again
 
@@ -44,4 +44,4 @@ class MpiSession {
   std::unique_ptr<Communicator> communicator_;
 };
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -13,7 +13,7 @@
 #include "kernels/runtime/check.h"
 #include "kernels/runtime/handle.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 // NCCL's words for an error code, and for what it has met last, such as a GPU's full memory.
@@ -158,4 +158,4 @@ std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& base) {
   return std::make_unique<NcclCommunicator>(base);
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -17,10 +17,10 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // Over the ranks of `base`, on the current device of this thread, which stays this rank's.
 // Collective.  `base` must outlive it.  A build without NCCL throws UserError: no_nccl.cc.
 std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& base);
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -7,7 +7,7 @@
 #include "dist/mpi_session.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 void __attribute__((noreturn)) Exit() { std::_Exit(kInternalError); }
@@ -32,4 +32,4 @@ void MpiSession::Fail(const std::string& sentence, int status) {
   std::exit(is_first() ? status : 0);
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -3,7 +3,7 @@
 #include "dist/nccl_communicator.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& base) {
   throw UserError(Sentence(base.size(), " ranks ask for a GPU each, but this build has no NCCL to ",
@@ -11,4 +11,4 @@ std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& base) {
                            "where CMake finds NCCL"));
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -13,7 +13,7 @@
 #include "kernels/base/usable_cores.h"
 #include "kernels/runtime/check.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 // The machine's name and the cores this process may run on, e.g. "node7:0,1,2,".
@@ -56,4 +56,4 @@ int ConfigureThreads(Communicator& communicator) {
   return omp_get_max_threads();
 }
 
-}  // namespace dist
+}  // namespace treeformer::dist

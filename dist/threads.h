@@ -7,7 +7,7 @@
 
 #include "dist/communicator.h"
 
-namespace dist {
+namespace treeformer::dist {
 
 // Cores for this rank: those it may run on, shared evenly with the ranks of its machine that may
 // run on the very same ones, and no more than its share of the CPU quota, which all ranks of the
@@ -19,4 +19,4 @@ int ThreadsPerRank(int cores, int sharers, std::optional<int> quota = std::nullo
 // OMP_NUM_THREADS in the environment is left to rule.  Collective.
 int ConfigureThreads(Communicator& communicator);
 
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -5,6 +5,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -60,3 +62,5 @@ void GeluBackward(Context& ctx, Out dx, In dy, In x) {
   if (x.count() == 0) return;
   DISPATCH(ctx, x.dtype(), GeluBackward, dx, dy, x);
 }
+
+}  // namespace treeformer

@@ -1,7 +1,7 @@
 #include "kernels/activation_kernels.cuh"
 #include "kernels/cuda/launch.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void GeluForward(Context& ctx, Out y, In x) {
   for (In view : {In(y), x}) CheckAligned(view);
@@ -15,4 +15,4 @@ void GeluBackward(Context& ctx, Out dx, In dy, In x) {
          dx.as<BFloat16>().data(), dy.as<BFloat16>().data(), x.as<BFloat16>().data(), x.count());
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

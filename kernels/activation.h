@@ -7,6 +7,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 void GeluForward(Context& ctx, Out y, In x);
 void GeluBackward(Context& ctx, Out dx, In dy, In x);  // dx may be dy
 
@@ -18,3 +20,5 @@ template <typename T>
 void GeluBackward(View<T> dx, View<const T> dy, View<const T> x);
 
 }  // namespace reference
+
+}  // namespace treeformer

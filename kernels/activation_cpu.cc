@@ -22,7 +22,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -72,11 +72,11 @@ void GeluBackwardRange(float* dx, const float* dy, const float* x, int64_t count
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(GeluForwardRange);
 HWY_EXPORT(GeluBackwardRange);
@@ -96,5 +96,5 @@ void GeluBackward(Context&, View<float> dx, View<const float> dy, View<const flo
   });
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif

@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/device.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kGeluThreads = 256;
 constexpr int kGeluPerThread = 8;
@@ -56,4 +56,4 @@ GeluBackwardKernel(BFloat16* dx, const BFloat16* dy, const BFloat16* x, int64_t 
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

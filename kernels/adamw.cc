@@ -6,6 +6,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -140,3 +142,5 @@ void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double 
   CHECK_GT(count, 0);
   DISPATCH(ctx, scale.dtype(), ClipScale, scale, squared_norm, count, max_norm);
 }
+
+}  // namespace treeformer

@@ -4,7 +4,7 @@
 #include "kernels/adamw_kernels.cuh"
 #include "kernels/cuda/launch.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 AdamWFactors MakeFactors(const AdamWOptions& options, int64_t t) {
@@ -73,4 +73,4 @@ void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double 
          squared_norm.data(), count, max_norm);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -6,6 +6,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 // AdamW.                                                  Loshchilov, Hutter 2019, algorithm 2
 //   g = gradient scale
 //   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
@@ -58,3 +60,5 @@ template <typename T>
 void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm);
 
 }  // namespace reference
+
+}  // namespace treeformer

@@ -18,7 +18,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -55,11 +55,11 @@ void AdamWRange(float* w, float* m, float* v, const float* gradient, float scale
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(AdamWRange);
 
@@ -127,5 +127,5 @@ void ClipScale(Context&, View<float> scale, View<const double> squared_norm, dou
   reference::ClipScale<float>(scale, squared_norm, count, max_norm);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif

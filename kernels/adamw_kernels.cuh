@@ -9,7 +9,7 @@
 #include "kernels/adamw.h"
 #include "kernels/cuda/vectors.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kAdamWThreads = 256;
 constexpr int kAdamWPerThread = 8;
@@ -133,4 +133,4 @@ ClipScaleKernel(float* scale, const double* squared_norm, double count, double m
                                                       : std::numeric_limits<float>::quiet_NaN();
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -5,6 +5,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 
 template <typename T>
@@ -79,3 +81,5 @@ void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {
   CHECK_EQ(loss.shape(), correct.shape());
   DISPATCH(ctx, loss.dtype(), AddLossSums, sums, loss, correct);
 }
+
+}  // namespace treeformer

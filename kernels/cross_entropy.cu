@@ -2,7 +2,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/embedding.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
                          Indices target, bool gradient) {
@@ -18,4 +18,4 @@ void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {
          loss.as<float>().data(), correct.data(), loss.count());
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -14,6 +14,8 @@
 #include "kernels/embedding.h"
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
                          Indices target, bool gradient);
 
@@ -29,3 +31,5 @@ template <typename T>
 void AddLossSums(View<double> sums, View<const T> loss, Indices correct);
 
 }  // namespace reference
+
+}  // namespace treeformer

@@ -17,7 +17,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -69,11 +69,11 @@ void Scale(float* z, int64_t count, float factor) {
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(Largest);
 HWY_EXPORT(SumOfExponentials);
@@ -105,5 +105,5 @@ void SoftmaxCrossEntropy(Context&, View<float> loss, View<int32_t> correct, View
   });
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif

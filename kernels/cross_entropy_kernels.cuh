@@ -10,7 +10,7 @@
 
 #include "kernels/cuda/vectors.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kCrossEntropyThreads = 256;
 constexpr int64_t kCrossEntropySharedBytes = 2 * 4 * kCrossEntropyThreads / device::kWarpThreads;
@@ -120,4 +120,4 @@ AddLossSumsKernel(double* sums, const float* loss, const int32_t* correct, int64
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -2,6 +2,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -129,3 +131,5 @@ void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {
   if (dy.count() == 0) return;
   DISPATCH(ctx, dy.dtype(), ScatterAddRows, dx, dy, rows);
 }
+
+}  // namespace treeformer

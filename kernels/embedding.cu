@@ -2,7 +2,7 @@
 #include "kernels/embedding.h"
 #include "kernels/embedding_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 Table MakeTable(In values, Indices index) {
@@ -79,4 +79,4 @@ void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {
   ScatterAdd<BFloat16>(ctx, dx, dy, rows);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -10,6 +10,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 using Indices = View<const int32_t>;
 
 // y_n = token_table[tokens_n] + position_table[positions_n] + type_table[types_n]      y [N, C]
@@ -39,3 +41,5 @@ template <typename T>
 void ScatterAddRows(View<T> dx, View<const T> dy, Indices rows);
 
 }  // namespace reference
+
+}  // namespace treeformer

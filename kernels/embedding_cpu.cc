@@ -6,7 +6,7 @@
 #include "kernels/embedding.h"
 #include "kernels/runtime/parallel.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kChunk = 1 << 14;  // elements
@@ -88,4 +88,4 @@ void ScatterAddRows(Context&, View<float> dx, View<const float> dy, Indices rows
   });
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -14,7 +14,7 @@
 
 #include "kernels/cuda/vectors.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kEmbeddingThreads = 128;
 constexpr int kEmbeddingWarps = kEmbeddingThreads / device::kWarpThreads;
@@ -219,4 +219,4 @@ AddRunsKernel(T* dx, const float* partial, const uint64_t* keys, int64_t rows, i
   AddInto(dx + index * C + c, sum);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

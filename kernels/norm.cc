@@ -4,6 +4,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 
 template <typename T>
@@ -100,3 +102,5 @@ void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x,
   if (x.count() == 0) return;
   DISPATCH(ctx, x.dtype(), LayerNormBackward, dx, dgamma, dbeta, dy, x, gamma, mean, rstd);
 }
+
+}  // namespace treeformer

@@ -1,7 +1,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/norm_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps) {
   const int64_t N = x.shape()[0], C = x.shape()[1];
@@ -33,4 +33,4 @@ void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x,
          dy_data, x_data, gamma.as<BFloat16>().data(), m.data(), r.data(), N, C);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

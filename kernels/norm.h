@@ -13,6 +13,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps);
 
 //   dn = gamma dy
@@ -31,3 +33,5 @@ void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> 
                        View<const T> gamma, View<const T> mean, View<const T> rstd);
 
 }  // namespace reference
+
+}  // namespace treeformer

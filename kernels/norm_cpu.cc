@@ -15,7 +15,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -81,11 +81,11 @@ void BackwardRow(float* dx, float* dgamma, float* dbeta, const float* dy, const 
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(ForwardRow);
 HWY_EXPORT(BackwardRow);
@@ -128,5 +128,5 @@ void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<fl
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif

@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/column_sums.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kNormThreads = 128;
 constexpr int kNormRowsPerBlock = kNormThreads / device::kWarpThreads;
@@ -125,4 +125,4 @@ LayerNormAddPartialsKernel(float* dgamma, float* dbeta, const float* partial, in
   dbeta[c] += AddPartials(partial + C + c, chunks, 2 * C);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -2,6 +2,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -65,3 +67,5 @@ void AddResidual(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
   if (x.count() == 0) return;
   DISPATCH(ctx, x.dtype(), AddResidual, y, x, branch, dropout);
 }
+
+}  // namespace treeformer

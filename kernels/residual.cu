@@ -1,7 +1,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/residual_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 // y = x + dropout(branch); x may be null: 0.
@@ -25,4 +25,4 @@ void AddResidual(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
   AddDropped(ctx, y, x, branch, dropout);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

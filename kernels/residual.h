@@ -5,6 +5,8 @@
 #include "kernels/base/random.h"
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 // y = dropout(x).  Linear, so its own backward: dx = dropout(dy).  y may be x.
 void ApplyDropout(Context& ctx, Out y, In x, const Dropout& dropout);
 
@@ -19,3 +21,5 @@ template <typename T>
 void AddResidual(View<T> y, View<const T> x, View<const T> branch, const Dropout& dropout);
 
 }  // namespace reference
+
+}  // namespace treeformer

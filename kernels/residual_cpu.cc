@@ -17,7 +17,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -56,11 +56,11 @@ void AddDropout(float* y, const float* x, const float* branch, const Dropout& dr
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(AddDropout);
 
@@ -87,5 +87,5 @@ void AddResidual(Context&, View<float> y, View<const float> x, View<const float>
   });
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif

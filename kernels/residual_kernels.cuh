@@ -6,7 +6,7 @@
 #include "kernels/base/random.h"
 #include "kernels/cuda/vectors.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kResidualThreads = 256;
 
@@ -60,4 +60,4 @@ AddDropoutKernel(BFloat16* y, const BFloat16* x, const BFloat16* branch, Dropout
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

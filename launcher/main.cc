@@ -13,19 +13,20 @@
 #include "launcher/training/stop_signal.h"
 
 int main(int argc, char** argv) {
-  std::optional<StopSignals> stop_signals;
+  std::optional<treeformer::StopSignals> stop_signals;
   // Until a run directory takes the log files.
   FLAGS_stderrthreshold = FLAGS_minloglevel = google::GLOG_WARNING;
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of the write
-  std::unique_ptr<dist::MpiSession> session;
+  std::unique_ptr<treeformer::dist::MpiSession> session;
   try {
     stop_signals.emplace();
-    session = std::make_unique<dist::MpiSession>();
-    return Dispatch(AllCommands(), {argv + 1, argv + argc}, *session, std::cout);
+    session = std::make_unique<treeformer::dist::MpiSession>();
+    return treeformer::Dispatch(treeformer::AllCommands(), {argv + 1, argv + argc}, *session,
+                                std::cout);
   } catch (...) {
-    const Failure failure = Explain(std::current_exception());
+    const treeformer::Failure failure = treeformer::Explain(std::current_exception());
     LOG(INFO) << failure.sentence;  // into the run's log
     if (session) session->Fail(failure.sentence, failure.status);
     std::cerr << failure.sentence << std::endl;

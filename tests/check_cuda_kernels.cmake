@@ -63,6 +63,7 @@ foreach(source ${sources})
     if(line MATCHES "entry function '([^']+)'")
       execute_process(COMMAND ${FILT} -p ${CMAKE_MATCH_1} OUTPUT_VARIABLE kernel
                       OUTPUT_STRIP_TRAILING_WHITESPACE)
+      string(REPLACE "treeformer::" "" kernel "${kernel}")
     elseif(line MATCHES "([0-9]+) bytes stack frame, ([0-9]+) .* stores, ([0-9]+) .* loads")
       set(stack ${CMAKE_MATCH_1})
       math(EXPR spills "${CMAKE_MATCH_2} + ${CMAKE_MATCH_3}")

@@ -21,6 +21,7 @@ endforeach()
 # "kernel threads bytes", each once, with ascending numbers.
 execute_process(COMMAND sort -u -k1,1 -k2,2n -k3,3n ${launches} COMMAND ${FILT} -p
                 OUTPUT_VARIABLE lines)
+string(REPLACE "treeformer::" "" lines "${lines}")
 string(REPLACE "\n" ";" lines "${lines}")
 
 # Of the lines of a kernel, "threads" and "bytes" or "least-most"; "-" for a kernel without lines.

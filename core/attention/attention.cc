@@ -3,6 +3,8 @@
 #include "core/attention/tc_attention_layer.h"
 #include "core/attention/tf_attention_layer.h"
 
+namespace treeformer {
+
 namespace {
 
 std::vector<int32_t> ReadInts(Context& ctx, Ids values) {
@@ -41,3 +43,5 @@ TreeStatistics ReadTreeStatistics(Context& ctx, const TreeRouting& queries, cons
                                ReadFloats(ctx, queries.strength()), ReadInts(ctx, document),
                                rows[0], rows[1], rows[2], leaves);
 }
+
+}  // namespace treeformer

@@ -16,6 +16,8 @@
 #include "core/attention/tree.h"
 #include "kernels/tree/statistics.h"
 
+namespace treeformer {
+
 class Attention {
  public:
   virtual ~Attention() = default;
@@ -37,3 +39,5 @@ std::unique_ptr<Attention> MakeAttention(const LayerBuilder& builder, int64_t la
 // Statistics of two sides' routings, fetched to the host.
 TreeStatistics ReadTreeStatistics(Context& ctx, const TreeRouting& queries, const TreeRouting& keys,
                                   Ids document, int64_t leaves);
+
+}  // namespace treeformer

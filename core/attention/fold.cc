@@ -2,6 +2,8 @@
 
 #include "kernels/matmul/linear.h"
 
+namespace treeformer {
+
 namespace {
 
 Out WindowOf(const Parameters& parameters, const std::string& name) {
@@ -50,3 +52,5 @@ void FoldProjections(Context& ctx, Parameters& to, const Parameters& from) {
   }
   to.RoundValues(ctx);
 }
+
+}  // namespace treeformer

@@ -7,6 +7,10 @@
 
 #include "core/parameters.h"
 
+namespace treeformer {
+
 // `from`: a model with unfolded TC layers.  `to`: allocated, of the same model with
 // fold_projections.  Every value of `to` is set; values only, no moments (an export).
 void FoldProjections(Context& ctx, Parameters& to, const Parameters& from);
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "kernels/tree/tc/tc_attention.h"
 
+namespace treeformer {
+
 namespace {
 
 Tree MakeTree(const LayerBuilder& builder, const AttentionConfig& config, const std::string& name) {
@@ -91,3 +93,5 @@ std::vector<Tree*> TcAttention::trees() {
   if (key_tree_) return {&query_tree_, &*key_tree_};
   return {&query_tree_};
 }
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 
 #include "core/attention/attention.h"
 
+namespace treeformer {
+
 class TcAttention : public Attention {
  public:
   TcAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
@@ -31,3 +33,5 @@ class TcAttention : public Attention {
   Parameters::Id alpha_;
   TreeRouting queries_, keys_;
 };
+
+}  // namespace treeformer

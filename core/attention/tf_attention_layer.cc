@@ -2,6 +2,8 @@
 
 #include "kernels/tree/dense/dense_effects.h"
 
+namespace treeformer {
+
 namespace {
 
 // FULL is TF with one leaf, and nothing to learn.
@@ -118,3 +120,5 @@ std::vector<Tree*> TfAttention::trees() {
   if (config_.shape.height() == 0) return {};
   return {&tree_};
 }
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "core/attention/attention.h"
 #include "kernels/tree/tf/tf_attention.h"
 
+namespace treeformer {
+
 class TfAttention : public Attention {
  public:
   TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
@@ -34,3 +36,5 @@ class TfAttention : public Attention {
   View<int32_t> key_range_, query_range_;  // [B, H, n, 2]
   Out lse_;                                // [B, H, n]
 };
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 #include "kernels/tree/buckets/buckets.h"
 #include "kernels/tree/dense/soft_tree.h"
 
+namespace treeformer {
+
 namespace {
 
 std::vector<int64_t> EndsOfLevels(const TreeShape& shape) {
@@ -145,8 +147,8 @@ void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {
 
 void TreeRouting::FlipBackward(Context& ctx, Acc dx, In x, In gain) {
   const FlipDecisions decisions{own_plane_, other_plane_, margin_};
-  ::FlipBackward(ctx, tree_->dweight(), tree_->dbias(), dx, gain, x, tree_->weight(), decisions,
-                 tree_->shape(), config_.temperature);
+  treeformer::FlipBackward(ctx, tree_->dweight(), tree_->dbias(), dx, gain, x, tree_->weight(),
+                           decisions, tree_->shape(), config_.temperature);
 }
 
 void TreeRouting::DenseBackward(Context& ctx, Acc dx, In x, In effect) {
@@ -166,3 +168,5 @@ void TreeRouting::BalanceBackward(Context& ctx, Acc dx, In x, const MicroBatch& 
   }
   DenseBackward(ctx, dx, x, effect);
 }
+
+}  // namespace treeformer

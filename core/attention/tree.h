@@ -12,6 +12,8 @@
 
 #include "core/layer.h"
 
+namespace treeformer {
+
 class Tree {
  public:
   Tree(const LayerBuilder& builder, const std::string& name, const TreeShape& shape, int64_t width);
@@ -74,3 +76,5 @@ class TreeRouting {
   View<int32_t> alternative_, own_plane_, other_plane_;  // null unless FLIP
   Out margin_;
 };
+
+}  // namespace treeformer

@@ -18,6 +18,8 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -120,7 +122,7 @@ json ReadManifest(const std::string& path) {
   constexpr int kMostDepth = 64;
   const auto shallow = [](int depth, json::parse_event_t, json&) { return depth < kMostDepth; };
   const json signed_manifest =
-      json::parse(datasets::ReadRegularFile(name), shallow, /*allow_exceptions=*/false);
+      json::parse(ReadRegularFile(name), shallow, /*allow_exceptions=*/false);
   if (!signed_manifest.is_object() || !signed_manifest.contains("manifest")) {
     throw UserError(Sentence(name, " is damaged: it is not the JSON of a manifest"));
   }
@@ -161,7 +163,7 @@ void LoadTensor(Context& ctx, const Safetensors& file, const std::string& path,
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
                     const Parameters& parameters, const json& state) {
   const fs::path path = fs::path(directory) / (kPrefix + std::to_string(step));
-  const std::string aside = path.string() + datasets::kUnfinishedSuffix;
+  const std::string aside = path.string() + kUnfinishedSuffix;
   std::error_code error;
   fs::remove_all(aside, error);
   fs::create_directories(aside, error);
@@ -180,7 +182,7 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
     const json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"state", state}};
     const json signed_manifest = {{"manifest", manifest}, {"xxh3", HashOf(manifest)}};
     const std::string text = signed_manifest.dump(/*indent=*/1) + "\n";
-    datasets::OutputFile file(aside + "/" + kManifest);
+    OutputFile file(aside + "/" + kManifest);
     file.Append(text.data(), text.size());
     file.Commit();
   } catch (const UserError&) {
@@ -205,7 +207,7 @@ void SetAsideCheckpointsAfter(const std::string& directory, int64_t step) {
 void PruneCheckpoints(const std::string& directory, int keep, const std::set<int64_t>& valid) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-    const auto step = StepOf(entry.path(), datasets::kUnfinishedSuffix);
+    const auto step = StepOf(entry.path(), kUnfinishedSuffix);
     if (step) fs::remove_all(entry.path(), ignored);
   }
   const auto wanted = static_cast<size_t>(std::max(keep, 1));
@@ -299,3 +301,5 @@ void CheckpointWeights::Load(Context& ctx, Parameters& parameters) const {
   }
   ctx.Synchronize();
 }
+
+}  // namespace treeformer

@@ -21,6 +21,8 @@
 #include "core/checkpoint/safetensors.h"
 #include "core/parameters.h"
 
+namespace treeformer {
+
 // Throws UserError when the disk refuses (full, read-only): names the file and the reason; the
 // checkpoints before stay as they are.
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
@@ -58,3 +60,5 @@ class CheckpointWeights {
   const std::string path_;
   const Safetensors file_;
 };
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "kernels/base/mapped_file.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 using nlohmann::json;
@@ -79,3 +81,5 @@ void CheckPretrainedConfig(const std::string& folder, const ModelConfig& model,
                       Sentence(model.layer_norm_epsilon,
                                ", which is model.layer_norm_epsilon: the two must agree"));
 }
+
+}  // namespace treeformer

@@ -13,5 +13,9 @@
 
 #include "core/model_config.h"
 
+namespace treeformer {
+
 void CheckPretrainedConfig(const std::string& folder, const ModelConfig& model,
                            bool has_output_matrix);
+
+}  // namespace treeformer

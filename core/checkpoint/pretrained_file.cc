@@ -7,6 +7,8 @@
 #include "core/checkpoint/strict_json.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -119,3 +121,5 @@ PretrainedFile::Names PretrainedFile::OpenShards(const std::string& index) {
   }
   return names;
 }
+
+}  // namespace treeformer

@@ -18,6 +18,8 @@
 
 #include "core/checkpoint/safetensors.h"
 
+namespace treeformer {
+
 class PretrainedFile {
  public:
   explicit PretrainedFile(const std::string& path);
@@ -39,3 +41,5 @@ class PretrainedFile {
   std::map<std::string, Safetensors> files_;
   std::map<std::string, Tensor> tensors_;
 };
+
+}  // namespace treeformer

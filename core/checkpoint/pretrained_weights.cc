@@ -7,6 +7,8 @@
 #include "core/checkpoint/pretrained_config.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 const char* const kWords = "bert.embeddings.word_embeddings.weight";
@@ -135,3 +137,5 @@ std::string PretrainedWeights::Describe(const Parameters& parameters) const {
                   file_.path(), "\nweights: random at first: ", List(random),
                   "; left out of the file: ", List(left_out));
 }
+
+}  // namespace treeformer

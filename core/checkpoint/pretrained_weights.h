@@ -16,6 +16,8 @@
 #include "core/model_config.h"
 #include "core/parameters.h"
 
+namespace treeformer {
+
 class PretrainedWeights {
  public:
   explicit PretrainedWeights(const std::string& path) : file_(path) {}
@@ -36,3 +38,5 @@ class PretrainedWeights {
 
   PretrainedFile file_;
 };
+
+}  // namespace treeformer

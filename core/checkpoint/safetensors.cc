@@ -14,6 +14,8 @@
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors is little-endian");
@@ -53,7 +55,7 @@ class HashedFile {
   struct FreeState {
     void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
   };
-  datasets::OutputFile file_;
+  OutputFile file_;
   std::unique_ptr<XXH3_state_t, FreeState> state_;
 };
 
@@ -163,3 +165,5 @@ Safetensors::Safetensors(const std::string& path) : file_(path) {
     throw UserError(Sentence(path, " is not a whole safetensors file: ", error.what()));
   }
 }
+
+}  // namespace treeformer

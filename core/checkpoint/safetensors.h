@@ -13,6 +13,8 @@
 #include "kernels/base/mapped_file.h"
 #include "kernels/runtime/view.h"
 
+namespace treeformer {
+
 struct NamedTensor {
   std::string name;
   In data;  // in host memory
@@ -54,3 +56,5 @@ class Safetensors {
   MappedFile file_;
   std::map<std::string, StoredTensor> tensors_;
 };
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "core/checkpoint/strict_json.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 using nlohmann::json;
@@ -130,3 +132,5 @@ std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t
   RequireTiling(tensors, data_bytes);
   return tensors;
 }
+
+}  // namespace treeformer

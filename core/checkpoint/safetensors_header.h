@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+namespace treeformer {
+
 struct TensorEntry {
   std::string name;
   std::string dtype;  // as the format calls it: "F32", "F8_E4M3", ...
@@ -24,3 +26,5 @@ std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t
 // "F32 [2,3]"; of a long type or shape the beginning.
 std::string DescribeTensor(std::string_view dtype, const std::vector<int64_t>& shape);
 std::string DescribeDtype(std::string_view dtype);
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 nlohmann::json ParseStrictJson(std::string_view text, int most_depth) {
   using nlohmann::json;
   // The parser takes a NUL for the end of its input.
@@ -29,3 +31,5 @@ nlohmann::json ParseStrictJson(std::string_view text, int most_depth) {
     throw UserError(Sentence("it is not JSON: ", error.what()));
   }
 }
+
+}  // namespace treeformer

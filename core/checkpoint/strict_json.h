@@ -6,6 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+namespace treeformer {
+
 // Throws UserError saying what is wrong, without the file's name: no JSON, a name twice in one
 // object, more than `most_depth` objects and arrays within each other.
 nlohmann::json ParseStrictJson(std::string_view text, int most_depth);
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "kernels/residual.h"
 
+namespace treeformer {
+
 namespace {
 
 Parameters::Id DeclareTable(const LayerBuilder& builder, const std::string& name, int64_t rows,
@@ -49,3 +51,5 @@ void Embeddings::Backward(Context& ctx, In dy, const MicroBatch& batch) {
                     parameters_->gradient(position_table_), parameters_->gradient(type_table_),
                     d_sum, batch.tokens, batch.positions, batch.types);
 }
+
+}  // namespace treeformer

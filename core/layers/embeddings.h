@@ -8,6 +8,8 @@
 
 #include "core/layers/linear_layer.h"
 
+namespace treeformer {
+
 class Embeddings {
  public:
   explicit Embeddings(const LayerBuilder& builder);
@@ -26,3 +28,5 @@ class Embeddings {
   LayerNormLayer norm_;
   Out sum_;  // [B n, d]
 };
+
+}  // namespace treeformer

@@ -3,6 +3,8 @@
 #include "kernels/activation.h"
 #include "kernels/residual.h"
 
+namespace treeformer {
+
 namespace {
 
 std::optional<LinearLayer> MakeProjection(const LayerBuilder& builder, int64_t layer,
@@ -129,3 +131,5 @@ void EncoderLayer::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch&
   }
   attention_block_.Backward(ctx, dx, dx, x, batch);
 }
+
+}  // namespace treeformer

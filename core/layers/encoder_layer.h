@@ -15,6 +15,8 @@
 #include "core/attention/attention.h"
 #include "core/layers/residual_block.h"
 
+namespace treeformer {
+
 class AttentionBranch : public Branch {
  public:
   AttentionBranch(const LayerBuilder& builder, int64_t layer, const std::string& name);
@@ -67,3 +69,5 @@ class EncoderLayer {
   Out middle_;   // [B n, d], between the blocks
   Out targets_;  // [M, d], of kTargets: its rows at the target positions
 };
+
+}  // namespace treeformer

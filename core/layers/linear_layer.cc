@@ -3,6 +3,8 @@
 #include "kernels/matmul/linear.h"
 #include "kernels/norm.h"
 
+namespace treeformer {
+
 LinearLayer::LinearLayer(const LayerBuilder& builder, const std::string& name, int64_t outputs,
                          int64_t inputs)
     : parameters_(&builder.parameters),
@@ -44,3 +46,5 @@ void LayerNormLayer::Backward(Context& ctx, Out dx, In dy, In x) const {
   LayerNormBackward(ctx, dx, parameters_->gradient(gamma_), parameters_->gradient(beta_), dy, x,
                     parameters_->value(gamma_), mean_, rstd_);
 }
+
+}  // namespace treeformer

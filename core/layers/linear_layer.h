@@ -7,6 +7,8 @@
 
 #include "core/layer.h"
 
+namespace treeformer {
+
 // y = x w^T + b       x [N, I]   name.weight [O, I], N(0, initial_deviation)   name.bias [O], 0
 class LinearLayer {
  public:
@@ -37,3 +39,5 @@ class LayerNormLayer {
   float epsilon_;
   Out mean_, rstd_;  // [rows]
 };
+
+}  // namespace treeformer

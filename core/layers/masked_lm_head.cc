@@ -4,6 +4,8 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/matmul/linear.h"
 
+namespace treeformer {
+
 MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table)
     : parameters_(&builder.parameters),
       vocabulary_(builder.config.vocabulary),
@@ -41,3 +43,5 @@ void MaskedLmHead::Backward(Context& ctx, Out dx, In x) {
   GeluBackward(ctx, d, d, pre_);
   dense_.Backward(ctx, dx, d, x, /*accumulate=*/false);
 }
+
+}  // namespace treeformer

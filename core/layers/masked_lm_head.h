@@ -11,6 +11,8 @@
 
 #include "core/layers/linear_layer.h"
 
+namespace treeformer {
+
 class MaskedLmHead {
  public:
   MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_table);
@@ -33,3 +35,5 @@ class MaskedLmHead {
   Out logits_, loss_;
   View<int32_t> correct_;
 };
+
+}  // namespace treeformer

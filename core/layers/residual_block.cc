@@ -2,6 +2,8 @@
 
 #include "kernels/residual.h"
 
+namespace treeformer {
+
 ResidualBlock::ResidualBlock(const LayerBuilder& builder, std::unique_ptr<Branch> branch,
                              const std::string& norm_name, int64_t rows, int64_t layer,
                              RandomPlace place)
@@ -42,3 +44,5 @@ void ResidualBlock::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch
   norm_.Backward(ctx, d_normed, d_normed, x);
   AddResidual(ctx, dx, dy, d_normed, /*dropout=*/{});
 }
+
+}  // namespace treeformer

@@ -12,6 +12,8 @@
 
 #include "core/layers/linear_layer.h"
 
+namespace treeformer {
+
 // f: attention or feed-forward.  Keeps no view of x: Backward is given it again.
 class Branch {
  public:
@@ -40,3 +42,5 @@ class ResidualBlock {
   const RandomPlace place_;
   Out kept_;  // [rows, d]: the sum before the norm, or pre-norm the normed input of the branch
 };
+
+}  // namespace treeformer

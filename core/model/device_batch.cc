@@ -1,5 +1,7 @@
 #include "core/model/device_batch.h"
 
+namespace treeformer {
+
 DeviceBatch::DeviceBatch(Activations& activations, const BatchShape& shape) {
   const int64_t rows = shape.sequences * shape.length;
   for (View<int32_t>* ints : {&tokens_, &positions_, &types_}) {
@@ -28,3 +30,5 @@ MicroBatch DeviceBatch::Load(Context& ctx, const datasets::Batch& batch, const S
   return {step,      batch.first_sample, tokens_,       positions_, types_,
           document_, target_position_,   target_token_, targets_of};
 }
+
+}  // namespace treeformer

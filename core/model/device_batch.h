@@ -5,6 +5,8 @@
 #include "core/layer.h"
 #include "datasets/batch.h"
 
+namespace treeformer {
+
 class DeviceBatch {
  public:
   DeviceBatch(Activations& activations, const BatchShape& shape);
@@ -14,3 +16,5 @@ class DeviceBatch {
  private:
   View<int32_t> tokens_, positions_, types_, document_, target_position_, target_token_;
 };
+
+}  // namespace treeformer

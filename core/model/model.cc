@@ -10,6 +10,8 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/runtime/bfloat16.h"
 
+namespace treeformer {
+
 namespace {
 
 // Of the first V elements of each row.  After training they are softmax - [target], so the target's
@@ -210,3 +212,5 @@ std::vector<Out> MaskedLanguageModel::ReadBalanceCounts(Context& ctx) {
 }
 
 int64_t MaskedLanguageModel::ActivationBytes() const { return parts_->activations.bytes(); }
+
+}  // namespace treeformer

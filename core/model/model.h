@@ -18,6 +18,8 @@
 #include "datasets/batch.h"
 #include "kernels/tree/statistics.h"
 
+namespace treeformer {
+
 // Called after each layer's Backward with the range of gradients that is finished.  Over one
 // Backward the ranges cover all parameters exactly once, from the back of the buffer to its front.
 using GradientHook = std::function<void(Range)>;
@@ -80,3 +82,5 @@ class MaskedLanguageModel {
   Parameters parameters_;
   std::unique_ptr<Parts> parts_;
 };
+
+}  // namespace treeformer

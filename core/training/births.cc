@@ -5,6 +5,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 using nlohmann::json;
 
 json BirthsOf(const Parameters& parameters) {
@@ -35,3 +37,5 @@ void RestoreBirths(const json& births, int64_t updates, const std::string& check
     parameters.SetBorn(id, found->get<std::vector<int64_t>>());
   }
 }
+
+}  // namespace treeformer

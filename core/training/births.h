@@ -12,9 +12,13 @@
 
 #include "core/parameters.h"
 
+namespace treeformer {
+
 nlohmann::json BirthsOf(const Parameters& parameters);
 
 // Throws UserError naming `checkpoint` where `births`, from it, do not fit the parameters or lie
 // beyond the `updates` of the run.
 void RestoreBirths(const nlohmann::json& births, int64_t updates, const std::string& checkpoint,
                    Parameters& parameters);
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 TreeShape FirstLevels(const TreeShape& shape, int height) {
@@ -104,3 +106,5 @@ std::string Describe(const BootstrapStage& stage) {
                   stage.heights.size(), " are trees, growing to height ", stage.height, ", ",
                   steps);
 }
+
+}  // namespace treeformer

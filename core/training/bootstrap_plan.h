@@ -19,6 +19,8 @@
 
 #include "core/model_config.h"
 
+namespace treeformer {
+
 struct BootstrapConfig {
   int64_t full_steps = 0;
   int64_t tree_steps = 0;  // N
@@ -60,3 +62,5 @@ class BootstrapPlan {
 
 // "stage 2: layers 4-6 are trees, growing to height 1, steps 400-600"
 std::string Describe(const BootstrapStage& stage);
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+namespace treeformer {
+
 namespace {
 
 bool EndsWith(const std::string& name, const std::string& suffix) {
@@ -113,3 +115,5 @@ void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const Carr
   to.Allocate(ctx, from.dtype(), Parameters::kRounded);
   to.RoundValues(ctx);
 }
+
+}  // namespace treeformer

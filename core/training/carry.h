@@ -11,6 +11,8 @@
 
 #include "core/parameters.h"
 
+namespace treeformer {
+
 struct CarryRules {
   int64_t updates = 0;  // done so far: when what is new was born
   // Trees begin to grow anew (Algorithm 1 with `regrow`): also the deepest level of `to` is new,
@@ -26,3 +28,5 @@ void CarryParameters(Context& ctx, Parameters& to, const Parameters& from, const
 // one of them does in training, but for a tree that is new.
 void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const CarryRules& rules,
                      uint64_t seed, int draw);
+
+}  // namespace treeformer

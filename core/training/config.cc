@@ -5,12 +5,14 @@
 #include "kernels/base/user_error.h"
 #include "kernels/tree/dense/soft_tree.h"
 
+namespace treeformer {
+
 namespace {
 
 // Products of any two sizes, and sums of any steps, stay far from the end of int64.
 constexpr int64_t kMaxWidth = 1 << 20;
 
-TreeShape MakeTreeShape(const treeformer::TreeAttention& tree) {
+TreeShape MakeTreeShape(const config::TreeAttention& tree) {
   const char* kForm = "either height (binary) or branching (k-ary), one of them";
   if ((tree.height() > 0) == (tree.branching_size() > 0)) {
     throw UserError(Sentence("bootstrap.attention gives height ", tree.height(), " and ",
@@ -33,8 +35,8 @@ TreeShape MakeTreeShape(const treeformer::TreeAttention& tree) {
   return TreeShape::Kary(branching);
 }
 
-TreeConfig MakeTreeConfig(const treeformer::TreeAttention& tree, bool causal) {
-  const bool tc = tree.kind() == treeformer::TreeAttention::TC;
+TreeConfig MakeTreeConfig(const config::TreeAttention& tree, bool causal) {
+  const bool tc = tree.kind() == config::TreeAttention::TC;
   TreeConfig config;
   config.gradient = tc ? TreeGradient::kDense : TreeGradient::kFlip;
   if (tree.has_gradient()) config.gradient = static_cast<TreeGradient>(tree.gradient());
@@ -67,7 +69,7 @@ TreeConfig MakeTreeConfig(const treeformer::TreeAttention& tree, bool causal) {
 
 }  // namespace
 
-ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
+ModelConfig MakeModelConfig(const config::Model& model, int64_t vocabulary,
                             int64_t sequence_length) {
   ModelConfig config;
   config.layers = model.layers();
@@ -110,8 +112,7 @@ ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
   return config;
 }
 
-BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
-                                    const ModelConfig& model) {
+BootstrapConfig MakeBootstrapConfig(const config::Bootstrap& bootstrap, const ModelConfig& model) {
   BootstrapConfig config;
   config.full_steps = bootstrap.full_steps();
   config.tree_steps = bootstrap.tree_steps();
@@ -133,13 +134,13 @@ BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
                  " but bootstrap.attention is missing; expected the form of the trees"));
   }
   const bool causal = !model.attention.empty() && model.attention[0].causal;
-  const bool tc = bootstrap.attention().kind() == treeformer::TreeAttention::TC;
+  const bool tc = bootstrap.attention().kind() == config::TreeAttention::TC;
   RequireField(!(tc && causal), "bootstrap.attention.kind", "TC", "TF with model.causal: true");
   config.attention.kind = tc ? AttentionKind::kTc : AttentionKind::kTf;
   config.attention.shape = MakeTreeShape(bootstrap.attention());
   config.attention.tree = MakeTreeConfig(bootstrap.attention(), causal);
   config.attention.causal = causal;
-  const treeformer::TreeAttention& trees = bootstrap.attention();
+  const config::TreeAttention& trees = bootstrap.attention();
   const float dropout =
       trees.has_attention_dropout() ? trees.attention_dropout() : model.attention_dropout;
   RequireField(dropout >= 0 && dropout < 1, "bootstrap.attention.attention_dropout", dropout,
@@ -169,7 +170,7 @@ void RequireGpuKernels(const ModelConfig& model) {
   }
 }
 
-OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer) {
+OptimizerConfig MakeOptimizerConfig(const config::Optimizer& optimizer) {
   OptimizerConfig config;
   config.learning_rate = optimizer.learning_rate();
   config.beta1 = optimizer.beta1();
@@ -179,7 +180,7 @@ OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer) {
   config.clip_norm = optimizer.clip_norm();
   config.warmup_steps = optimizer.warmup_steps();
   config.final_rate = optimizer.final_rate();
-  config.restart_each_stage = optimizer.schedule_scope() == treeformer::Optimizer::STAGE;
+  config.restart_each_stage = optimizer.schedule_scope() == config::Optimizer::STAGE;
 
   RequireField(config.learning_rate > 0 && std::isfinite(config.learning_rate),
                "optimizer.learning_rate", config.learning_rate, "> 0");
@@ -197,3 +198,5 @@ OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer) {
                config.final_rate, "from 0 to 1");
   return config;
 }
+
+}  // namespace treeformer

@@ -8,12 +8,15 @@
 #include "core/training/bootstrap_plan.h"
 #include "core/training/optimizer.h"
 
+namespace treeformer {
+
 // All layers FULL; `vocabulary` and `sequence_length` come from the data.
-ModelConfig MakeModelConfig(const treeformer::Model& model, int64_t vocabulary,
+ModelConfig MakeModelConfig(const config::Model& model, int64_t vocabulary,
                             int64_t sequence_length);
 // A plan with trees.  `full_steps` alone (no attention, no tree_steps) is a full-attention run.
-BootstrapConfig MakeBootstrapConfig(const treeformer::Bootstrap& bootstrap,
-                                    const ModelConfig& model);
+BootstrapConfig MakeBootstrapConfig(const config::Bootstrap& bootstrap, const ModelConfig& model);
 // Throws UserError where a GPU has no kernels for the model's head width or trees.
 void RequireGpuKernels(const ModelConfig& model);
-OptimizerConfig MakeOptimizerConfig(const treeformer::Optimizer& optimizer);
+OptimizerConfig MakeOptimizerConfig(const config::Optimizer& optimizer);
+
+}  // namespace treeformer

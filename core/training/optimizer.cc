@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+namespace treeformer {
+
 namespace {
 
 // What is updated in one go: parameters that stand side by side and are alike, with the gaps behind
@@ -80,3 +82,5 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
           rows(Parameters::kRounded));
   }
 }
+
+}  // namespace treeformer

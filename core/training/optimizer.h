@@ -7,6 +7,8 @@
 #include "core/parameters.h"
 #include "kernels/adamw.h"
 
+namespace treeformer {
+
 struct OptimizerConfig {
   double learning_rate = 1e-4;  // peak
   double beta1 = 0.9;
@@ -36,3 +38,5 @@ class Optimizer {
  private:
   const OptimizerConfig config_;
 };
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "kernels/adamw.h"
 
+namespace treeformer {
+
 TrainingStep::TrainingStep(Context& ctx, MaskedLanguageModel& model, int micro_batches, bool graphs)
     : model_(model),
       micro_batches_(micro_batches),
@@ -63,3 +65,5 @@ StepSums TrainingStep::Read(Context& ctx) const {
   ctx.Synchronize();
   return {sums[0], sums[1], sums[2]};
 }
+
+}  // namespace treeformer

@@ -23,6 +23,8 @@
 #include "core/model/model.h"
 #include "core/training/optimizer.h"
 
+namespace treeformer {
+
 struct StepSums {  // of this rank's micro-batches, but for the norm
   double loss = 0, correct = 0;
   double squared_norm = 0;  // of the summed gradient
@@ -60,3 +62,5 @@ class TrainingStep {
   bool warm_ = false;            // an update has run
   runtime::Graph update_;
 };
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <string>
 
+namespace treeformer {
+
 // Calls visit(folder, is_v2) for the groups of `controller` of the process, and for those above
 // them.  `groups`: /proc/self/cgroup, `mount`: /sys/fs/cgroup.  In a container the paths in
 // `groups` may lie outside `mount`: then those above them are there.
@@ -24,3 +26,5 @@ void ForEachControlGroup(const std::string& controller, const std::string& group
     }
   }
 }
+
+}  // namespace treeformer

@@ -10,8 +10,10 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 MappedFile::MappedFile(const std::string& path) {
-  const int file = datasets::OpenRegularFile(path);
+  const int file = OpenRegularFile(path);
   struct stat status = {};
   void* data = fstat(file, &status) == 0 ? nullptr : MAP_FAILED;
   if (status.st_size > 0) data = mmap(nullptr, status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
@@ -24,3 +26,5 @@ MappedFile::MappedFile(const std::string& path) {
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
+
+}  // namespace treeformer

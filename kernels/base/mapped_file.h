@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+namespace treeformer {
+
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);
@@ -17,3 +19,5 @@ class MappedFile {
  private:
   std::string_view bytes_;
 };
+
+}  // namespace treeformer

@@ -15,7 +15,7 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer {
 
 constexpr size_t kBufferBytes = 1 << 20;
 
@@ -187,4 +187,4 @@ void RefuseToReplaceInput(const std::string& output, const std::vector<std::stri
   }
 }
 
-}  // namespace datasets
+}  // namespace treeformer

@@ -19,7 +19,7 @@
 
 #include "kernels/base/unfinished_file.h"
 
-namespace datasets {
+namespace treeformer {
 
 inline constexpr char kUnfinishedSuffix[] = ".unfinished-treeformer";
 
@@ -60,4 +60,4 @@ std::vector<std::string> FilesWrittenFor(const std::string& output);
 // Throws UserError where writing `output` would replace one of `inputs`, under whatever name.
 void RefuseToReplaceInput(const std::string& output, const std::vector<std::string>& inputs);
 
-}  // namespace datasets
+}  // namespace treeformer

@@ -11,6 +11,8 @@
 
 #include "kernels/base/host_device.h"
 
+namespace treeformer {
+
 // Everything that tells one stream of random numbers from another.
 struct RandomKey {
   uint64_t seed = 0;
@@ -54,3 +56,5 @@ struct Dropout {
   HOST_DEVICE float scale() const { return 1 / (1 - rate); }
   HOST_DEVICE bool Keeps(uint64_t i) const { return RandomUniform(key, offset + i) >= rate; }
 };
+
+}  // namespace treeformer

@@ -9,7 +9,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace datasets {
+namespace treeformer {
 namespace {
 
 std::string Describe(mode_t mode) {
@@ -63,4 +63,4 @@ std::string ReadRegularFile(const std::string& path, int64_t most_bytes) {
   return bytes;
 }
 
-}  // namespace datasets
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-namespace datasets {
+namespace treeformer {
 
 // A descriptor for reading, which the caller closes.  Throws UserError "PATH cannot be read: ..."
 // with the reason, or with what PATH is instead of a file.
@@ -19,4 +19,4 @@ std::string ReadRegularFile(const std::string& path, int64_t most_bytes = int64_
 // for a regular file, and where there is nothing.
 std::string KindOfSpecialFile(const std::string& path);
 
-}  // namespace datasets
+}  // namespace treeformer

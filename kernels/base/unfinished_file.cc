@@ -5,7 +5,7 @@
 #include <mutex>
 #include <set>
 
-namespace datasets {
+namespace treeformer {
 namespace {
 
 // As signals are: one for the process.
@@ -31,4 +31,4 @@ void RemoveUnfinishedFiles() {
   for (const std::string& path : paths) unlink(path.c_str());
 }
 
-}  // namespace datasets
+}  // namespace treeformer

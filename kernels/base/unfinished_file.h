@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-namespace datasets {
+namespace treeformer {
 
 class UnfinishedFile {
  public:
@@ -22,4 +22,4 @@ class UnfinishedFile {
 // From now on no new one can be begun: whoever tries waits for the end of the program.
 void RemoveUnfinishedFiles();
 
-}  // namespace datasets
+}  // namespace treeformer

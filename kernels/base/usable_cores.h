@@ -15,6 +15,8 @@
 
 #include "kernels/base/control_groups.h"
 
+namespace treeformer {
+
 // The cores that the affinity of the calling thread names; at least 1.
 inline int AffineCores() {
   cpu_set_t mask;
@@ -53,3 +55,5 @@ inline int UsableCores() {
   const int cores = AffineCores();
   return std::min(cores, QuotaCores().value_or(cores));
 }
+
+}  // namespace treeformer

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+namespace treeformer {
+
 class UserError : public std::runtime_error {
  public:
   explicit UserError(const std::string& sentence) : std::runtime_error(sentence) {}
@@ -27,3 +29,5 @@ template <typename T>
 void RequireField(bool good, const std::string& field, const T& value, const std::string& allowed) {
   if (!good) throw UserError(Sentence(field, " is ", value, "; allowed: ", allowed));
 }
+
+}  // namespace treeformer

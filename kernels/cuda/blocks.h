@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace cuda {
+namespace treeformer::cuda {
 
 struct Blocks {
   int64_t x = 1;
@@ -14,4 +14,4 @@ struct Blocks {
 
 constexpr int64_t DivideUp(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

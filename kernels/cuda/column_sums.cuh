@@ -9,7 +9,7 @@
 #include "kernels/base/host_device.h"
 #include "kernels/cuda/vectors.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kColumnThreads = 256;
 constexpr int kColumnWarps = kColumnThreads / device::kWarpThreads;
@@ -68,4 +68,4 @@ DEVICE float AddPartials(const float* partial, int64_t chunks, int64_t stride) {
   return sum;
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

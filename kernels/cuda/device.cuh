@@ -20,7 +20,7 @@
 
 #include "kernels/runtime/dtype.h"
 
-namespace device {
+namespace treeformer::device {
 
 constexpr int kWarpThreads = 32;
 
@@ -29,14 +29,14 @@ struct alignas(16) Vector16 {
   uint32_t word[4];
 };
 
-}  // namespace device
+}  // namespace treeformer::device
 
 #ifdef __CUDACC__
 
 #define DEVICE __device__ __forceinline__
 #define KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
 
-namespace device {
+namespace treeformer::device {
 
 // --- where we are -------------------------------------------------------------------------------
 DEVICE int Thread() { return threadIdx.x; }
@@ -174,13 +174,13 @@ DEVICE uint32_t PackBFloat16(float low, float high) {
 }
 DEVICE float FloatOfBits(uint32_t bits) { return __uint_as_float(bits); }
 
-}  // namespace device
+}  // namespace treeformer::device
 
 #else
 #include "kernels/emulation/emulation.h"
 #endif
 
-namespace device {
+namespace treeformer::device {
 
 DEVICE int Lane() { return Thread() % kWarpThreads; }
 DEVICE int Warp() { return Thread() / kWarpThreads; }
@@ -291,4 +291,4 @@ DEVICE T BlockMax(T value, T* shared) {
   return BlockReduce<kThreads>(value, shared, Max());
 }
 
-}  // namespace device
+}  // namespace treeformer::device

@@ -18,7 +18,7 @@
 #include "kernels/runtime/check.h"
 #include "kernels/runtime/context.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // For 16-byte loads and stores.  Buffers and arenas are aligned to 64 bytes; a view inside of one
 // whose offset is odd is the caller's error.
@@ -59,4 +59,4 @@ void Launch(Context& ctx, void (*kernel)(Parameters...), Blocks blocks, int thre
 #endif
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

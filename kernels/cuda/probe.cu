@@ -2,7 +2,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/runtime/probe.h"
 
-namespace runtime {
+namespace treeformer::runtime {
 namespace {
 
 KERNEL(device::kWarpThreads) ProbeKernel() {}
@@ -20,4 +20,4 @@ bool HasKernelsForDevice() {
   return true;
 }
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

@@ -13,7 +13,7 @@
 
 #include "kernels/cuda/launch.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 class Runner {
  public:
@@ -35,4 +35,4 @@ class Runner {
   Scratch::Scope scope_;
 };
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

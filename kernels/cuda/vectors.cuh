@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/device.cuh"
 
-namespace device {
+namespace treeformer::device {
 
 struct alignas(16) Floats4 {
   float value[4];
@@ -55,4 +55,4 @@ DEVICE void StoreFloats(float* to, const float (&value)[kWidth]) {
   }
 }
 
-}  // namespace device
+}  // namespace treeformer::device

@@ -13,7 +13,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
 
-namespace emulation {
+namespace treeformer::emulation {
 namespace {
 
 constexpr int64_t kAlignment = 256;  // bytes, as cudaMalloc
@@ -102,13 +102,13 @@ class Gpu {
 void Give(Work work, const void* kernel) { Gpu::Get().Give(std::move(work), kernel); }
 int64_t GraphsMade() { return Gpu::Get().graphs_made; }
 
-}  // namespace emulation
+}  // namespace treeformer::emulation
 
 struct CUgraphExec_st {
   std::vector<const void*> kernels;
 };
 
-namespace runtime {
+namespace treeformer::runtime {
 
 using emulation::Gpu;
 
@@ -182,4 +182,4 @@ void ZeroOnCuda(Context&, Out dst) {
   emulation::Give([=](const auto&) { std::memset(dst.data(), 0, dst.bytes()); });
 }
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

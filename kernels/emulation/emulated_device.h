@@ -16,7 +16,7 @@
 
 #include "kernels/emulation/emulation.h"
 
-namespace emulation {
+namespace treeformer::emulation {
 
 using Work = std::function<void(const Options&)>;
 
@@ -29,4 +29,4 @@ int64_t GraphsMade();
 // From now on each `every`-th product is one that cuBLASLt knows no algorithm for; 0: none is.
 void MakeProductsUnknown(int every);
 
-}  // namespace emulation
+}  // namespace treeformer::emulation

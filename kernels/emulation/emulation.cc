@@ -13,6 +13,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+namespace treeformer {
+
 // Saves the callee's registers (System V x86-64 ABI) on the stack, keeps the stack pointer in
 // *from, and goes on where the stack `to` was left.
 extern "C" void emulation_switch_stack(void** from, void* to);
@@ -362,3 +364,5 @@ void Block::CountBankConflicts(const char* const* row) {
 }
 
 }  // namespace emulation
+
+}  // namespace treeformer

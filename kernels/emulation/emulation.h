@@ -38,7 +38,7 @@
 #define DEVICE inline
 #define KERNEL(...) inline void
 
-namespace emulation {
+namespace treeformer::emulation {
 
 struct Grid {  // extents in blocks
   int x = 1, y = 1, z = 1;
@@ -186,9 +186,9 @@ struct FourWords {
 };
 void MultiplyAddWarp(const MultiplyAddInput* in, FourFloats* out);
 
-}  // namespace emulation
+}  // namespace treeformer::emulation
 
-namespace device {
+namespace treeformer::device {
 
 inline int Thread() { return emulation::Current().thread(); }
 inline int ThreadCount() { return emulation::Current().threads(); }
@@ -337,4 +337,4 @@ inline uint32_t PackBFloat16(float low, float high) {
   return RoundToBFloat16(low) | RoundToBFloat16(high) << 16;
 }
 
-}  // namespace device
+}  // namespace treeformer::device

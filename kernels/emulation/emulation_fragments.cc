@@ -2,7 +2,7 @@
 
 #include "kernels/emulation/emulation.h"
 
-namespace emulation {
+namespace treeformer::emulation {
 namespace {
 
 constexpr int kWarp = 32;
@@ -54,4 +54,4 @@ void MultiplyAddWarp(const MultiplyAddInput* in, FourFloats* out) {
   }
 }
 
-}  // namespace emulation
+}  // namespace treeformer::emulation

@@ -16,7 +16,7 @@ void AnnotateIgnoreWritesBegin(const char* file, int line);
 void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 
-namespace emulation {
+namespace treeformer::emulation {
 
 constexpr bool kFindsRaces = true;
 
@@ -45,11 +45,11 @@ inline void EnterFibre(void* fibre) {
   __tsan_switch_to_fiber(fibre, __tsan_switch_to_fiber_no_sync);
 }
 
-}  // namespace emulation
+}  // namespace treeformer::emulation
 
 #else
 
-namespace emulation {
+namespace treeformer::emulation {
 
 constexpr bool kFindsRaces = false;
 
@@ -66,6 +66,6 @@ inline void* ThisFibre() { return nullptr; }
 inline void DestroyFibre(void*) {}
 inline void EnterFibre(void*) {}
 
-}  // namespace emulation
+}  // namespace treeformer::emulation
 
 #endif

@@ -13,7 +13,7 @@
 // cuBLASLt is column-major: a row-major c = op(a) op(b) is to it c^T = op(b)^T op(a)^T, with every
 // matrix the transpose of ours and nothing moved.
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 void Destroy(cublasLtMatmulDesc_t description) noexcept {
@@ -132,4 +132,4 @@ void MultiplyByBlas(Context& ctx, const Product& product, View<float> workspace)
       TypeOf(c.dtype()), extent(c.shape()[1]), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -11,7 +11,7 @@
 
 #include "kernels/matmul/linear.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 struct Product {
   Out c;
@@ -57,4 +57,4 @@ inline void CheckAlignment(const Product& product, View<float> workspace) {
   CHECK(!product.bias || product.beta == 0);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

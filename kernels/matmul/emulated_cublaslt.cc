@@ -8,7 +8,7 @@
 #include "kernels/matmul/cublaslt.h"
 #include "kernels/runtime/bfloat16.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 std::atomic<int> every_unknown{0}, requests{0};
@@ -49,8 +49,8 @@ void MultiplyOnHost(const Product& product) {
   const int64_t M = product.M(), N = product.N(), K = product.K();
   Context host = Context::Cpu();
   const Buffer sums = Widen(c, M, N);
-  ::Gemm(host, sums, Widen(a, transpose_a, M, K), transpose_a, Widen(b, transpose_b, K, N),
-         transpose_b, alpha, beta);
+  treeformer::Gemm(host, sums, Widen(a, transpose_a, M, K), transpose_a,
+                   Widen(b, transpose_b, K, N), transpose_b, alpha, beta);
   const View<float> values = sums;
   if (bias) {
     const Buffer shift = Widen(bias.Reshaped({1, N}), 1, N);
@@ -83,13 +83,13 @@ void MultiplyByBlas(Context&, const Product& product, View<float> workspace) {
   GiveProduct(product, /*with_bias=*/false, workspace);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda
 
-namespace emulation {
+namespace treeformer::emulation {
 
 void MakeProductsUnknown(int every) {
   cuda::requests = 0;
   cuda::every_unknown = every;
 }
 
-}  // namespace emulation
+}  // namespace treeformer::emulation

@@ -3,6 +3,8 @@
 #include "kernels/activation.h"
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 
 template <typename T>
@@ -144,3 +146,5 @@ void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   if (dy.count() == 0) return;
   DISPATCH(ctx, dw.dtype(), LinearBackwardWeights, dw, dbias, dy, x);
 }
+
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 // The GELU epilogues of cuBLASLt are not used: NVIDIA's manual does not say whether they are the
 // erf form of activation.h or the tanh one.
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void GeluForward(Context& ctx, Out y, In x);  // activation.cu
 
@@ -94,4 +94,4 @@ void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   if (dbias) AddBiasGradient(ctx, dbias, dy);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

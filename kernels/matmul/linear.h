@@ -9,6 +9,8 @@
 
 #include "kernels/runtime/context.h"
 
+namespace treeformer {
+
 enum class Transpose { kNo, kYes };
 
 // Rounded up to 64: so every row lies as the widest loads of a CPU and of a GPU want it.
@@ -47,3 +49,5 @@ template <typename T>
 void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<const T> x);
 
 }  // namespace reference
+
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 #include "kernels/matmul/matrix_product.h"
 #include "kernels/runtime/parallel.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 void GeluForward(Context& ctx, View<float> y, View<const float> x);            // activation_cpu.cc
 void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);  // adamw_cpu.cc
 
@@ -200,4 +200,4 @@ void LinearBackwardWeights(Context& ctx, View<float> dw, View<float> dbias, View
   if (dbias) AddRowSum(ctx, dbias, dy);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/column_sums.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // partial [chunks, O]
 template <int kWidth>
@@ -33,4 +33,4 @@ BroadcastBiasKernel(BFloat16* y, const BFloat16* bias, int64_t N, int64_t O, int
   for (int64_t n = device::BlockY(); n < N; n += device::GridY()) y[n * ld + o] = bias[o];
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -4,7 +4,7 @@
 #include "kernels/matmul/sgemm.h"
 #include "kernels/runtime/check.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 void MatrixProduct(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
                    Matrix A, Matrix B, float beta, float* C, int64_t ldc) {
@@ -19,4 +19,4 @@ void MatrixProduct(char transpose_a, char transpose_b, int64_t M, int64_t N, int
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

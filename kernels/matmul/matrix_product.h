@@ -7,7 +7,7 @@
 
 #include "kernels/runtime/dtype.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // An operand where it lies: float32 or bfloat16, ld elements from row to row as stored.
 struct Matrix {
@@ -30,4 +30,4 @@ struct Matrix {
 void MatrixProduct(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
                    Matrix A, Matrix B, float beta, float* C, int64_t ldc);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

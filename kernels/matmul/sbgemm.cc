@@ -14,7 +14,7 @@
 #include "kernels/runtime/handle.h"
 #include "kernels/runtime/single_thread.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 void DestroyEngine(dnnl_engine_t engine) noexcept { DNNL_CHECK(dnnl_engine_destroy(engine)); }
@@ -212,4 +212,4 @@ void Sbgemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K,
   multiply(transpose_a, transpose_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

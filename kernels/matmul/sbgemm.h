@@ -10,7 +10,7 @@
 
 #include "kernels/runtime/dtype.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // C [M, N] float32 = alpha op(A) op(B) + beta C,  op(A) [M, K], op(B) [K, N];  K > 0
 //   transpose: 'N' or 'T';  ld: elements from row to row as stored
@@ -31,4 +31,4 @@ void WidenedGemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64
                  const BFloat16* A, int64_t lda, const BFloat16* B, int64_t ldb, float beta,
                  float* C, int64_t ldc);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

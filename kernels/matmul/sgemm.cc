@@ -5,7 +5,7 @@
 #include "kernels/runtime/check.h"
 #include "kernels/runtime/single_thread.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 void Sgemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
            const float* A, int64_t lda, const float* B, int64_t ldb, float beta, float* C,
@@ -16,4 +16,4 @@ void Sgemm(char transpose_a, char transpose_b, int64_t M, int64_t N, int64_t K, 
   CHECK_EQ(status, dnnl_success) << "dnnl_sgemm " << M << " x " << N << " x " << K;
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

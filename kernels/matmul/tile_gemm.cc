@@ -6,7 +6,7 @@
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 
@@ -106,13 +106,13 @@ void SmallSum(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, int64_t ro
   }
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 #include "kernels/runtime/check.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 HWY_EXPORT(DotFloats);
@@ -166,5 +166,5 @@ void AddTo(float* y, const float* x, float factor, int64_t count) {
   HWY_DYNAMIC_DISPATCH(AddProduct)(y, x, factor, count);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

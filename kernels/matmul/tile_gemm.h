@@ -6,7 +6,7 @@
 
 #include "kernels/matmul/matrix_product.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // C [M, N] = alpha A [M, K] B [N, K]^T
 void GemmNT(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, float* C,
@@ -21,4 +21,4 @@ void GemmTN(int64_t M, int64_t N, int64_t K, float alpha, Matrix A, Matrix B, fl
 float Dot(const float* a, const float* b, int64_t count);
 void AddTo(float* y, const float* x, float factor, int64_t count);  // y += factor x
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -10,7 +10,7 @@
 #include "kernels/runtime/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 
 using Floats = hn::ScalableTag<float>;
 using Words = hn::RebindToUnsigned<Floats>;
@@ -48,11 +48,11 @@ void WidenRow(float* y, const BFloat16* x, int64_t count) {
   }
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 HWY_EXPORT(RoundRow);
@@ -68,5 +68,5 @@ void WidenToFloat32(float* y, const BFloat16* x, int64_t count) {
   HWY_DYNAMIC_DISPATCH(WidenRow)(y, x, count);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

@@ -4,6 +4,8 @@
 
 #include "kernels/runtime/view.h"
 
+namespace treeformer {
+
 namespace runtime {
 
 class Buffer {
@@ -50,3 +52,5 @@ void ReturnFreedMemory();
 }  // namespace runtime
 
 using runtime::Buffer;
+
+}  // namespace treeformer

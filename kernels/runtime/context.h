@@ -19,6 +19,8 @@ typedef struct CUevent_st* cudaEvent_t;
 typedef struct cublasContext* cublasHandle_t;
 typedef struct CUgraphExec_st* cudaGraphExec_t;
 
+namespace treeformer {
+
 namespace runtime {
 
 // How the CPU multiplies float32 matrices in linear layers and attention.  Sums are float32.
@@ -104,3 +106,5 @@ using runtime::Context;
 using runtime::Copy;
 using runtime::MatmulPrecision;
 using runtime::Zero;
+
+}  // namespace treeformer

@@ -16,7 +16,7 @@
 #include "kernels/runtime/gpu_copy.h"
 #include "kernels/runtime/probe.h"
 
-namespace runtime {
+namespace treeformer::runtime {
 namespace {
 
 bool OnHost(Device device) { return device == Device::kCpu; }
@@ -188,4 +188,4 @@ void ZeroOnCuda(Context& ctx, Out dst) {
   CUDA_CHECK(cudaMemsetAsync(dst.data(), 0, dst.bytes(), ctx.stream()));
 }
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

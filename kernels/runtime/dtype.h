@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdint>
 
+namespace treeformer {
+
 // The upper half of a float32.
 struct BFloat16 {
   uint16_t bits;
@@ -49,3 +51,5 @@ constexpr int64_t SizeOf(DType dtype) {  // bytes
       return 4;
   }
 }
+
+}  // namespace treeformer

@@ -5,9 +5,9 @@
 
 #include "kernels/runtime/context.h"
 
-namespace runtime {
+namespace treeformer::runtime {
 
 void CopyFromCuda(Context& ctx, Out dst, In src);  // dst on either side
 void ZeroOnCuda(Context& ctx, Out dst);
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

@@ -3,7 +3,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
 
-namespace runtime {
+namespace treeformer::runtime {
 
 void DestroyStream(cudaStream_t) noexcept {}
 void DestroyEvent(cudaEvent_t) noexcept {}
@@ -23,4 +23,4 @@ void Context::CopyToCuda(void*, const void*, int64_t) { LOG(FATAL) << "built wit
 void CopyFromCuda(Context&, Out, In) { LOG(FATAL) << "built without CUDA"; }
 void ZeroOnCuda(Context&, Out) { LOG(FATAL) << "built without CUDA"; }
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 
+namespace treeformer {
+
 // body(index, begin, end) for the chunks [begin, end) of [0, count), in any order.
 template <typename Body>
 void ParallelChunks(int64_t count, int64_t chunk, const Body& body) {
@@ -23,3 +25,5 @@ inline int64_t RowsPerChunk(int64_t columns, int64_t elements) {
 // The length of a chunk of rows whose sum over the rows is kept apart until all are added in
 // order: at most 64 such sums.
 inline int64_t RowsPerPartialSum(int64_t rows) { return std::max<int64_t>(16, (rows + 63) / 64); }
+
+}  // namespace treeformer

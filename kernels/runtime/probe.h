@@ -2,8 +2,8 @@
 
 // Whether the kernels of this program run on the current device: probe.cu.
 
-namespace runtime {
+namespace treeformer::runtime {
 
 bool HasKernelsForDevice();
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

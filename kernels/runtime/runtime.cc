@@ -8,7 +8,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/runtime/gpu_copy.h"
 
-namespace runtime {
+namespace treeformer::runtime {
 namespace {
 
 // Bytes: what cuBLASLt demands of its workspace; a multiple of a cache line.
@@ -130,4 +130,4 @@ void Zero(Context& ctx, Out dst) {
   ZeroOnCuda(ctx, dst);
 }
 
-}  // namespace runtime
+}  // namespace treeformer::runtime

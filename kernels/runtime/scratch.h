@@ -14,6 +14,8 @@
 
 #include "kernels/runtime/view.h"
 
+namespace treeformer {
+
 namespace runtime {
 
 class Scratch {
@@ -67,3 +69,5 @@ class Scratch {
 }  // namespace runtime
 
 using runtime::Scratch;
+
+}  // namespace treeformer

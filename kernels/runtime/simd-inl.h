@@ -20,7 +20,7 @@
 #endif
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu {
+namespace treeformer::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -47,7 +47,7 @@ HWY_INLINE void StoreUpTo(hn::Vec<D> v, D d, T* p, int64_t lanes) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace cpu
+}  // namespace treeformer::cpu
 HWY_AFTER_NAMESPACE();
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <omp.h>
 
-namespace cpu {
+namespace treeformer::cpu {
 
 class SingleThread {
  public:
@@ -21,4 +21,4 @@ class SingleThread {
   const int threads_;  // of regions begun by this thread
 };
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

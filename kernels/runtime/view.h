@@ -18,6 +18,8 @@
 
 #include "kernels/runtime/dtype.h"
 
+namespace treeformer {
+
 enum class Device { kCpu, kCuda };
 
 // Up to four extents; count() is in elements, never in bytes.
@@ -177,3 +179,5 @@ class AnyView {
 using In = AnyView<const void>;  // read
 using Out = AnyView<void>;       // overwritten:  y  = ...
 using Acc = AnyView<void>;       // accumulated:  dw += ...
+
+}  // namespace treeformer

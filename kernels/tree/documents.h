@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+namespace treeformer {
+
 template <typename Visit>
 void ForEachDocument(const int32_t* document, int64_t n, const Visit& visit) {
   int32_t last = -1;
@@ -18,3 +20,5 @@ void ForEachDocument(const int32_t* document, int64_t n, const Visit& visit) {
     visit(begin, end);
   }
 }
+
+}  // namespace treeformer

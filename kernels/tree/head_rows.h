@@ -4,7 +4,7 @@
 
 #include "kernels/runtime/view.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // The rows of one head of one sequence, list b H + h, of x [B, n, H, e].
 struct HeadRows {
@@ -19,4 +19,4 @@ struct HeadRows {
   const float* row(int64_t i) const { return data + i * ld; }
 };
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

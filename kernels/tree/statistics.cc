@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 
+namespace treeformer {
+
 namespace {
 
 // One (b, h).
@@ -92,3 +94,5 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
   statistics.mean_strength = strengths / sums.queries;
   return statistics;
 }
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace treeformer {
+
 // Of one or several micro-batches: sums, so that an empty one adds nothing to their shares.
 struct PairCounts {
   double pairs = 0;          // attended: a query and a key in the same leaf and document
@@ -39,3 +41,5 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
                                      const std::vector<float>& strength,
                                      const std::vector<int32_t>& document, int64_t batch,
                                      int64_t heads, int64_t length, int64_t leaves);
+
+}  // namespace treeformer

@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <vector>
 
+namespace treeformer {
+
 struct TreeShape {
   bool binary = true;
   std::vector<int> branching;  // [h]; all 2 when binary.  h = 0: one leaf, no plane
@@ -52,3 +54,5 @@ struct TreeShape {
 
   friend bool operator==(const TreeShape&, const TreeShape&) = default;
 };
+
+}  // namespace treeformer

@@ -9,8 +9,12 @@
 
 #include "dist/communicator.h"
 
+namespace treeformer {
+
 struct BenchSuite {
   std::string name;
   std::string purpose;                          // one line
   std::function<int(dist::Communicator&)> run;  // returns the exit status
 };
+
+}  // namespace treeformer

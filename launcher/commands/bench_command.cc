@@ -13,6 +13,8 @@
 #include "launcher/program/flags.h"
 #include "launcher/report/nearest.h"
 
+namespace treeformer {
+
 namespace {
 
 int RunRouter(dist::Communicator& communicator) {
@@ -123,3 +125,5 @@ Command BenchCommand() {
            "checkpoint", "threads", "device"},
           RunBench};
 }
+
+}  // namespace treeformer

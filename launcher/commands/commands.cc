@@ -1,6 +1,10 @@
 #include "launcher/commands/commands.h"
 
+namespace treeformer {
+
 std::vector<Command> AllCommands() {
   return {TrainCommand(), EvaluateCommand(), PlanCommand(),
           VocabCommand(), PrepareCommand(),  BenchCommand()};
 }
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "launcher/program/command.h"
 
+namespace treeformer {
+
 Command VocabCommand();
 Command PrepareCommand();
 Command TrainCommand();
@@ -13,3 +15,5 @@ Command BenchCommand();
 
 // The six, in the order of --help.
 std::vector<Command> AllCommands();
+
+}  // namespace treeformer

@@ -12,6 +12,8 @@
 #include "launcher/training/evaluation.h"
 #include "launcher/training/training_report.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -64,7 +66,7 @@ int RunEvaluate(dist::Communicator& communicator) {
   const TrainedRun trained = FindTrainedRun();
   ConfigureThreadsFromFlag(communicator);
   Progress progress(communicator.rank() == 0);
-  const treeformer::DatasetConfig& data = trained.config.data();
+  const config::DatasetConfig& data = trained.config.data();
   DataFiles files = RunDataFiles(data, trained.directory);
   if (!FLAGS_vocabulary.empty()) files.vocabulary = FLAGS_vocabulary;
 
@@ -110,3 +112,5 @@ Command EvaluateCommand() {
           {"run_dir", "checkpoint", "text", "data", "vocabulary", "threads", "device"},
           RunEvaluate};
 }
+
+}  // namespace treeformer

@@ -8,10 +8,12 @@
 #include "launcher/run/plan_report.h"
 #include "launcher/run/run_plan.h"
 
+namespace treeformer {
+
 namespace {
 
 int RunPlan(dist::Communicator&) {
-  const treeformer::RunConfig config = ResolveRunConfig();
+  const config::RunConfig config = ResolveRunConfig();
   if (FLAGS_ranks < 1)
     throw UserError(Sentence("--ranks is ", FLAGS_ranks, "; expected 1 or more"));
   if (!(FLAGS_density >= 0 && FLAGS_density <= 1)) {
@@ -42,3 +44,5 @@ Command PlanCommand() {
           RunPlan,
           /*uses_ranks=*/false};
 }
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/text_report.h"
 
+namespace treeformer {
+
 namespace {
 
 void PrintCounts(const datasets::PrepareStatistics& made, Progress& progress) {
@@ -42,7 +44,7 @@ int RunPrepare(dist::Communicator&) {
   options.held_out_fraction = FLAGS_held_out_fraction;
   options.threads = FLAGS_threads;
   for (const std::string& output : {FLAGS_output, FLAGS_held_out}) {
-    datasets::RefuseToReplaceInput(output, {FLAGS_vocabulary});
+    RefuseToReplaceInput(output, {FLAGS_vocabulary});
   }
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   PrintCounts(Prepare(datasets::Vocabulary::Load(FLAGS_vocabulary), options, ShowBytes(progress)),
@@ -71,3 +73,5 @@ Command PrepareCommand() {
       RunPrepare,
       /*uses_ranks=*/false};
 }
+
+}  // namespace treeformer

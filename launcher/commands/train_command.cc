@@ -7,10 +7,12 @@
 #include "launcher/run/verified_data.h"
 #include "launcher/training/train_run.h"
 
+namespace treeformer {
+
 namespace {
 
 int RunTrain(dist::Communicator& communicator) {
-  const treeformer::RunConfig config = ResolveRunConfig();
+  const config::RunConfig config = ResolveRunConfig();
   const DeviceChoice device = DeviceChoiceFromFlags();
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
@@ -54,3 +56,5 @@ Command TrainCommand() {
        "verify_data"},
       RunTrain};
 }
+
+}  // namespace treeformer

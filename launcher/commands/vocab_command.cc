@@ -8,6 +8,8 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/text_report.h"
 
+namespace treeformer {
+
 namespace {
 
 int RunVocab(dist::Communicator&) {
@@ -20,7 +22,7 @@ int RunVocab(dist::Communicator&) {
   options.max_alphabet = FLAGS_alphabet;
   options.threads = FLAGS_threads;
   datasets::RefuseToReplaceText(FLAGS_output, options.text.inputs);
-  { const datasets::OutputFile writable(FLAGS_output); }  // before the work, not after it
+  { const OutputFile writable(FLAGS_output); }  // before the work, not after it
   Progress progress(/*speaks=*/true, /*plain_seconds=*/10);
   datasets::VocabularyTrainerStatistics statistics;
   const datasets::Vocabulary vocabulary =
@@ -64,3 +66,5 @@ Command VocabCommand() {
           RunVocab,
           /*uses_ranks=*/false};
 }
+
+}  // namespace treeformer

@@ -9,6 +9,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/report/nearest.h"
 
+namespace treeformer {
+
 namespace {
 
 bool Takes(const Command& command, const std::string& flag) {
@@ -150,3 +152,5 @@ int Dispatch(const std::vector<Command>& commands, const std::vector<std::string
   if (command.uses_ranks) session.Start();
   return command.run(session.communicator());
 }
+
+}  // namespace treeformer

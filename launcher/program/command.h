@@ -13,6 +13,8 @@
 
 #include "dist/mpi_session.h"
 
+namespace treeformer {
+
 // Exit statuses besides 0, and dist::kInternalError.
 constexpr int kBadInput = 2;       // one sentence on stderr says what and where
 constexpr int kCheckpointed = 75;  // a signal stopped the run after a checkpoint: start it again
@@ -41,3 +43,5 @@ void PrintHelp(std::ostream& out, const Command& command);
 // process prints help and version to `out`, without starting MPI.  Throws UserError.
 int Dispatch(const std::vector<Command>& commands, const std::vector<std::string>& arguments,
              dist::MpiSession& session, std::ostream& out);
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/program/command.h"
 
+namespace treeformer {
+
 Failure Explain(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
@@ -36,3 +38,5 @@ Failure Explain(const std::exception_ptr& exception) {
             dist::kInternalError};
   }
 }
+
+}  // namespace treeformer

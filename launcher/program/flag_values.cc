@@ -9,8 +9,10 @@
 #include "launcher/program/flags.h"
 #include "launcher/run/run_data.h"
 
-treeformer::RunConfig ResolveRunConfig() {
-  treeformer::RunConfig config = ReadRunConfig(FindExperiment(FLAGS_config));
+namespace treeformer {
+
+config::RunConfig ResolveRunConfig() {
+  config::RunConfig config = ReadRunConfig(FindExperiment(FLAGS_config));
   ApplyOverrides(FLAGS_set, config);
   if (!FLAGS_text.empty()) SetText(FLAGS_text, *config.mutable_data());
   return config;
@@ -52,12 +54,12 @@ MatmulPrecision MatmulPrecisionFromFlag() {
 }
 
 datasets::TextSourceOptions TextSourceFromFlags() {
-  treeformer::DatasetConfig config;
+  config::DatasetConfig config;
   SetText(FLAGS_text, config);
   if (FLAGS_document == "line") {
-    config.set_document(treeformer::DatasetConfig::LINE);
+    config.set_document(config::DatasetConfig::LINE);
   } else if (FLAGS_document == "blank_line") {
-    config.set_document(treeformer::DatasetConfig::BLANK_LINE);
+    config.set_document(config::DatasetConfig::BLANK_LINE);
   } else if (FLAGS_document != "file") {
     throw UserError(
         Sentence("--document is '", FLAGS_document, "'; expected file, line or blank_line"));
@@ -72,3 +74,5 @@ datasets::TextSourceOptions TextSourceFromFlags() {
 void RequireFlag(const std::string& value, const char* flag, const char* expected) {
   if (value.empty()) throw UserError(Sentence("--", flag, " is missing; expected ", expected));
 }
+
+}  // namespace treeformer

@@ -9,8 +9,10 @@
 #include "kernels/runtime/context.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 // --config with --set and --text applied.
-treeformer::RunConfig ResolveRunConfig();
+config::RunConfig ResolveRunConfig();
 
 // --run_dir, or runs/NAME after the experiment.
 std::string RunDirectoryFromFlag();
@@ -32,3 +34,5 @@ datasets::TextSourceOptions TextSourceFromFlags();
 
 // Throws UserError when the flag is empty.
 void RequireFlag(const std::string& value, const char* flag, const char* expected);
+
+}  // namespace treeformer

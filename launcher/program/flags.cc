@@ -2,6 +2,8 @@
 
 #include <gflags/gflags.h>
 
+namespace treeformer {
+
 DEFINE_string(
     config, "quick_start",
     "the experiment: a text proto (launcher/run/run.proto), or the name of a shipped one");
@@ -55,3 +57,5 @@ DEFINE_bool(
     "and count and list them, instead of refusing");
 DEFINE_int32(zstd_window_log, 31,
              "largest window of a .zst frame, 2^this bytes of memory; 10 to 31, as zstd --long");
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 
 #include <gflags/gflags_declare.h>
 
+namespace treeformer {
+
 DECLARE_string(config);
 DECLARE_string(set);
 DECLARE_string(run_dir);
@@ -38,3 +40,5 @@ DECLARE_bool(lower_case);
 DECLARE_bool(replace_invalid_utf8);
 DECLARE_bool(skip_bad_documents);
 DECLARE_int32(zstd_window_log);
+
+}  // namespace treeformer

@@ -9,6 +9,8 @@
 #include "launcher/program/flags.h"
 #include "launcher/run/run_plan.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -73,3 +75,5 @@ std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const Traine
   run.weights->Load(ctx, model->parameters());
   return model;
 }
+
+}  // namespace treeformer

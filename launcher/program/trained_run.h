@@ -10,11 +10,13 @@
 #include "core/model/model.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 struct TrainedRun {
   std::string directory;  // of the run
   CheckpointInfo checkpoint;
   std::shared_ptr<const CheckpointWeights> weights;
-  treeformer::RunConfig config;
+  config::RunConfig config;
   int stage = 0;  // of the bootstrap plan
 };
 
@@ -26,3 +28,5 @@ TrainedRun FindTrainedRun();
 // does not fit.
 std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
                                                       int64_t vocabulary, const BatchShape& shape);
+
+}  // namespace treeformer

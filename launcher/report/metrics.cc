@@ -12,6 +12,8 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 using Json = nlohmann::ordered_json;
 
 namespace {
@@ -43,13 +45,13 @@ int64_t KeepRecords(std::istream& lines, int64_t last_step,
 
 MetricsWriter::MetricsWriter(const std::string& directory, int64_t last_step)
     : path_(directory + "/metrics.jsonl"), events_(directory, last_step) {
-  const std::string kind = datasets::KindOfSpecialFile(path_);
+  const std::string kind = KindOfSpecialFile(path_);
   if (!kind.empty()) throw UserError(Sentence(path_, " is ", kind, ", expected a file"));
   std::ifstream before(path_);  // line by line: it may be larger than memory
   if (!before && std::filesystem::exists(path_)) {
     throw UserError(Sentence(path_, " cannot be read: ", std::strerror(errno)));
   }
-  datasets::OutputFile kept(path_);
+  OutputFile kept(path_);
   const int64_t damaged = KeepRecords(before, last_step, [&](const std::string& line) {
     kept.Append((line + "\n").data(), std::ssize(line) + 1);
   });
@@ -76,3 +78,5 @@ void MetricsWriter::Write(const Json& record) {
   file_ << record.dump() << std::endl;
   if (!file_) throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
 }
+
+}  // namespace treeformer

@@ -16,6 +16,8 @@
 
 #include "launcher/report/tensorboard.h"
 
+namespace treeformer {
+
 // Gives `keep` each whole record of `lines` up to `last_step`, as its line; returns how many lines
 // are damaged, not counting a last one that a kill has cut.
 int64_t KeepRecords(std::istream& lines, int64_t last_step,
@@ -37,3 +39,5 @@ class MetricsWriter {
   std::ofstream file_;
   EventWriter events_;
 };
+
+}  // namespace treeformer

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+namespace treeformer {
+
 namespace {
 
 // Levenshtein's distance, one row of the table at a time.
@@ -40,3 +42,5 @@ std::string DidYouMean(const std::string& name, const std::vector<std::string>& 
   const std::string nearest = Nearest(name, candidates);
   return nearest.empty() ? "" : " (did you mean " + prefix + nearest + "?)";
 }
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+namespace treeformer {
+
 // The candidate with the fewest insertions, deletions and replacements, empty when all are far
 // (more than a third of the letters, at least 2).
 std::string Nearest(const std::string& name, const std::vector<std::string>& candidates);
@@ -13,3 +15,5 @@ std::string Nearest(const std::string& name, const std::vector<std::string>& can
 // candidate.
 std::string DidYouMean(const std::string& name, const std::vector<std::string>& candidates,
                        const std::string& prefix = "");
+
+}  // namespace treeformer

@@ -13,6 +13,8 @@
 
 #include "dist/launch_environment.h"
 
+namespace treeformer {
+
 namespace {
 
 // Open MPI gives its ranks a pseudo-terminal even when its own output is a file: ask about
@@ -125,3 +127,5 @@ std::string FormatFixed(double value, int digits) {
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
+
+}  // namespace treeformer

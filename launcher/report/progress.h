@@ -6,6 +6,8 @@
 #include <chrono>
 #include <string>
 
+namespace treeformer {
+
 class Progress {
  public:
   // `plain_seconds`: where there is no terminal, the bar's text becomes a line at most so often; 0:
@@ -35,3 +37,5 @@ std::string FormatDuration(double seconds);         // "42 s", "3:05", "2:00:07"
 std::string FormatCount(double count);              // "931", "12.3k", "4.56M"
 std::string FormatBytes(double bytes);              // "931 B", "12.3 KiB"
 std::string FormatFixed(double value, int digits);  // "-" where there is no number
+
+}  // namespace treeformer

@@ -17,8 +17,10 @@
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
-using treeformer::tensorboard::Event;
-using treeformer::tensorboard::Histogram;
+namespace treeformer {
+
+using tensorboard::Event;
+using tensorboard::Histogram;
 
 static_assert(std::endian::native == std::endian::little);
 
@@ -54,7 +56,7 @@ std::string EventPath(const std::string& directory) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with(kPrefix) && !name.ends_with(datasets::kUnfinishedSuffix))
+    if (name.starts_with(kPrefix) && !name.ends_with(kUnfinishedSuffix))
       found.push_back(entry.path());
   }
   if (!found.empty()) return *std::min_element(found.begin(), found.end());
@@ -85,7 +87,7 @@ std::string FrameRecord(std::string_view record) {
 
 std::vector<Event> ReadEvents(const std::string& path) {
   if (!std::filesystem::exists(path)) return {};
-  const std::string bytes = datasets::ReadRegularFile(path, std::numeric_limits<int64_t>::max());
+  const std::string bytes = ReadRegularFile(path, std::numeric_limits<int64_t>::max());
   std::vector<Event> events;
   constexpr size_t kHead = sizeof(uint64_t) + sizeof(uint32_t);
   size_t begin = 0, damaged = 0;
@@ -126,7 +128,7 @@ EventWriter::EventWriter(const std::string& directory, int64_t last_step)
     version.set_file_version("brain.Event:2");
     kept = FrameRecord(version.SerializeAsString());
   }
-  datasets::OutputFile whole(path_);
+  OutputFile whole(path_);
   whole.Append(kept.data(), std::ssize(kept));
   whole.Commit();
   file_.open(path_, std::ios::binary | std::ios::app);
@@ -175,3 +177,5 @@ void EventWriter::Write(int64_t step) {
   file_ << FrameRecord(event.SerializeAsString()) << std::flush;
   if (!file_) throw UserError(Sentence(path_, " cannot be written: ", std::strerror(errno)));
 }
+
+}  // namespace treeformer

@@ -14,6 +14,8 @@
 
 #include "launcher/report/tensorboard.pb.h"
 
+namespace treeformer {
+
 uint32_t Crc32c(std::string_view bytes);
 uint32_t MaskedCrc32c(std::string_view bytes);
 std::string FrameRecord(std::string_view record);  // as it stands in the file
@@ -32,10 +34,12 @@ class EventWriter {
   void Write(int64_t step);
 
  private:
-  treeformer::tensorboard::Summary pending_;
+  tensorboard::Summary pending_;
   std::string path_;
   std::ofstream file_;
 };
 
 // The events of a file, up to the first record that is damaged or cut short.
-std::vector<treeformer::tensorboard::Event> ReadEvents(const std::string& path);
+std::vector<tensorboard::Event> ReadEvents(const std::string& path);
+
+}  // namespace treeformer

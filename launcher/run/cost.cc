@@ -4,6 +4,8 @@
 
 #include "kernels/matmul/linear.h"
 
+namespace treeformer {
+
 namespace {
 
 bool IsFolded(const AttentionConfig& attention) {
@@ -127,3 +129,5 @@ double TrainingFlops(const ModelConfig& model, double n, double targets,
   }
   return flops;
 }
+
+}  // namespace treeformer

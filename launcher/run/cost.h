@@ -11,6 +11,8 @@
 
 #include "core/model_config.h"
 
+namespace treeformer {
+
 struct MemoryCost {  // bytes of one rank
   double parameters = 0, gradients = 0, moments = 0, activations = 0;
   double Total() const { return parameters + gradients + moments + activations; }
@@ -35,3 +37,5 @@ double AttentionShare(const ModelConfig& model, int64_t layer, double n, double 
 // of a TC layer is not read.
 double TrainingFlops(const ModelConfig& model, double n, double targets,
                      const std::vector<double>& density);
+
+}  // namespace treeformer

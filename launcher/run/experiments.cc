@@ -5,6 +5,8 @@
 #include "launcher/report/nearest.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -37,3 +39,5 @@ std::string FindExperiment(const std::string& name) {
   throw UserError(Sentence("--config=", name, " is neither a file nor a shipped experiment",
                            DidYouMean(name, shipped), "; shipped: ", list));
 }
+
+}  // namespace treeformer

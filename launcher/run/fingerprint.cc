@@ -10,6 +10,8 @@
 #include "dist/host_name.h"
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 // By rank; a double holds 32 bits exactly.
@@ -91,3 +93,5 @@ std::string DescribeDifferences(dist::Communicator& communicator,
   }
   return differences;
 }
+
+}  // namespace treeformer

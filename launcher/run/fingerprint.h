@@ -9,6 +9,8 @@
 #include "core/parameters.h"
 #include "dist/communicator.h"
 
+namespace treeformer {
+
 struct Fingerprint {
   std::string what;  // "configuration"
   uint64_t hash = 0;
@@ -23,3 +25,5 @@ uint64_t HashValues(Context& ctx, const Parameters& parameters);
 // with their machines that do not have what most of them have.  The same on every rank. Collective.
 std::string DescribeDifferences(dist::Communicator& communicator,
                                 const std::vector<Fingerprint>& mine);
+
+}  // namespace treeformer

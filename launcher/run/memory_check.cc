@@ -10,6 +10,8 @@
 #include "launcher/run/plan_report.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
@@ -89,3 +91,5 @@ void RequireMemory(Context& ctx, const dist::Communicator& communicator, const B
                            FormatBytes(memory.available), kAdvice));
   }
 }
+
+}  // namespace treeformer

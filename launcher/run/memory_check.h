@@ -11,6 +11,8 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/cost.h"
 
+namespace treeformer {
+
 struct StageMemory {
   int index = 0;
   MemoryCost cost;
@@ -33,3 +35,5 @@ HostMemory ReadHostMemory(const std::string& root = "");
 // a warning.
 void RequireMemory(Context& ctx, const dist::Communicator& communicator, const BootstrapPlan& plan,
                    const BatchShape& micro_batch, Progress& progress);
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 #include "launcher/run/cost.h"
 #include "launcher/run/memory_check.h"
 
+namespace treeformer {
+
 namespace {
 
 double ExpectedDensity(const AttentionConfig& attention, double of_trees) {
@@ -148,3 +150,5 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)
       << "FLOP\n";
 }
+
+}  // namespace treeformer

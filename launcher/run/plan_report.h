@@ -8,6 +8,8 @@
 #include "core/training/bootstrap_plan.h"
 #include "launcher/run/cost.h"
 
+namespace treeformer {
+
 struct PlanInput {
   const ModelConfig& model;
   const BootstrapPlan& plan;
@@ -23,3 +25,5 @@ std::string DescribeMemory(const MemoryCost& memory);
 
 // Stages with steps and attention cost; the last stage's layers; memory of a rank; operations.
 void PrintPlan(std::ostream& out, const PlanInput& input);
+
+}  // namespace treeformer

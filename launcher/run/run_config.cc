@@ -16,8 +16,10 @@
 #include "kernels/base/user_error.h"
 #include "launcher/report/nearest.h"
 
+namespace treeformer {
+
 namespace pb = google::protobuf;
-using treeformer::RunConfig;
+using config::RunConfig;
 
 namespace {
 
@@ -185,7 +187,7 @@ void ApplyOverrides(const std::string& assignments, RunConfig& config) {
 }
 
 void ValidateTraining(const RunConfig& config, int ranks) {
-  const treeformer::Training& training = config.training();
+  const config::Training& training = config.training();
   Require(training.micro_batches() >= 1, "micro_batches", training.micro_batches(), "1 or more");
   const int64_t parts = int64_t{ranks} * training.micro_batches();
   constexpr int64_t kMaxBatch = 1 << 24;
@@ -206,7 +208,7 @@ void ValidateTraining(const RunConfig& config, int ranks) {
           "0 or more steps");
   Require(!training.controls() || config.bootstrap().tree_steps() > 0, "controls", "true",
           "only with trees, bootstrap.tree_steps above 0");
-  Require(!training.controls() || config.optimizer().schedule_scope() == treeformer::Optimizer::RUN,
+  Require(!training.controls() || config.optimizer().schedule_scope() == config::Optimizer::RUN,
           "controls", "true",
           "only with optimizer.schedule_scope RUN: full attention has no other stages in which the "
           "rate would restart");
@@ -214,9 +216,9 @@ void ValidateTraining(const RunConfig& config, int ranks) {
 }
 
 Context MakeContext(dist::Communicator& communicator, Device device,
-                    const treeformer::Training& training) {
+                    const config::Training& training) {
   if (device == Device::kCuda) return Context::Cuda(dist::ChooseGpu(communicator));
-  const bool bfloat16 = training.matmul_precision() == treeformer::Training::BFLOAT16;
+  const bool bfloat16 = training.matmul_precision() == config::Training::BFLOAT16;
   return Context::Cpu(bfloat16 ? MatmulPrecision::kBFloat16 : MatmulPrecision::kFloat32);
 }
 
@@ -228,13 +230,13 @@ std::string Difference(const RunConfig& before, const RunConfig& now) {
   using pb::util::MessageDifferencer;
   MessageDifferencer differencer;
   differencer.set_message_field_comparison(MessageDifferencer::EQUIVALENT);
-  const pb::Descriptor& training = *treeformer::Training::descriptor();
+  const pb::Descriptor& training = *config::Training::descriptor();
   for (const char* name :
        {"micro_batches", "log_every", "evaluate_every", "evaluate_sequences", "checkpoint_every",
         "keep_checkpoints", "histogram_every", "bucket_bytes", "controls"}) {
     differencer.IgnoreField(training.FindFieldByName(name));
   }
-  const pb::Descriptor& bootstrap = *treeformer::Bootstrap::descriptor();
+  const pb::Descriptor& bootstrap = *config::Bootstrap::descriptor();
   for (const char* name : {"full_steps", "tree_steps", "final_steps"}) {
     differencer.IgnoreField(bootstrap.FindFieldByName(name));
   }
@@ -252,3 +254,5 @@ std::string PrintRunConfig(const RunConfig& config) {
   pb::TextFormat::PrintToString(config, &text);
   return text;
 }
+
+}  // namespace treeformer

@@ -14,8 +14,10 @@
 #include "launcher/run/text_report.h"
 #include "launcher/run/verified_data.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
-using treeformer::DatasetConfig;
+using config::DatasetConfig;
 
 namespace {
 
@@ -56,11 +58,11 @@ std::string DescribeSource(const DatasetConfig& config) {
 }
 
 std::string ReadText(const std::string& path) {
-  return fs::is_regular_file(path) ? datasets::ReadRegularFile(path) : std::string();
+  return fs::is_regular_file(path) ? ReadRegularFile(path) : std::string();
 }
 
 void WriteText(const std::string& path, const std::string& text) {
-  datasets::OutputFile file(path);
+  OutputFile file(path);
   file.Append(text.data(), static_cast<int64_t>(text.size()));
   file.Commit();
 }
@@ -298,3 +300,5 @@ void SetText(const std::string& text, DatasetConfig& config) {
     }
   }
 }
+
+}  // namespace treeformer

@@ -19,13 +19,15 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 struct DataFiles {
   std::string vocabulary, training, held_out;
 };
 
 // Rank 0 makes what is missing, the others wait.  `state`: of the checkpoint from which the run
 // goes on, or null; UserError where the files are not those it began with.  Collective.
-DataFiles PrepareRunData(dist::Communicator& communicator, const treeformer::DatasetConfig& config,
+DataFiles PrepareRunData(dist::Communicator& communicator, const config::DatasetConfig& config,
                          const std::string& run_directory, const nlohmann::json& state,
                          Progress& progress);
 
@@ -33,15 +35,16 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const treeformer::Dat
 uint64_t HashData(const DataFiles& files);
 
 // Where they are, or would be.
-DataFiles RunDataFiles(const treeformer::DatasetConfig& config, const std::string& run_directory);
+DataFiles RunDataFiles(const config::DatasetConfig& config, const std::string& run_directory);
 
 // `text` -> the token file `output`, on the first rank of each machine; the others wait.
 // Collective.
-void PrepareEvaluationText(dist::Communicator& communicator,
-                           const treeformer::DatasetConfig& config, const std::string& text,
-                           const std::string& vocabulary, const std::string& output,
-                           Progress& progress);
+void PrepareEvaluationText(dist::Communicator& communicator, const config::DatasetConfig& config,
+                           const std::string& text, const std::string& vocabulary,
+                           const std::string& output, Progress& progress);
 
 // Inputs separated by commas or line ends; a name with a comma in it is taken whole where there is
 // such a file or folder.
-void SetText(const std::string& text, treeformer::DatasetConfig& config);
+void SetText(const std::string& text, config::DatasetConfig& config);
+
+}  // namespace treeformer

@@ -15,6 +15,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/run/run_plan.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -26,13 +28,13 @@ void MakeDirectory(const std::string& path) {
 }
 
 void RequireSameRun(const CheckpointInfo& checkpoint, const nlohmann::json& state,
-                    const treeformer::RunConfig& config) {
+                    const config::RunConfig& config) {
   const std::string manifest = checkpoint.path + "/manifest.json";
   const auto text = state.find("config");
   if (text == state.end() || !text->is_string()) {
     throw UserError(Sentence(manifest, " does not hold the state of a run"));
   }
-  const treeformer::RunConfig before = ParseRunConfig(*text, manifest);
+  const config::RunConfig before = ParseRunConfig(*text, manifest);
   std::string difference = Difference(before, config);
   if (difference.empty()) difference = PlanDifference(before, config, checkpoint.step);
   if (difference.empty()) {
@@ -47,15 +49,15 @@ void RequireSameRun(const CheckpointInfo& checkpoint, const nlohmann::json& stat
                            "; give the value from before, or another --run_dir for a new run"));
 }
 
-void WriteConfig(const std::string& path, const treeformer::RunConfig& config) {
+void WriteConfig(const std::string& path, const config::RunConfig& config) {
   const std::string text = PrintRunConfig(config);
-  datasets::OutputFile file(path);
+  OutputFile file(path);
   file.Append(text.data(), static_cast<int64_t>(text.size()));
   file.Commit();
 }
 
 // On rank 0.
-RunStart FindStart(const std::string& directory, const treeformer::RunConfig& config, bool resume) {
+RunStart FindStart(const std::string& directory, const config::RunConfig& config, bool resume) {
   const std::string checkpoints = directory + "/checkpoints";
   for (const char* folder : {"/checkpoints", "/data", "/log"}) MakeDirectory(directory + folder);
   RunStart start;
@@ -83,7 +85,7 @@ RunStart FindStart(const std::string& directory, const treeformer::RunConfig& co
 namespace {
 
 // None where they cannot be listed: a run that goes on may have lost them, a new one is told later.
-std::vector<std::string> TextFiles(const treeformer::RunConfig& config) {
+std::vector<std::string> TextFiles(const config::RunConfig& config) {
   std::vector<std::string> paths;
   try {
     const std::vector<std::string> inputs{config.data().text().begin(), config.data().text().end()};
@@ -95,7 +97,7 @@ std::vector<std::string> TextFiles(const treeformer::RunConfig& config) {
 
 }  // namespace
 
-void RequireRunApartFromText(const std::string& directory, const treeformer::RunConfig& config) {
+void RequireRunApartFromText(const std::string& directory, const config::RunConfig& config) {
   const auto whole = [](const fs::path& path) {  // also of what does not exist yet
     const fs::path canonical = fs::weakly_canonical(fs::absolute(path));
     return canonical.has_filename() ? canonical : canonical.parent_path();
@@ -132,7 +134,7 @@ RunLock::RunLock(const std::string& path)
 RunLock::~RunLock() { close(fd_); }
 
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
-                          const treeformer::RunConfig& config, bool resume) {
+                          const config::RunConfig& config, bool resume) {
   constexpr double kNoCheckpoint = -1;
   RunStart start;
   double step = kNoCheckpoint;
@@ -159,3 +161,5 @@ void LogTo(const std::string& directory, int rank) {
   FLAGS_minloglevel = google::GLOG_INFO;
   FLAGS_logtostderr = false;
 }
+
+}  // namespace treeformer

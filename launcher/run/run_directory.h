@@ -19,6 +19,8 @@
 #include "dist/communicator.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 // Keeps a second run out of the directory; gone with the process, however it ends.
 class RunLock {
  public:
@@ -40,11 +42,13 @@ struct RunStart {
 // UserError when the directory cannot be made, is in use, holds a run of another configuration,
 // holds only damaged checkpoints, or holds checkpoints and `resume` is false.
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
-                          const treeformer::RunConfig& config, bool resume);
+                          const config::RunConfig& config, bool resume);
 
 // UserError where the run would lie in a folder of its text: its files would become text.
-void RequireRunApartFromText(const std::string& directory, const treeformer::RunConfig& config);
+void RequireRunApartFromText(const std::string& directory, const config::RunConfig& config);
 
 // Makes DIRECTORY/log.  From now on glog's files are rank_RANK.* there; warnings go to stderr too.
 // For the whole process: call it once, in the command.
 void LogTo(const std::string& directory, int rank);
+
+}  // namespace treeformer

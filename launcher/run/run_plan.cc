@@ -14,7 +14,9 @@
 #include "launcher/run/plan_report.h"
 #include "launcher/run/run_data.h"
 
-int64_t PlannedVocabulary(const treeformer::DatasetConfig& data, const std::string& run_directory) {
+namespace treeformer {
+
+int64_t PlannedVocabulary(const config::DatasetConfig& data, const std::string& run_directory) {
   if (!data.has_vocabulary()) return data.vocabulary_size();
   try {
     return datasets::Vocabulary::Load(data.vocabulary()).size();
@@ -26,21 +28,21 @@ int64_t PlannedVocabulary(const treeformer::DatasetConfig& data, const std::stri
   }
 }
 
-BootstrapPlan MakeBootstrapPlan(const treeformer::RunConfig& config, int64_t vocabulary) {
+BootstrapPlan MakeBootstrapPlan(const config::RunConfig& config, int64_t vocabulary) {
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
   const ModelConfig model = MakeModelConfig(config.model(), vocabulary, sequences.length);
   return BootstrapPlan(model, MakeBootstrapConfig(config.bootstrap(), model));
 }
 
-BatchShape MicroBatchOf(const treeformer::RunConfig& config, int ranks) {
+BatchShape MicroBatchOf(const config::RunConfig& config, int ranks) {
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
-  const treeformer::Training& training = config.training();
+  const config::Training& training = config.training();
   const int64_t share = training.batch_size() / ranks / training.micro_batches();
   const double targets = sequences.masking.rate * static_cast<double>(sequences.length);
   return {share, sequences.length, share * std::llround(targets)};
 }
 
-void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
+void ValidateRun(const config::RunConfig& config, int ranks, Device device,
                  const std::string& run_directory) {
   ValidateTraining(config, ranks);
   datasets::ValidateDatasetConfig(config.data());
@@ -62,18 +64,18 @@ void ValidateRun(const treeformer::RunConfig& config, int ranks, Device device,
   }
 }
 
-int64_t PlannedSteps(const treeformer::RunConfig& config) {
-  const treeformer::Bootstrap& plan = config.bootstrap();
+int64_t PlannedSteps(const config::RunConfig& config) {
+  const config::Bootstrap& plan = config.bootstrap();
   return plan.full_steps() + plan.tree_steps() + plan.final_steps();
 }
 
-std::string PlanDifference(const treeformer::RunConfig& before, const treeformer::RunConfig& now,
+std::string PlanDifference(const config::RunConfig& before, const config::RunConfig& now,
                            int64_t step) {
   constexpr int64_t kAnyVocabulary = 1000;  // no stage depends on it
   const BootstrapPlan old_plan = MakeBootstrapPlan(before, kAnyVocabulary);
   const BootstrapPlan new_plan = MakeBootstrapPlan(now, kAnyVocabulary);
-  const auto steps = [](const treeformer::RunConfig& config) {
-    const treeformer::Bootstrap& plan = config.bootstrap();
+  const auto steps = [](const config::RunConfig& config) {
+    const config::Bootstrap& plan = config.bootstrap();
     return Sentence(plan.full_steps(), " + ", plan.tree_steps(), " + ", plan.final_steps());
   };
   bool same = new_plan.steps() >= step;
@@ -92,7 +94,7 @@ std::string PlanDifference(const treeformer::RunConfig& before, const treeformer
                   ", which changes the ", step, " steps done; only what comes after them may");
 }
 
-void ValidateStartFrom(const treeformer::RunConfig& config) {
+void ValidateStartFrom(const config::RunConfig& config) {
   if (config.training().start_from().empty()) return;
   const PretrainedWeights weights(config.training().start_from());
   const int64_t planned = PlannedVocabulary(config.data());
@@ -105,3 +107,5 @@ void ValidateStartFrom(const treeformer::RunConfig& config) {
                                   MaskedLanguageModel::ParameterMemory::kCarried);
   weights.Check(model.config(), model.parameters());
 }
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 datasets::PrepareProgress ShowBytes(Progress& progress, const std::string& what) {
   return [&progress, what](int64_t read, int64_t total) {
     const std::string done = what + FormatBytes(static_cast<double>(read));
@@ -25,3 +27,5 @@ void PrintTextReport(const datasets::TextReport& report, Progress& progress) {
   const int64_t more = report.bad_documents - std::ssize(report.first_bad);
   if (more > 0) progress.Line(Sentence("  and ", more, " more"));
 }
+
+}  // namespace treeformer

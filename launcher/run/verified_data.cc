@@ -9,6 +9,8 @@
 #include "datasets/token_file.h"
 #include "launcher/report/progress.h"
 
+namespace treeformer {
+
 using datasets::TokenFileRecord;
 using datasets::TokenFileRecords;
 
@@ -52,3 +54,5 @@ TokenFileRecords VerifyTokenFiles(dist::Communicator& communicator,
   ShareQuietly(communicator, records);
   return records;
 }
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "datasets/vocabulary.h"
 #include "dist/communicator.h"
 
+namespace treeformer {
+
 // Where what is known of a run's token files stands.
 std::string VerifiedDataFile(const std::string& run_directory);
 
@@ -23,3 +25,5 @@ datasets::TokenFileRecords VerifyTokenFiles(dist::Communicator& communicator,
                                             const std::vector<std::string>& paths,
                                             const datasets::Vocabulary& vocabulary,
                                             const std::string& record, bool remembers);
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include "datasets/stories.h"
 #include "launcher/training/evaluation.h"
 
+namespace treeformer {
+
 namespace {
 
 void Add(LossSum& sum, const datasets::Prediction& prediction, int32_t target) {
@@ -44,7 +46,7 @@ Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::Tok
   return baselines;
 }
 
-std::optional<double> FloorOfStories(const treeformer::DatasetConfig& data,
+std::optional<double> FloorOfStories(const config::DatasetConfig& data,
                                      const datasets::Vocabulary& vocabulary) {
   if (data.text_size() > 0 || data.has_token_file()) return std::nullopt;
   for (std::string word : datasets::StoryWords()) {
@@ -57,3 +59,5 @@ std::optional<double> FloorOfStories(const treeformer::DatasetConfig& data,
   return (masking.mask_share + masking.random_share) *
          datasets::StoriesEntropy(datasets::MakeStoriesConfig(data));
 }
+
+}  // namespace treeformer

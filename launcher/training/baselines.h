@@ -12,6 +12,8 @@
 #include "datasets/vocabulary.h"
 #include "dist/communicator.h"
 
+namespace treeformer {
+
 struct Baselines {
   LossSum uniform;           // every token of the vocabulary alike
   LossSum word_frequencies;  // of the training text
@@ -26,5 +28,7 @@ Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::Tok
 
 // Of the built-in stories, the lower bound of datasets::StoriesEntropy.  Empty for other text, and
 // where the vocabulary cuts a word of the stories into pieces: pieces tell of each other.
-std::optional<double> FloorOfStories(const treeformer::DatasetConfig& data,
+std::optional<double> FloorOfStories(const config::DatasetConfig& data,
                                      const datasets::Vocabulary& vocabulary);
+
+}  // namespace treeformer

@@ -4,10 +4,12 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
-using treeformer::Bootstrap;
-using treeformer::RunConfig;
-using treeformer::TreeAttention;
+using config::Bootstrap;
+using config::RunConfig;
+using config::TreeAttention;
 
 std::vector<Control> ControlsOf(const RunConfig& config) {
   if (!config.training().controls()) return {};
@@ -40,3 +42,5 @@ void MakeControlDirectory(const std::string& run_directory, const Control& contr
   }
   if (error) throw UserError(Sentence(directory, " cannot be made: ", error.message()));
 }
+
+}  // namespace treeformer

@@ -15,16 +15,20 @@
 
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 struct Control {
   std::string name;  // of its directory
   std::string what;  // "full attention", "frozen trees"
-  treeformer::RunConfig config;
+  config::RunConfig config;
 };
 
 // Of a run with training.controls, else none; in the order in which they run.
-std::vector<Control> ControlsOf(const treeformer::RunConfig& config);
+std::vector<Control> ControlsOf(const config::RunConfig& config);
 
 std::string ControlDirectory(const std::string& run_directory, const Control& control);
 
 // Makes the control's directory, which shares RUN/data.  On rank 0.
 void MakeControlDirectory(const std::string& run_directory, const Control& control);
+
+}  // namespace treeformer

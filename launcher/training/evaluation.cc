@@ -5,6 +5,8 @@
 
 #include "launcher/run/cost.h"
 
+namespace treeformer {
+
 LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss) {
   std::array<double, 3> sums = {loss.loss, static_cast<double>(loss.correct),
                                 static_cast<double>(loss.targets)};
@@ -62,3 +64,5 @@ Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLangua
   }
   return evaluation;
 }
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 #include "datasets/loader.h"
 #include "dist/communicator.h"
 
+namespace treeformer {
+
 // What the attention of each layer computes, [layers]; NaN where it saw nothing.
 struct TreeShares {
   std::vector<double> density;        // of all pairs; 1 for FULL, NaN for TC, which has no pairs
@@ -34,3 +36,5 @@ BatchShape ShapeOf(const datasets::Batch& batch);
 // Sums the parts of all ranks.  Collective.
 LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss);
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts);
+
+}  // namespace treeformer

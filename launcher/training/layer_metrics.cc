@@ -7,6 +7,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/training/evaluation.h"
 
+namespace treeformer {
+
 namespace {
 
 double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t layer, double targets) {
@@ -71,3 +73,5 @@ LayerMetrics LayerStatistics::Take(Context& ctx, dist::Communicator& communicato
   *this = {};
   return metrics;
 }
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "dist/communicator.h"
 #include "launcher/training/evaluation.h"
 
+namespace treeformer {
+
 struct LayerMetrics {
   TreeShares trees;
   // Of the tree layers, by tag "layer_03" (from 1): density (TF), operations, leaf_entropy (nats),
@@ -37,3 +39,5 @@ class LayerStatistics {
   std::vector<Sums> layers_;
   int64_t micro_batches_ = 0;
 };
+
+}  // namespace treeformer

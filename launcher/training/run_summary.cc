@@ -7,6 +7,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/report/progress.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr size_t kNameWidth = 28, kNumberWidth = 10;
@@ -71,3 +73,5 @@ std::string Verdict(const std::vector<RunOutcome>& runs) {
                   FormatFixed(speed / speed_of_full, 2), " x the speed of full attention (",
                   FormatCount(speed), " against ", FormatCount(speed_of_full), " tokens/s)");
 }
+
+}  // namespace treeformer

@@ -11,6 +11,8 @@
 #include "launcher/training/evaluation.h"
 #include "launcher/training/training_report.h"
 
+namespace treeformer {
+
 struct RunOutcome {
   std::string what;  // "trees", "full attention", "frozen trees"
   Evaluation held_out;
@@ -25,3 +27,5 @@ std::vector<std::string> LossTable(const Baselines& baselines, const std::vector
 
 // Trees against their controls in one line; `runs` are trees, full attention, frozen trees.
 std::string Verdict(const std::vector<RunOutcome>& runs);
+
+}  // namespace treeformer

@@ -10,6 +10,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/run/plan_report.h"
 
+namespace treeformer {
+
 namespace {
 
 double ReadSquaredNorm(Context& ctx, In x) {
@@ -43,7 +45,7 @@ bool StepResult::IsFinite() const {
 }
 
 StepRunner::StepRunner(Context& ctx, dist::Communicator& communicator,
-                       const treeformer::RunConfig& config, const BootstrapPlan& plan,
+                       const config::RunConfig& config, const BootstrapPlan& plan,
                        datasets::Loader& train, bool cuda_graphs)
     : ctx_(ctx),
       communicator_(communicator),
@@ -162,3 +164,5 @@ void StepRunner::SumBalanceCounts() {
 }
 
 std::string StepRunner::NameOfBadGradient() { return FindBadGradient(ctx_, model_->parameters()); }
+
+}  // namespace treeformer

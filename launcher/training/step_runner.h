@@ -22,6 +22,8 @@
 #include "launcher/run/run_config.h"
 #include "launcher/training/evaluation.h"
 
+namespace treeformer {
+
 struct StepResult {
   LossSum loss;             // of the global batch
   double squared_norm = 0;  // of the summed gradient
@@ -38,7 +40,7 @@ class StepRunner {
   using Hook = std::function<void()>;
 
   // `plan` and `train`, which is cut for this rank, outlive this.
-  StepRunner(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
+  StepRunner(Context& ctx, dist::Communicator& communicator, const config::RunConfig& config,
              const BootstrapPlan& plan, datasets::Loader& train, bool cuda_graphs);
 
   // UserError, with the memory planned, where the model does not fit.
@@ -68,7 +70,7 @@ class StepRunner {
 
   Context& ctx_;
   dist::Communicator& communicator_;
-  const treeformer::Training& training_;
+  const config::Training& training_;
   const BootstrapPlan& plan_;
   datasets::Loader& train_;
   const bool cuda_graphs_;
@@ -82,3 +84,5 @@ class StepRunner {
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
   int64_t updates_ = 0;
 };
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 
 #include "kernels/base/unfinished_file.h"
 
+namespace treeformer {
+
 namespace {
 
 const int kWake = SIGRTMIN;  // to the waiting thread, at the end
@@ -33,7 +35,7 @@ sigset_t StopSet() {
 
 // As if nobody had waited for it.
 void EndBy(int signal) {
-  datasets::RemoveUnfinishedFiles();
+  RemoveUnfinishedFiles();
   std::signal(signal, SIG_DFL);
   sigset_t set;
   sigemptyset(&set);
@@ -88,3 +90,5 @@ std::string StopSignalName(int signal) {
       return "signal " + std::to_string(signal);
   }
 }
+
+}  // namespace treeformer

@@ -14,6 +14,8 @@
 #include <string>
 #include <thread>
 
+namespace treeformer {
+
 // Made first in main(), before any other thread, which inherits what is blocked.
 class StopSignals {
  public:
@@ -28,3 +30,5 @@ class StopSignals {
 void StopSignalsAskForCheckpoint();      // from now on: somebody looks at StopSignal()
 int StopSignal();                        // the signal that came since, 0: none
 std::string StopSignalName(int signal);  // "SIGTERM"
+
+}  // namespace treeformer

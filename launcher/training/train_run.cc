@@ -19,7 +19,9 @@
 #include "launcher/training/stop_signal.h"
 #include "launcher/training/trainer.h"
 
-using treeformer::RunConfig;
+namespace treeformer {
+
+using config::RunConfig;
 
 namespace {
 
@@ -54,7 +56,7 @@ Finished RunToTheEnd(const Workplace& place, const RunConfig& config, const std:
            trainer.step()}};
 }
 
-int64_t Steps(const treeformer::Bootstrap& plan) {
+int64_t Steps(const config::Bootstrap& plan) {
   return plan.full_steps() + plan.tree_steps() + plan.final_steps();
 }
 
@@ -105,7 +107,7 @@ void PrintSummary(const std::vector<RunOutcome>& runs, const Baselines& baseline
   if (runs.size() > 1) progress.Line(Verdict(runs));
 }
 
-int64_t EvaluationSteps(const treeformer::Training& training, const datasets::TokenLoader& loader) {
+int64_t EvaluationSteps(const config::Training& training, const datasets::TokenLoader& loader) {
   const int64_t batch = training.batch_size();
   const int64_t wanted = (training.evaluate_sequences() + batch - 1) / batch;
   return wanted > 0 ? std::min(loader.steps(), wanted) : loader.steps();
@@ -122,7 +124,7 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
                 const std::string& directory, bool resume, const DeviceChoice& device,
                 Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
-  const treeformer::Training& training = config.training();
+  const config::Training& training = config.training();
   Context ctx = MakeContext(communicator, device.device, training);
   const int64_t planned_vocabulary = PlannedVocabulary(config.data(), directory);
   RequireMemory(ctx, communicator, MakeBootstrapPlan(config, planned_vocabulary),
@@ -172,3 +174,5 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
                seconds.count(), progress);
   return 0;
 }
+
+}  // namespace treeformer

@@ -14,11 +14,12 @@
 #include "launcher/training/controls.h"
 #include "launcher/training/stop_signal.h"
 
-Trainer::Trainer(Context& ctx, dist::Communicator& communicator,
-                 const treeformer::RunConfig& config, const TrainingData& data,
-                 const std::string& directory, bool cuda_graphs, Progress& progress,
-                 const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
-                 const nlohmann::json& state)
+namespace treeformer {
+
+Trainer::Trainer(Context& ctx, dist::Communicator& communicator, const config::RunConfig& config,
+                 const TrainingData& data, const std::string& directory, bool cuda_graphs,
+                 Progress& progress, const RunSpan& span,
+                 const std::optional<CheckpointInfo>& checkpoint, const nlohmann::json& state)
     : ctx_(ctx),
       communicator_(communicator),
       config_(config),
@@ -197,7 +198,7 @@ const Evaluation& Trainer::FinalEvaluation() {
   return *evaluation_;
 }
 
-nlohmann::json Trainer::State(const treeformer::RunConfig& config) const {
+nlohmann::json Trainer::State(const config::RunConfig& config) const {
   const datasets::LoaderState loader = data_.train->state();
   return {{"config", PrintRunConfig(config)},
           {"stage", runner_.stage()->index},
@@ -232,3 +233,5 @@ void Trainer::BeginControls() {
                    runner_.model().parameters(), State(control.config));
   }
 }
+
+}  // namespace treeformer

@@ -27,6 +27,8 @@
 #include "launcher/training/step_runner.h"
 #include "launcher/training/training_report.h"
 
+namespace treeformer {
+
 // What the trainer reads; the loaders are cut for this rank.
 struct TrainingData {
   int64_t vocabulary = 0;
@@ -42,7 +44,7 @@ class Trainer {
  public:
   // Goes on from `checkpoint` if given; `state` is its state.  Throws UserError where
   // configuration, data and checkpoint do not fit together.
-  Trainer(Context& ctx, dist::Communicator& communicator, const treeformer::RunConfig& config,
+  Trainer(Context& ctx, dist::Communicator& communicator, const config::RunConfig& config,
           const TrainingData& data, const std::string& directory, bool cuda_graphs,
           Progress& progress, const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
           const nlohmann::json& state);
@@ -70,14 +72,14 @@ class Trainer {
   void RunEvaluation();
   void WriteCheckpoint();
   void BeginControls();
-  nlohmann::json State(const treeformer::RunConfig& config) const;
+  nlohmann::json State(const config::RunConfig& config) const;
   bool StopRequested();
   bool IsDue(int64_t every, int64_t step) const;  // after so many steps
 
   Context& ctx_;
   dist::Communicator& communicator_;
-  const treeformer::RunConfig& config_;
-  const treeformer::Training& training_;
+  const config::RunConfig& config_;
+  const config::Training& training_;
   const TrainingData& data_;
   const std::string directory_;
   Progress& progress_;
@@ -91,3 +93,5 @@ class Trainer {
   std::optional<Evaluation> evaluation_;  // at step_
   TrainingReport report_;
 };
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/run/cost.h"
 
+namespace treeformer {
+
 using Json = nlohmann::ordered_json;
 
 namespace {
@@ -188,3 +190,5 @@ void TrainingReport::LogEvaluation(const Evaluation& evaluation, int64_t step,
                     {"operations", evaluation.trees.operations},
                     {"empty_queries", evaluation.trees.empty_queries}}}});
 }
+
+}  // namespace treeformer

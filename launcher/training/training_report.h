@@ -16,6 +16,8 @@
 #include "launcher/training/layer_metrics.h"
 #include "launcher/training/step_runner.h"
 
+namespace treeformer {
+
 // A run among the runs of one command, for the bar and the ETA: steps before its step 0, and of
 // all.
 struct RunSpan {
@@ -87,3 +89,5 @@ std::string FormatShares(const std::vector<double>& shares);
 // queries that attend to nothing.  TC has no density: "TC(.03)" is its share of the operations of
 // full attention.
 std::string FormatTrees(const TreeShares& trees);
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "kernels/tree/tf/tf_attention.h"
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -361,3 +363,5 @@ TEST(Statistics, OfATreeCountEveryKeyOnce) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

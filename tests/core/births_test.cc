@@ -5,6 +5,8 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using nlohmann::json;
@@ -45,3 +47,5 @@ TEST(Births, ThatCannotBeAreRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

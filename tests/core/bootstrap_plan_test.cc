@@ -4,6 +4,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 ModelConfig Model(int64_t layers) {
@@ -116,3 +118,5 @@ TEST(BootstrapPlan, RefusesWhatMakesNoSense) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

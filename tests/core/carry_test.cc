@@ -2,6 +2,8 @@
 
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 // H = 2 heads, e = 3.
@@ -136,3 +138,5 @@ TEST(CarryParametersDeathTest, WhatDoesNotFitDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

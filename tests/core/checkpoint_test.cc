@@ -12,6 +12,8 @@
 #include "tests/datasets/full_disk.h"
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -105,11 +107,11 @@ TEST_F(Checkpoints, ACutFileIsDamagedToo) {
 
 TEST_F(Checkpoints, AHalfWrittenOneIsNoCheckpointAndIsCleanedUp) {
   Save(1);
-  fs::create_directories(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix)));
+  fs::create_directories(directory_ / ("step_2" + std::string(kUnfinishedSuffix)));
   json state;
   EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 1);
   PruneCheckpoints(directory_, /*keep=*/3, {1});
-  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix))));
+  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(kUnfinishedSuffix))));
 }
 
 TEST_F(Checkpoints, OnlyTheLastOnesAreKept) {
@@ -251,9 +253,11 @@ TEST_F(Checkpoints, AFullDiskIsTheUsersToKnowAndHarmsNothing) {
     EXPECT_THROW(Save(2), UserError);
   }
   EXPECT_FALSE(fs::exists(directory_ / "step_2"));
-  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(datasets::kUnfinishedSuffix))));
+  EXPECT_FALSE(fs::exists(directory_ / ("step_2" + std::string(kUnfinishedSuffix))));
   json state;
   EXPECT_EQ(FindCheckpoint(directory_, &state)->step, 1);
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 namespace {
 
 template <typename Message>
@@ -15,7 +17,7 @@ Message Parse(const std::string& text) {
 }
 
 ModelConfig SmallModel() {
-  return MakeModelConfig(Parse<treeformer::Model>("layers: 2 width: 8 heads: 2"), 100, 16);
+  return MakeModelConfig(Parse<config::Model>("layers: 2 width: 8 heads: 2"), 100, 16);
 }
 
 // The sentence of the UserError that `make` throws.
@@ -38,7 +40,7 @@ TEST(ModelConfig, FillsWhatDependsOnOtherFields) {
 
 TEST(ModelConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
   const auto refusal = [](const std::string& text) {
-    return Refusal([&] { MakeModelConfig(Parse<treeformer::Model>(text), 100, 16); });
+    return Refusal([&] { MakeModelConfig(Parse<config::Model>(text), 100, 16); });
   };
   EXPECT_EQ(refusal("width: 10 heads: 3"), "model.heads is 3; allowed: a divisor of model.width");
   EXPECT_EQ(refusal("layers: 0"), "model.layers is 0; allowed: 1 to 10000");
@@ -49,7 +51,7 @@ TEST(ModelConfig, RefusalsNameFieldValueAndWhatIsAllowed) {
 }
 
 BootstrapConfig Make(const std::string& text) {
-  return MakeBootstrapConfig(Parse<treeformer::Bootstrap>(text), SmallModel());
+  return MakeBootstrapConfig(Parse<config::Bootstrap>(text), SmallModel());
 }
 
 TEST(BootstrapConfig, ChoosesTheGradientThatFitsTheKind) {
@@ -81,7 +83,7 @@ TEST(BootstrapConfig, DropoutOfTreesIsThatOfTheModelUnlessGivenAndTcHasNone) {
 
 TEST(ModelConfig, ACausalModelIsRefusedWithoutACausalObjective) {
   const std::string refusal =
-      Refusal([] { MakeModelConfig(Parse<treeformer::Model>("causal: true"), 100, 32); });
+      Refusal([] { MakeModelConfig(Parse<config::Model>("causal: true"), 100, 32); });
   EXPECT_TRUE(refusal.starts_with("model.causal is true; allowed: false: the objective"))
       << refusal;
 }
@@ -104,7 +106,7 @@ TEST(BootstrapConfig, RefusesFormsThatDoNotExist) {
 
 TEST(OptimizerConfig, RefusesRatesOutsideTheirRange) {
   const auto refusal = [](const std::string& text) {
-    return Refusal([&] { MakeOptimizerConfig(Parse<treeformer::Optimizer>(text)); });
+    return Refusal([&] { MakeOptimizerConfig(Parse<config::Optimizer>(text)); });
   };
   EXPECT_EQ(refusal("beta2: 1"), "optimizer.beta2 is 1; allowed: from 0 to below 1");
   EXPECT_EQ(refusal("learning_rate: 0"), "optimizer.learning_rate is 0; allowed: > 0");
@@ -122,3 +124,5 @@ TEST(LearningRate, WarmsUpThenDecaysLinearly) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

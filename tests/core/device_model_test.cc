@@ -4,6 +4,8 @@
 #include "core/training/optimizer.h"
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -119,3 +121,5 @@ INSTANTIATE_TEST_SUITE_P(
                     std::vector<AttentionConfig>{TreeAttention(kTc, kBinary, kFlip)}));
 
 }  // namespace
+
+}  // namespace treeformer

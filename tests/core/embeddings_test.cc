@@ -2,6 +2,8 @@
 
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -40,3 +42,5 @@ TEST(Embeddings, HaveTheNamesOfHuggingFace) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -237,3 +239,5 @@ TEST(EncoderLayer, HasTheNamesOfHuggingFace) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -3,6 +3,8 @@
 #include "core/model/model.h"
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -68,3 +70,5 @@ TEST(FoldProjectionsDeathTest, AModelWithoutItsCounterpartDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+namespace treeformer {
+
 // `header` padded with nothing.
 inline std::string ForeignFile(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();
@@ -35,3 +37,5 @@ inline std::string ForeignFile(const std::vector<ForeignTensor>& tensors) {
   }
   return ForeignFile(header.dump(), data);
 }
+
+}  // namespace treeformer

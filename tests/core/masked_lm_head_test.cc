@@ -2,6 +2,8 @@
 
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -61,3 +63,5 @@ TEST(MaskedLmHead, UnusedSlotsHaveNoLossAndNoGradient) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

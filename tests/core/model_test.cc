@@ -2,6 +2,8 @@
 
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -283,3 +285,5 @@ TEST(Model, LearnsABatchByHeart) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

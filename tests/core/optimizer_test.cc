@@ -2,6 +2,8 @@
 
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 // Loshchilov and Hutter 2019, algorithm 2, for one number; t counts its own updates.
@@ -96,3 +98,5 @@ TEST(Optimizer, UpdatesARangeAsThePartOfTheWhole) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

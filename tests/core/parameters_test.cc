@@ -4,6 +4,8 @@
 #include "core/training/optimizer.h"
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 Parameters Declared() {
@@ -190,3 +192,5 @@ TEST(Parameters, SinusoidsShiftByARotation) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

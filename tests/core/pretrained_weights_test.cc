@@ -10,6 +10,8 @@
 #include "tests/core/small_model.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 using Rename = std::function<std::string(std::string)>;
@@ -384,3 +386,5 @@ TEST_F(ReferenceWeights, ThatCannotBeUsedAreRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 #include "tests/core/foreign_file.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 const std::string kData(24, '\1');
@@ -202,3 +204,5 @@ TEST_F(SafetensorsFile, IsReadWhereTheReferenceReadsIt) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -11,7 +11,7 @@
 #include "datasets/batch.h"
 #include "tests/testing.h"
 
-namespace testing_util {
+namespace treeformer::testing_util {
 
 inline AttentionConfig FullAttention() { return {}; }
 
@@ -163,4 +163,4 @@ View<T> On(std::vector<T>& values, const Shape& shape) {
   return {values.data(), shape};
 }
 
-}  // namespace testing_util
+}  // namespace treeformer::testing_util

@@ -6,6 +6,8 @@
 #include "kernels/emulation/emulated_device.h"
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -64,3 +66,5 @@ TEST(Graphs, AreMadeOnceForStepsWithAndOnceForStepsWithoutTheDenseGradient) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

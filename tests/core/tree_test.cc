@@ -2,6 +2,8 @@
 
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -53,3 +55,5 @@ TEST(Tree, OfHeightZeroHasNoParameters) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

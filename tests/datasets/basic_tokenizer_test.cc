@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using Strings = std::vector<std::string>;
@@ -108,4 +108,4 @@ TEST(BasicTokenizer, CuttingAtWhiteSpaceChangesNothing) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -5,7 +5,7 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int32_t a = kFirstWord, b = a + 1, c = a + 2, d = a + 3;
@@ -62,4 +62,4 @@ TEST_F(CountModelsTest, ProbabilitiesSumToOneAndTheBestIsTheLargest) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -5,11 +5,11 @@
 
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
-treeformer::DatasetConfig Parse(const std::string& text) {
-  treeformer::DatasetConfig config;
+config::DatasetConfig Parse(const std::string& text) {
+  config::DatasetConfig config;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
   return config;
 }
@@ -84,4 +84,4 @@ TEST(DatasetConfig, SourcesExcludeEachOther) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 std::u32string Decomposed(const std::u32string& text) {
@@ -66,4 +66,4 @@ TEST(Decomposition, AMillionMarksInTheWorstOrderAreSorted) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+namespace treeformer {
+
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes = 0) {
@@ -19,3 +21,5 @@ class FullDisk {
  private:
   rlimit before_;
 };
+
+}  // namespace treeformer

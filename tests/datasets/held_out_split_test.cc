@@ -7,7 +7,7 @@
 
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using Document = std::vector<int32_t>;
@@ -104,4 +104,4 @@ TEST(HeldOutSplit, LongDocumentsDoNotDisturbTheCountOfShortOnes) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 #include "tests/datasets/read_documents.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 namespace fs = std::filesystem;
@@ -123,4 +123,4 @@ TEST(InputFiles, AFolderWithOddFilesGivesItsTextAndNamesTheRest) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 #include "tests/datasets/read_documents.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 TEST(JsonDocuments, BadJsonIsRefusedWithItsLine) {
@@ -201,4 +201,4 @@ TEST(JsonDocuments, ReadsWhatAJsonLibraryReads) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

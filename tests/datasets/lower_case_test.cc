@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <string>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr char32_t kSigma = 0x3A3, kSmallSigma = 0x3C3, kFinalSigma = 0x3C2;
@@ -53,4 +53,4 @@ TEST(LowerCase, ASigmaBesideEveryCodePointIsAsPythonHasIt) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -9,7 +9,7 @@
 
 #include "tests/datasets/token_corpus.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 struct Masked {
@@ -176,4 +176,4 @@ TEST(Masking, AWordLongerThanTheTargetsStillGivesTargets) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -10,7 +10,7 @@
 
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int kItems = 200;
@@ -101,4 +101,4 @@ TEST(OrderedPipeline, ThreadsAreBounded) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

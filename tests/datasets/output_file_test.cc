@@ -8,7 +8,7 @@
 #include "kernels/base/regular_file.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 namespace fs = std::filesystem;
@@ -124,4 +124,4 @@ TEST(RegularFile, IsReadAndNothingElseIs) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

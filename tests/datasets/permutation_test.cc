@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 std::vector<int64_t> Images(const Permutation& permutation, int64_t size) {
@@ -62,4 +62,4 @@ TEST(Permutation, WorksOnSizesThatNoMemoryWouldHold) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

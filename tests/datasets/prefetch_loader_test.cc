@@ -6,7 +6,7 @@
 
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 // Gives batches whose one token tells step and micro-batch; throws at `failing_step`; sees that the
@@ -106,4 +106,4 @@ TEST_F(PrefetchLoaderTest, MayDieAtAnyTime) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

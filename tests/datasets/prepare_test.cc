@@ -9,7 +9,7 @@
 #include "tests/datasets/full_disk.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 Vocabulary SmallVocabulary() {
@@ -203,4 +203,4 @@ TEST(Prepare, ItsInputIsNeverReplaced) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

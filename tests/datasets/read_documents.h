@@ -10,7 +10,7 @@
 
 #include "datasets/text_source.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 using Documents = std::vector<std::string>;
 
@@ -61,4 +61,4 @@ inline std::string CompressZstdLong(const std::string& text, int window_log) {
   return compressed;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

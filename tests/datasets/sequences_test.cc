@@ -9,7 +9,7 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kLength = 8;  // six tokens and [CLS], [SEP]
@@ -118,4 +118,4 @@ TEST_F(SequencesTest, AnIdThatIsNoLongerOfTheVocabularyIsRefused) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <string>
 
+namespace treeformer {
+
 inline std::string SharedData(const std::string& name) {
   const char* folder = std::getenv("TREEFORMER_DATA");
   return std::string(folder != nullptr ? folder : "../shared/data") + "/" + name;
@@ -19,3 +21,5 @@ inline std::string SharedData(const std::string& name) {
   if (!std::filesystem::exists(path)) {                                                     \
     GTEST_SKIP() << path << " is absent: set TREEFORMER_DATA to the folder of shared data"; \
   }
+
+}  // namespace treeformer

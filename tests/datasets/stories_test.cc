@@ -14,7 +14,7 @@
 #include "datasets/vocabulary_trainer.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using Text = std::vector<std::string>;
@@ -225,4 +225,4 @@ TEST(Stories, AVocabularyTrainedOnThemHoldsAllTheirWords) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -13,6 +13,8 @@
 
 #include "kernels/base/user_error.h"
 
+namespace treeformer {
+
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -45,3 +47,5 @@ class TemporaryFolder {
   } catch (const UserError& error) {                                                     \
     EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what(); \
   }
+
+}  // namespace treeformer

@@ -10,7 +10,7 @@
 #include "tests/datasets/read_documents.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 TEST(TextReader, DamagedCompressionIsRefused) {
@@ -108,4 +108,4 @@ TEST(TextReader, TextOfWhichTooMuchIsInvalidIsRefused) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

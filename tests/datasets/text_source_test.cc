@@ -7,7 +7,7 @@
 #include "tests/datasets/read_documents.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 TEST(TextSource, AFolderGivesItsTextFilesInOrderOfTheirPaths) {
@@ -219,4 +219,4 @@ TEST(TextSource, EmptyDocumentsFillABlockToo) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

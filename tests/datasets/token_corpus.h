@@ -10,7 +10,7 @@
 #include "datasets/token_file.h"
 #include "datasets/vocabulary.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 
 constexpr int32_t kFirstWord = 5;  // ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, words, ##
 
@@ -44,4 +44,4 @@ inline std::string WriteTokenFile(const std::string& path, const Vocabulary& voc
   return path;
 }
 
-}  // namespace datasets
+}  // namespace treeformer::datasets

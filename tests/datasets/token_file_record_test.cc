@@ -8,7 +8,7 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 namespace fs = std::filesystem;
@@ -77,4 +77,4 @@ TEST_F(TokenFileRecordTest, IsReadAsItWasWrittenAndDamagedLinesAreNone) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -12,7 +12,7 @@
 #include "tests/datasets/full_disk.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr uint64_t kHash = 0xABCDEF0123456789;
@@ -210,4 +210,4 @@ TEST(TokenFile, AFolderThatDoesNotExistIsRefused) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -9,7 +9,7 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 constexpr int64_t kBatch = 12, kLength = 10, kSamples = 25;
@@ -257,4 +257,4 @@ TEST_F(TokenLoaderTest, RefusesWhatCannotBeLoaded) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

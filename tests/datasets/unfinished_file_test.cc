@@ -6,7 +6,7 @@
 #include "kernels/base/output_file.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 // In a process of its own, which ends without unwinding.
@@ -32,4 +32,4 @@ TEST(UnfinishedFile, IsRemovedWhereAWholeOneStays) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 TEST(Utf8, EveryCodePointIsReadBackAsWritten) {
@@ -54,4 +54,4 @@ TEST(Utf8, TheValidPrefixIsFoundAtEveryAlignment) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -8,7 +8,7 @@
 #include "tests/datasets/shared_data.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 const std::string kSpecials = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
@@ -105,4 +105,4 @@ TEST(Vocabulary, BertBaseUncasedHasItsKnownIds) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

@@ -11,7 +11,7 @@
 #include "datasets/word_counter.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using Strings = std::vector<std::string>;
@@ -197,4 +197,4 @@ TEST(VocabularyTrainer, TheAlphabetGrowsBeyondAThousandWhereTheTextTakesIt) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

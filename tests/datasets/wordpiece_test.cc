@@ -10,7 +10,7 @@
 #include "datasets/tokenizer.h"
 #include "tests/datasets/shared_data.h"
 
-namespace datasets {
+namespace treeformer::datasets {
 namespace {
 
 using Ids = std::vector<int32_t>;
@@ -99,4 +99,4 @@ TEST(Tokenizer, ReproducesEveryReferenceTokenisation) {
 }
 
 }  // namespace
-}  // namespace datasets
+}  // namespace treeformer::datasets

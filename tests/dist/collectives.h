@@ -9,7 +9,7 @@
 
 #include "dist/communicator.h"
 
-namespace testing_util {
+namespace treeformer::testing_util {
 
 // Each rank r holds r + i at place i.
 template <typename T>
@@ -84,4 +84,4 @@ inline void CheckSameBitsOnAllRanks(dist::Communicator& comm) {
   EXPECT_EQ(values, of_root);
 }
 
-}  // namespace testing_util
+}  // namespace treeformer::testing_util

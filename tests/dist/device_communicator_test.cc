@@ -6,7 +6,7 @@
 #include "kernels/base/user_error.h"
 #include "tests/dist/collectives.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 TEST(DeviceCommunicator, OnTheCpuItDoesWhatItsBaseDoes) {
@@ -47,4 +47,4 @@ TEST(DeviceCommunicatorDeathTest, RanksOnTheCpuDoNotSumBuffersOnAGpu) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -7,7 +7,7 @@
 #include "dist/local_communicator.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 using Gpus = std::vector<std::string>;
@@ -99,4 +99,4 @@ TEST(GpuChoice, OnThisMachineOneRankTakesTheFirst) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -10,7 +10,7 @@
 #include "dist/gradient_reducer.h"
 #include "tests/dist/collectives.h"
 
-namespace testing_util {
+namespace treeformer::testing_util {
 
 // One rank's GPU, with one compute stream.
 class Gpu {
@@ -143,4 +143,4 @@ inline void CheckGpuCollectives(dist::Communicator& comm, Gpu& gpu) {
   CheckCollectives(comm);  // of buffers in host memory
 }
 
-}  // namespace testing_util
+}  // namespace treeformer::testing_util

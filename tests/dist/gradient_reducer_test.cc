@@ -7,7 +7,7 @@
 #include "dist/local_communicator.h"
 #include "tests/dist/collectives.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 using Ranges = std::vector<std::pair<int64_t, int64_t>>;
@@ -172,4 +172,4 @@ TEST_F(GradientReducerDeathTest, ARangeOutsideTheBufferDies) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

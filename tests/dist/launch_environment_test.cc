@@ -6,7 +6,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 class LaunchEnvironmentTest : public testing::Test {
@@ -63,4 +63,4 @@ TEST_F(LaunchEnvironmentTest, ASizeThatIsNoNumberIsRefused) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -6,7 +6,7 @@
 #include "kernels/base/user_error.h"
 #include "tests/dist/collectives.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 class LocalCommunicatorDeathTest : public testing::Test {
@@ -72,4 +72,4 @@ TEST_F(LocalCommunicatorDeathTest, CallsThatDisagreeAreFatal) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

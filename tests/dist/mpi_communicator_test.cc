@@ -8,7 +8,7 @@
 #include "dist/mpi_session.h"
 #include "tests/dist/collectives.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 Communicator* g_comm = nullptr;  // of the session in main
@@ -37,12 +37,12 @@ TEST(MpiCommunicator, TheReducerSumsEveryGradient) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  dist::MpiSession session;
+  treeformer::dist::MpiSession session;
   session.Start();
-  dist::g_comm = &session.communicator();
+  treeformer::dist::g_comm = &session.communicator();
   return RUN_ALL_TESTS();
 }

@@ -16,7 +16,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/runtime/check.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 struct Outcome {
@@ -128,7 +128,7 @@ int Rank(const std::string& mode, MpiSession& session) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist
 
 int main(int argc, char** argv) {
   const std::string mode = argc == 2 ? argv[1] : "";
@@ -141,9 +141,9 @@ int main(int argc, char** argv) {
   try {
     google::InitGoogleLogging(argv[0]);
     FLAGS_logtostderr = true;
-    dist::MpiSession session;
-    return dist::Rank(mode.substr(7), session);
-  } catch (const UserError& error) {
+    treeformer::dist::MpiSession session;
+    return treeformer::dist::Rank(mode.substr(7), session);
+  } catch (const treeformer::UserError& error) {
     std::cerr << error.what() << "\n";
     return 2;
   }

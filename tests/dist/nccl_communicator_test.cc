@@ -12,7 +12,7 @@
 #include "kernels/base/user_error.h"
 #include "tests/dist/gpu_collectives.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 Communicator* g_base = nullptr;  // of the session in main
@@ -86,12 +86,12 @@ TEST_F(NcclCommunicator, AllRanksHoldTheSameBits) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  dist::MpiSession session;
+  treeformer::dist::MpiSession session;
   session.Start();
-  dist::g_base = &session.communicator();
+  treeformer::dist::g_base = &session.communicator();
   return RUN_ALL_TESTS();
 }

@@ -9,7 +9,7 @@
 #include "tests/dist/gpu_collectives.h"
 #include "tests/dist/simulated_gpus.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 using simulated::Order;
@@ -106,4 +106,4 @@ TEST(NcclSimulatedDeathTest, ALostConnectionKillsWhoTestsOrWaits) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

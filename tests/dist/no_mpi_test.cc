@@ -7,7 +7,7 @@
 #include "dist/mpi_session.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 TEST(NoMpi, APlainProcessIsOneRank) {
@@ -32,4 +32,4 @@ TEST(NoMpi, AFailureEndsTheProcessWithItsSentence) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -6,7 +6,7 @@
 #include "dist/nccl_communicator.h"
 #include "kernels/base/user_error.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 TEST(NoNccl, SeveralRanksWithGpusAreRefusedWithTheBuildThatIsNeeded) {
@@ -24,4 +24,4 @@ TEST(NoNccl, SeveralRanksWithGpusAreRefusedWithTheBuildThatIsNeeded) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

@@ -39,7 +39,7 @@ struct ncclComm {
   int64_t calls = 0;
 };
 
-namespace simulated {
+namespace treeformer::simulated {
 namespace {
 
 // One rank's part in a collective.
@@ -215,8 +215,9 @@ Counts counts() {
 
 void LoseConnection() { TheWorld().lost = true; }
 
-}  // namespace simulated
+}  // namespace treeformer::simulated
 
+namespace simulated = treeformer::simulated;
 using simulated::TheWorld;
 
 extern "C" {

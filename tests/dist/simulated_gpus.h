@@ -12,7 +12,7 @@
 
 #include <functional>
 
-namespace simulated {
+namespace treeformer::simulated {
 
 enum class Order { kCommunicationFirst, kComputeFirst, kRandom };
 
@@ -34,4 +34,4 @@ Counts counts();
 // From now on NCCL says that a connection is lost.
 void LoseConnection();
 
-}  // namespace simulated
+}  // namespace treeformer::simulated

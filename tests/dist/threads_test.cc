@@ -9,7 +9,7 @@
 #include "dist/local_communicator.h"
 #include "kernels/base/usable_cores.h"
 
-namespace dist {
+namespace treeformer::dist {
 namespace {
 
 TEST(Threads, RanksOnTheSameCoresShareThemEvenly) {
@@ -42,4 +42,4 @@ TEST(Threads, TheUsersNumberRules) {
 }
 
 }  // namespace
-}  // namespace dist
+}  // namespace treeformer::dist

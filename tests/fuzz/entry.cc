@@ -9,6 +9,8 @@
 #include "kernels/base/user_error.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -64,3 +66,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace treeformer

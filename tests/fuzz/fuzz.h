@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input);
 
 // Ends the program where a reader has broken a promise.
@@ -27,3 +29,5 @@ inline int TakeByte(std::string_view* input) {
   input->remove_prefix(1);
   return byte;
 }
+
+}  // namespace treeformer

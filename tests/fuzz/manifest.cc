@@ -5,6 +5,8 @@
 #include "core/checkpoint/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const std::string checkpoint = FuzzPath("checkpoints/step_5");
   PutFile(checkpoint + "/model.safetensors", "0123456789");
@@ -14,3 +16,5 @@ void FuzzOne(std::string_view input) {
   Promise(!found || found->path == checkpoint, "the checkpoint found is the one there is");
   OpenCheckpoint(checkpoint, &state);
 }
+
+}  // namespace treeformer

@@ -13,6 +13,8 @@
 #include "launcher/run/run_directory.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 namespace {
 
 void RestoreFrom(const nlohmann::json& state) {
@@ -43,3 +45,5 @@ void FuzzOne(std::string_view input) {
   static const auto communicator = dist::MakeSingleRank();
   OpenRunDirectory(*communicator, run, {}, /*resume=*/true);
 }
+
+}  // namespace treeformer

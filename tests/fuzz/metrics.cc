@@ -6,6 +6,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr int64_t kLastStep = 5;
@@ -24,3 +26,5 @@ void FuzzOne(std::string_view input) {
   Promise(damaged == 0, "what is kept is whole");
   Promise(kept_again == kept, "what is kept is kept again");
 }
+
+}  // namespace treeformer

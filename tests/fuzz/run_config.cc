@@ -11,11 +11,13 @@
 #include "launcher/run/run_plan.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const size_t cut = std::min(input.find('\0'), input.size());
-  treeformer::RunConfig config = ParseRunConfig(std::string(input.substr(0, cut)), "experiment");
+  config::RunConfig config = ParseRunConfig(std::string(input.substr(0, cut)), "experiment");
   if (cut < input.size()) ApplyOverrides(std::string(input.substr(cut + 1)), config);
-  const treeformer::RunConfig again = ParseRunConfig(PrintRunConfig(config), "printed");
+  const config::RunConfig again = ParseRunConfig(PrintRunConfig(config), "printed");
   Promise(PrintRunConfig(again) == PrintRunConfig(config), "what is printed is read the same");
   if (config.data().has_vocabulary()) {  // no file of the machine
     config.mutable_data()->clear_vocabulary();
@@ -30,3 +32,5 @@ void FuzzOne(std::string_view input) {
   PrintPlan(out, {plan.model(), plan, config.training().batch_size(), MicroBatchOf(config, kRanks),
                   kRanks, DType::kFloat32, /*density=*/0});
 }
+
+}  // namespace treeformer

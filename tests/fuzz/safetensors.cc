@@ -6,6 +6,8 @@
 #include "kernels/base/user_error.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const std::string path = FuzzPath("file.safetensors");
   PutFile(path, input);
@@ -23,3 +25,5 @@ void FuzzOne(std::string_view input) {
   Promise(bytes <= static_cast<int64_t>(input.size()), "tensors do not overlap");
   Promise(PretrainedFile(path).tensors().size() == file.tensors().size(), "no tensor is lost");
 }
+
+}  // namespace treeformer

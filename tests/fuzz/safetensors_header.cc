@@ -4,6 +4,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const int64_t data_bytes = TakeByte(&input);
   int64_t bytes = 0;
@@ -14,3 +16,5 @@ void FuzzOne(std::string_view input) {
   }
   Promise(bytes == data_bytes, "tensors cover the data");
 }
+
+}  // namespace treeformer

@@ -3,6 +3,8 @@
 #include "core/checkpoint/pretrained_file.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   static const bool written = [] {
     const std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
@@ -17,3 +19,5 @@ void FuzzOne(std::string_view input) {
   const PretrainedFile file(FuzzPath("index.json"));
   Promise(file.tensors().size() <= 2, "only tensors of the shard are found");
 }
+
+}  // namespace treeformer

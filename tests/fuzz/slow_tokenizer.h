@@ -13,7 +13,7 @@
 #include "datasets/utf8.h"
 #include "datasets/vocabulary.h"
 
-namespace slow {
+namespace treeformer::slow {
 
 using Text = std::u32string;
 
@@ -131,4 +131,4 @@ inline std::vector<int32_t> Tokenize(std::string_view utf8, const datasets::Voca
   return ids;
 }
 
-}  // namespace slow
+}  // namespace treeformer::slow

@@ -4,6 +4,8 @@
 
 #include "datasets/vocabulary.h"
 
+namespace treeformer {
+
 inline const datasets::Vocabulary& SmallVocabulary() {
   static const datasets::Vocabulary vocabulary(
       {"[PAD]",  "[UNK]",    "[CLS]",    "[SEP]",  "[MASK]", "the", "quick",    "a",
@@ -15,3 +17,5 @@ inline const datasets::Vocabulary& SmallVocabulary() {
       "small vocabulary");
   return vocabulary;
 }
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "launcher/report/tensorboard.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   static const bool quiet = (google::protobuf::SetLogHandler(nullptr), true);  // of invalid UTF-8
   (void)quiet;
@@ -25,3 +27,5 @@ void FuzzOne(std::string_view input) {
   for (const auto& event : ReadEvents(FuzzPath("events"))) values += event.summary().value_size();
   Promise(values >= 0, "values are counted");
 }
+
+}  // namespace treeformer

@@ -9,6 +9,8 @@
 #include "datasets/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 // The first two bytes of `input` choose options and block size.
 inline void FuzzText(std::string_view input, const std::string& suffix) {
   const int options = TakeByte(&input), block = TakeByte(&input);
@@ -32,3 +34,5 @@ inline void FuzzText(std::string_view input, const std::string& suffix) {
     bytes += text.text.size() + 1;
   }
 }
+
+}  // namespace treeformer

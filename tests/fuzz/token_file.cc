@@ -4,6 +4,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const std::string path = FuzzPath("tokens");
   PutFile(path, input);
@@ -17,3 +19,5 @@ void FuzzOne(std::string_view input) {
   }
   Promise(tokens == file.tokens(), "the documents are all tokens");
 }
+
+}  // namespace treeformer

@@ -11,6 +11,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/small_vocabulary.h"
 
+namespace treeformer {
+
 namespace {
 
 struct Header {  // datasets/token_file.cc
@@ -68,3 +70,5 @@ void FuzzOne(std::string_view input) {
     loader.NextStep();
   }
 }
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include "tests/fuzz/slow_tokenizer.h"
 #include "tests/fuzz/small_vocabulary.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   static datasets::Tokenizer cased(SmallVocabulary(), /*lower_case=*/false);
   static datasets::Tokenizer uncased(SmallVocabulary(), /*lower_case=*/true);
@@ -22,3 +24,5 @@ void FuzzOne(std::string_view input) {
             "both tokenizers give the same ids");
   }
 }
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 #include "datasets/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace treeformer {
+
 void FuzzOne(std::string_view input) {
   const std::string path = FuzzPath("vocab.txt");
   PutFile(path, input);
@@ -18,3 +20,5 @@ void FuzzOne(std::string_view input) {
     }
   }
 }
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -87,3 +89,5 @@ TEST(GeluDeathTest, WrongShapeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -213,3 +215,5 @@ TEST(OptimizerDeathTest, WrongShapeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

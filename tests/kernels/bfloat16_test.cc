@@ -4,6 +4,8 @@
 
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -54,3 +56,5 @@ TEST(RoundToBFloat16, IsWithinHalfAStepForEveryCountAndInPlace) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -153,3 +155,5 @@ TEST(CrossEntropyDeathTest, WrongShapeOrClassDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

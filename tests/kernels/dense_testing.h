@@ -10,7 +10,7 @@
 
 #include "tests/testing.h"
 
-namespace dense_testing {
+namespace treeformer::dense_testing {
 
 using testing_util::BackendTest;
 using testing_util::Float32Test;
@@ -134,4 +134,4 @@ inline void ExpectSameBits(const std::function<std::vector<float>()>& compute) {
   EXPECT_EQ(results[0], results[2]);
 }
 
-}  // namespace dense_testing
+}  // namespace treeformer::dense_testing

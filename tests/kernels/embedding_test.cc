@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -125,3 +127,5 @@ TEST(EmbeddingDeathTest, WrongShapeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

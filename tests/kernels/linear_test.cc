@@ -4,6 +4,8 @@
 
 #include "tests/kernels/linear_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -234,3 +236,5 @@ TEST(LinearDeathTest, WrongShapeOrTypeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

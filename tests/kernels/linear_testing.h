@@ -5,7 +5,7 @@
 #include "kernels/matmul/linear.h"
 #include "tests/kernels/dense_testing.h"
 
-namespace dense_testing {
+namespace treeformer::dense_testing {
 
 inline void ExpectEveryTransposition(Context& ctx, int64_t K) {
   constexpr int64_t M = 19, N = 37;
@@ -24,4 +24,4 @@ inline void ExpectEveryTransposition(Context& ctx, int64_t K) {
   }
 }
 
-}  // namespace dense_testing
+}  // namespace treeformer::dense_testing

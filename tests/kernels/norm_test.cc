@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -134,3 +136,5 @@ TEST(LayerNormDeathTest, WrongShapeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

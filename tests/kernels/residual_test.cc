@@ -2,6 +2,8 @@
 
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -118,3 +120,5 @@ TEST(ResidualDeathTest, WrongShapeOrRateDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -1,6 +1,8 @@
 #include "kernels/base/user_error.h"
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -138,3 +140,5 @@ TEST(MemoryDeathTest, CopyOfAnotherCountOrTypeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

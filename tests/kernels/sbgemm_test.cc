@@ -3,6 +3,8 @@
 #include "kernels/runtime/bfloat16.h"
 #include "tests/kernels/dense_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using dense_testing::DotTolerance;
@@ -102,3 +104,5 @@ TEST(MatmulGemm, HasTheSameBitsFromEveryThreadAndInsideParallelRegions) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

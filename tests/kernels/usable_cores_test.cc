@@ -4,6 +4,8 @@
 
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 class UsableCoresTest : public testing::Test {
@@ -55,3 +57,5 @@ TEST_F(UsableCoresTest, AreThoseOfTheAffinityAtMost) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

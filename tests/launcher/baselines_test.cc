@@ -12,6 +12,8 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/datasets/token_corpus.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace datasets;
@@ -52,7 +54,7 @@ TEST(Baselines, TheFloorIsOfBuiltInStoriesWithWholeWordsOnly) {
     for (char& c : word) c = static_cast<char>(std::tolower(c));
     tokens.push_back(word);
   }
-  treeformer::DatasetConfig data;
+  config::DatasetConfig data;
   const Vocabulary whole(tokens, "test");
   const double entropy = StoriesEntropy({});
   EXPECT_DOUBLE_EQ(FloorOfStories(data, whole).value(), 0.9 * entropy);
@@ -109,3 +111,5 @@ TEST(RunSummary, TheVerdictTellsLossPairsQueriesAndSpeed) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

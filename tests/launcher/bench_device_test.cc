@@ -14,7 +14,7 @@
 #include "launcher/bench/timing/operator_suite.h"
 #include "launcher/bench/timing/random_rows.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 class BenchDeviceTest : public testing::Test {
@@ -140,4 +140,4 @@ TEST_F(BenchDeviceTest, TaskTrainingLearnsThereWithAndWithoutGraphs) {
 }
 
 }  // namespace
-}  // namespace bench
+}  // namespace treeformer::bench

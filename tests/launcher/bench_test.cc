@@ -17,6 +17,8 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace {
 
 std::vector<nlohmann::json> ReadLines(const std::string& path) {
@@ -151,3 +153,5 @@ TEST(BenchCommand, RefusesLengthsThatAreNotNumbers) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

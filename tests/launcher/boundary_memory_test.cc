@@ -6,6 +6,8 @@
 
 #include "tests/launcher/program.h"
 
+namespace treeformer {
+
 namespace {
 
 class BoundaryMemoryTest : public ProgramTest {
@@ -41,3 +43,5 @@ TEST_F(BoundaryMemoryTest, ABoundaryNeedsNoMoreThanTheLargerOfItsStages) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

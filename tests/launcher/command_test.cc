@@ -11,6 +11,8 @@
 #include "launcher/program/flags.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 class CommandTest : public testing::Test {
@@ -127,3 +129,5 @@ TEST(AllCommands, EveryCommandHasHelpAndFlagsThatExist) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -113,3 +115,5 @@ TEST_F(ControlsTest, WithoutTreesOrWithRatesThatRestartTheyAreRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "core/model/model.h"
 
+namespace treeformer {
+
 namespace {
 
 ModelConfig Model() {
@@ -109,3 +111,5 @@ TEST(Cost, TrainingIsThreeTimesTheForwardPassOfTheMatrices) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,13 +6,15 @@
 
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr DeviceChoice kGpu{Device::kCuda, /*cuda_graphs=*/false};
 constexpr DeviceChoice kGpuGraphs{Device::kCuda, /*cuda_graphs=*/true};
 
 // Heads of 32, the smallest that a GPU has; the steps of each stage are few.
-treeformer::RunConfig GpuRun(const std::string& overrides = "") {
+config::RunConfig GpuRun(const std::string& overrides = "") {
   return SmallRun("model.width=64,bootstrap.full_steps=4,bootstrap.tree_steps=4," + overrides);
 }
 
@@ -76,3 +78,5 @@ TEST_F(DeviceTraining, HeadsThatHaveNoKernelAreRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

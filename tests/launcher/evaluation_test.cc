@@ -10,6 +10,8 @@
 #include "launcher/training/layer_metrics.h"
 #include "tests/core/small_model.h"
 
+namespace treeformer {
+
 namespace {
 
 using testing_util::SmallBatch;
@@ -130,3 +132,5 @@ TEST(Evaluation, WithoutAMaskedTokenThereIsNoLoss) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

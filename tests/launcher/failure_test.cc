@@ -10,6 +10,8 @@
 #include "kernels/base/user_error.h"
 #include "launcher/program/command.h"
 
+namespace treeformer {
+
 namespace {
 
 template <typename Exception>
@@ -53,3 +55,5 @@ TEST(Failure, AnyOtherExceptionIsAFaultOfTheProgram) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 #include "tests/datasets/temporary_folder.h"
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 // What each rank is told, `fingerprints(rank)` being its own.
@@ -81,3 +83,5 @@ TEST(Fingerprints, OfATokenFileIsItsHeadersAndAMissingOneIsRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr double kMiB = 1 << 20;
@@ -47,9 +49,9 @@ TEST(HostMemory, IsUnlimitedWhereTheSystemDoesNotTell) {
 
 TEST(LargestStage, IsFoundWhereverItStands) {
   const BatchShape one{1, 32, 5};
-  const treeformer::RunConfig grows = SmallRun("bootstrap.attention.height=10");
+  const config::RunConfig grows = SmallRun("bootstrap.attention.height=10");
   EXPECT_EQ(LargestStage(MakeBootstrapPlan(grows, 300), one, DType::kFloat32).index, 10);
-  const treeformer::RunConfig full = SmallRun("bootstrap.tree_steps=0");
+  const config::RunConfig full = SmallRun("bootstrap.tree_steps=0");
   const StageMemory only = LargestStage(MakeBootstrapPlan(full, 300), one, DType::kFloat32);
   EXPECT_EQ(only.index, 0);
   EXPECT_GT(only.cost.Total(), 0);
@@ -85,3 +87,5 @@ TEST(RequireMemory, LetsPassWhatFits) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

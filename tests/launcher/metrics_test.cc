@@ -8,6 +8,8 @@
 #include "tests/datasets/full_disk.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -90,3 +92,5 @@ TEST(Metrics, AFolderThatDoesNotExistIsRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -22,7 +22,7 @@
 #include "launcher/program/flags.h"
 #include "tests/datasets/temporary_folder.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 AttentionConfig Tree(AttentionKind kind, int height, TreeGradient gradient = TreeGradient::kFlip) {
@@ -267,4 +267,4 @@ TEST(Device, OfTheFlagDecidesTheElementTypeOfActivations) {
 }
 
 }  // namespace
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -8,6 +8,8 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
 
+namespace treeformer {
+
 namespace {
 
 TEST(PlanReport, TellsStagesLayersMemoryAndOperations) {
@@ -77,3 +79,5 @@ TEST(PlanReport, TheOperationsOfAHugeRunAreNotNegative) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -14,6 +14,8 @@
 
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 class ProgramTest : public testing::Test {
  protected:
   ProgramTest() { folder_.Write("run.textproto", kSmallRun); }
@@ -48,3 +50,5 @@ class ProgramTest : public testing::Test {
 
   TemporaryFolder folder_;
 };
+
+}  // namespace treeformer

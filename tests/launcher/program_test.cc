@@ -2,6 +2,8 @@
 
 #include "tests/launcher/program.h"
 
+namespace treeformer {
+
 namespace {
 
 std::string LogOf(const TemporaryFolder& folder, const std::string& run) {
@@ -163,3 +165,5 @@ TEST_F(ProgramTest, APipeIsTextForPrepareAndRefusedByTrain) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include "launcher/report/nearest.h"
 
+namespace treeformer {
+
 namespace {
 
 TEST(Progress, DurationsCountsAndBytesAreShort) {
@@ -37,3 +39,5 @@ TEST(Nearest, IsTheCandidateWithTheFewestEditsOrNone) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -9,7 +9,9 @@
 #include "dist/local_communicator.h"
 #include "tests/datasets/temporary_folder.h"
 
-using treeformer::RunConfig;
+namespace treeformer {
+
+using config::RunConfig;
 
 namespace {
 
@@ -20,8 +22,9 @@ RunConfig With(const std::string& assignments) {
 }
 
 TEST(RunConfig, AnUnknownFieldIsRefusedWithFileLineAndColumn) {
-  EXPECT_REFUSED(ParseRunConfig("model {\n  layers: 4\n  widht: 8\n}\n", "a.textproto"),
-                 "a.textproto:3:8: Message type \"treeformer.Model\" has no field named \"widht\"");
+  EXPECT_REFUSED(
+      ParseRunConfig("model {\n  layers: 4\n  widht: 8\n}\n", "a.textproto"),
+      "a.textproto:3:8: Message type \"treeformer.config.Model\" has no field named \"widht\"");
   EXPECT_REFUSED(ParseRunConfig("model {\n  layers: many\n}\n", "a.textproto"), "a.textproto:2:");
   EXPECT_REFUSED(ParseRunConfig("model {\n", "a.textproto"), "a.textproto:2:");
   EXPECT_REFUSED(ParseRunConfig("model { layers: 1 layers: 2 }", "a"), "a:1:");
@@ -37,7 +40,7 @@ TEST(RunConfig, OverridesSetFieldsOfEveryKind) {
       "bootstrap.attention.branching=100,10,model.causal=true");
   EXPECT_EQ(config.model().layers(), 6);
   EXPECT_EQ(config.optimizer().learning_rate(), 2e-3);
-  EXPECT_EQ(config.bootstrap().attention().kind(), treeformer::TreeAttention::TC);
+  EXPECT_EQ(config.bootstrap().attention().kind(), config::TreeAttention::TC);
   ASSERT_EQ(config.bootstrap().attention().branching_size(), 2);
   EXPECT_EQ(config.bootstrap().attention().branching(1), 10);
   EXPECT_TRUE(config.model().causal());
@@ -161,3 +164,5 @@ TEST(Experiments, BertBaseTakesThePapersStepsInEachBootstrappingProcess) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

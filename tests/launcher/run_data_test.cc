@@ -4,10 +4,12 @@
 
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 std::vector<std::string> Inputs(const std::string& text) {
-  treeformer::DatasetConfig config;
+  config::DatasetConfig config;
   SetText(text, config);
   return {config.text().begin(), config.text().end()};
 }
@@ -25,3 +27,5 @@ TEST(SetText, ANameWithCommasIsTakenWholeWhereItExists) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 #include "tests/core/foreign_file.h"
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace {
 
 void Validate(const std::string& overrides, int ranks = 1) {
@@ -62,3 +64,5 @@ TEST(ValidateStartFrom, WeightsThatTheModelCannotTakeAreRefusedBeforeThereIsData
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -8,6 +8,8 @@
 #include "kernels/base/output_file.h"
 #include "tests/launcher/program.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr const char* kSteps = "bootstrap.full_steps=20,bootstrap.tree_steps=40";
@@ -68,14 +70,14 @@ TEST_F(SignalTest, DuringThePreparationOfDataStopAtOnceAndLeaveNoHalfFile) {
   for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
     const std::string run = "run_" + std::to_string(signal);
     const pid_t pid = Start(run, {"--set=data.stories.count=3000000"});
-    const std::string stories = run + "/data/stories.txt" + datasets::kUnfinishedSuffix;
+    const std::string stories = run + "/data/stories.txt" + kUnfinishedSuffix;
     WaitFor([&] { return std::filesystem::exists(folder_.File(stories)); });
     const auto begin = std::chrono::steady_clock::now();
     kill(pid, signal);
     EXPECT_EQ(Status(pid), 1000 + signal) << folder_.Read("output");
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
     for (const auto& entry : std::filesystem::directory_iterator(folder_.File(run + "/data"))) {
-      EXPECT_FALSE(entry.path().string().ends_with(datasets::kUnfinishedSuffix)) << entry.path();
+      EXPECT_FALSE(entry.path().string().ends_with(kUnfinishedSuffix)) << entry.path();
     }
   }
 }
@@ -90,8 +92,7 @@ TEST_F(SignalTest, DuringPrepareRemoveTheHalfFiles) {
   std::filesystem::create_directory(folder_.File("out"));
   const pid_t pid = Spawn({TREEFORMER, "prepare", "--text=" + input, "--vocabulary=" + vocabulary,
                            "--output=" + output, "--document=line", "--threads=1"});
-  WaitFor(
-      [&] { return std::filesystem::exists(output + ".offsets" + datasets::kUnfinishedSuffix); });
+  WaitFor([&] { return std::filesystem::exists(output + ".offsets" + kUnfinishedSuffix); });
   kill(pid, SIGINT);
   EXPECT_EQ(Status(pid), 1000 + SIGINT) << folder_.Read("output");
   EXPECT_TRUE(std::filesystem::is_empty(folder_.File("out")));
@@ -118,3 +119,5 @@ TEST_F(SignalTest, AnEvaluationRepeatsTheLastOneOfTheRun) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

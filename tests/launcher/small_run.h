@@ -16,6 +16,8 @@
 #include "launcher/training/train_run.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 // Steps 0-6 full attention, 6-12 height 1, 12-18 height 2.
 inline const char kSmallRun[] = R"(
   data { stories { count: 120 mean_words: 60 } vocabulary_size: 300 sequence_length: 32
@@ -27,14 +29,14 @@ inline const char kSmallRun[] = R"(
   training { batch_size: 8 log_every: 3 evaluate_sequences: 16 evaluate_every: 5
              checkpoint_every: 4 keep_checkpoints: 9 histogram_every: 6 })";
 
-inline treeformer::RunConfig SmallRun(const std::string& overrides = "") {
-  treeformer::RunConfig config = ParseRunConfig(kSmallRun, "small run");
+inline config::RunConfig SmallRun(const std::string& overrides = "") {
+  config::RunConfig config = ParseRunConfig(kSmallRun, "small run");
   ApplyOverrides(overrides, config);
   return config;
 }
 
 // The exit status of rank 0.
-inline int Train(const treeformer::RunConfig& config, const std::string& directory, int ranks = 1,
+inline int Train(const config::RunConfig& config, const std::string& directory, int ranks = 1,
                  const DeviceChoice& device = {}) {
   ValidateRun(config, ranks, device.device, directory);
   RequireRunApartFromText(directory, config);
@@ -74,3 +76,5 @@ inline void CopyRun(const TemporaryFolder& from, const TemporaryFolder& to, int6
       std::filesystem::remove_all(entry);
   }
 }
+
+}  // namespace treeformer

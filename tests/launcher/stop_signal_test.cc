@@ -11,6 +11,8 @@
 #include "kernels/matmul/linear.h"
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 // oneDNN's product has its stack in a heap buffer: with a handler instead of a waiting thread this
@@ -100,3 +102,5 @@ TEST_F(StopSignalsDeathTest, ThatAreIgnoredAtTheStartStaySo) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

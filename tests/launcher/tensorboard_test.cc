@@ -9,6 +9,8 @@
 #include "kernels/base/user_error.h"
 #include "tests/datasets/temporary_folder.h"
 
+namespace treeformer {
+
 namespace {
 
 std::string FirstFile(const std::string& folder) {
@@ -135,3 +137,5 @@ TEST(Tensorboard, WhatFollowsADamagedHeadIsSaid) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

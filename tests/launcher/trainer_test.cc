@@ -10,6 +10,8 @@
 #include "launcher/run/run_directory.h"
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -351,3 +353,5 @@ TEST_F(TrainerTest, TextThatHoldsNothingOutIsRefused) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -7,6 +7,8 @@
 #include "datasets/stories.h"
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -18,7 +20,7 @@ class TrainerTextTest : public testing::Test {
     fs::create_directories(text_.File("texts"));
     fs::rename(text_.File("text.txt"), text_.File("texts/text.txt"));
   }
-  treeformer::RunConfig Config(const std::string& more = "") const {
+  config::RunConfig Config(const std::string& more = "") const {
     return SmallRun("data.stories=,data.document=LINE,data.text=" + text_.File("texts") + more);
   }
   std::string ReadModel() { return text_.Read("run/checkpoints/step_18/model.safetensors"); }
@@ -40,7 +42,7 @@ TEST_F(TrainerTextTest, ARunGoesOnWithoutTheVocabularyAndTheWeightsItBeganWith) 
   ASSERT_EQ(Train(Config(), text_.File("before")), 0);
   fs::rename(text_.File("before/data/vocab.txt"), text_.File("v.txt"));
   fs::rename(text_.File("before/checkpoints/step_18/model.safetensors"), text_.File("w"));
-  treeformer::RunConfig config =
+  config::RunConfig config =
       Config(",data.vocabulary=" + text_.File("v.txt") + ",training.start_from=" + text_.File("w") +
              ",bootstrap.full_steps=18" + ",bootstrap.tree_steps=0,bootstrap.final_steps=0");
   config.mutable_data()->clear_vocabulary_size();
@@ -103,3 +105,5 @@ TEST_F(TrainerTextTest, ARunInsideItsTextIsNoPartOfIt) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

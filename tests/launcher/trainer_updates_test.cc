@@ -8,6 +8,8 @@
 #include "core/checkpoint/safetensors.h"
 #include "tests/launcher/small_run.h"
 
+namespace treeformer {
+
 namespace {
 
 constexpr DeviceChoice kGpu{Device::kCuda, /*cuda_graphs=*/false};
@@ -30,7 +32,7 @@ class UnknownText : public testing::Test {
     vocabulary_ = input_.Write("vocab.txt", vocabulary);
   }
 
-  treeformer::RunConfig Run(const std::string& overrides = "") const {
+  config::RunConfig Run(const std::string& overrides = "") const {
     return SmallRun("data.stories=,data.text=" + text_ +
                     ",data.document=LINE,data.vocabulary=" + vocabulary_ +
                     ",data.sequence_length=8,data.held_out_fraction=0.3,training.batch_size=2,"
@@ -189,3 +191,5 @@ TEST(BornPlanes, KeepTheirCountsInCheckpoints) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+namespace treeformer {
+
 namespace {
 
 TEST(FormatShares, HasTwoDigitsHoweverSmall) {
@@ -22,3 +24,5 @@ TEST(FormatTrees, TellsQueriesWithoutKeysWhereThereAreTrees) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,7 +5,7 @@
 
 #include "launcher/bench/router/matching_toy.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 TaskResult Train(TreeGradient gradient, uint64_t seed) {
@@ -30,4 +30,4 @@ TEST(TreeLearning, TrainedTreesBeatFrozenOnes) {
 }
 
 }  // namespace
-}  // namespace bench
+}  // namespace treeformer::bench

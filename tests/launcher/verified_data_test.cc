@@ -9,6 +9,8 @@
 #include "tests/datasets/token_corpus.h"
 #include "tests/launcher/program.h"
 
+namespace treeformer {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -102,3 +104,5 @@ TEST_F(ProgramTest, ACraftedTokenFileIsRefusedInEveryRole) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

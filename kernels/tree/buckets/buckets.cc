@@ -2,6 +2,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace cpu {  // buckets_cpu.cc
 void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
 void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
@@ -44,3 +46,5 @@ void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
   if (count.count() == 0) return;
   DISPATCH_IDS(ctx, CountLeaves, count, leaf);
 }
+
+}  // namespace treeformer

@@ -3,7 +3,7 @@
 #include "kernels/tree/buckets/sort.h"
 #include "kernels/tree/buckets/sort_long_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 template <int kThreads>
@@ -75,4 +75,4 @@ void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
          leaf.data(), n, count.shape()[2], chunks);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -8,6 +8,8 @@
 
 #include "kernels/tree/route/route.h"
 
+namespace treeformer {
+
 // order[b, h, slot] = position.  Stable: positions ascend inside a (document, leaf); padding last.
 void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
 
@@ -24,3 +26,5 @@ struct Buckets {
   Ids query_order, key_order;  // [B, H, n]
   Ids key_range, query_range;  // [B, H, n, 2]
 };
+
+}  // namespace treeformer

@@ -3,7 +3,7 @@
 
 #include "kernels/tree/buckets/buckets.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kParallel = 4096;  // rows: below it, waking threads costs more than the work
@@ -128,4 +128,4 @@ void CountLeaves(Context&, View<int32_t> count, Ids leaf) {
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

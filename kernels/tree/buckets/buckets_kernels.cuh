@@ -4,7 +4,7 @@
 
 #include "kernels/tree/buckets/sort_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kMatchThreads = 256;
 constexpr int kCountThreads = 256;
@@ -77,4 +77,4 @@ CountLeavesKernel(int32_t* count, const int32_t* leaf, int64_t n, int64_t leaves
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

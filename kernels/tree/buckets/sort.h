@@ -4,9 +4,9 @@
 
 #include "kernels/tree/buckets/buckets.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // As SortByLeaf; document may be null: all rows are of one document.
 void SortRows(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -22,7 +22,7 @@
 #include "kernels/base/host_device.h"
 #include "kernels/cuda/device.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kDigitBits = 11;
 constexpr int kMaxDigits = 1 << kDigitBits;  // values of a digit
@@ -240,4 +240,4 @@ SortListKernel(int32_t* order, int32_t* buffer, SortInput input) {
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

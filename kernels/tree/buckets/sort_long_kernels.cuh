@@ -12,7 +12,7 @@
 
 #include "kernels/tree/buckets/sort_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kChunkThreads = 256;
 constexpr int64_t kChunk = 4096;  // rows
@@ -123,4 +123,4 @@ KERNEL(kChunkThreads) ScatterChunksKernel(SortPass pass) {
   ScatterRows(own.to, own_counts, digit, rows);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

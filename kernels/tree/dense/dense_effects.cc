@@ -5,6 +5,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -111,3 +113,5 @@ void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In
   DISPATCH(ctx, q.dtype(), DenseLeafEffects, query_effect, key_effect, d_o, q, k, v, lse, delta,
            query_leaf, key_leaf, document, options);
 }
+
+}  // namespace treeformer

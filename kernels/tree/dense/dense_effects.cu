@@ -3,7 +3,7 @@
 #include "kernels/cuda/runner.h"
 #include "kernels/tree/dense/dense_effects_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
                       In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
@@ -24,4 +24,4 @@ void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In
                       arguments, sizes, options);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

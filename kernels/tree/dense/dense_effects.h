@@ -16,6 +16,8 @@
 
 #include "kernels/tree/route/route.h"
 
+namespace treeformer {
+
 enum class DenseTerms { kClamped, kBounded, kInLeaf };
 struct DenseOptions {
   DenseTerms terms = DenseTerms::kClamped;
@@ -34,3 +36,5 @@ void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_
                       Ids query_leaf, Ids key_leaf, Ids document, const DenseOptions& options);
 
 }  // namespace reference
+
+}  // namespace treeformer

@@ -7,7 +7,7 @@
 #include "kernels/tree/dense/dense_tile.h"
 #include "kernels/tree/documents.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kQueries = kDenseQueries, kKeys = kDenseKeys;  // of a tile of scores
@@ -179,4 +179,4 @@ void DenseLeafEffects(Context&, Out query_effect_any, Out key_effect_any, In d_o
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

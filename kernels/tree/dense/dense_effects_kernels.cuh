@@ -13,7 +13,7 @@
 #include "kernels/tree/dense/dense_effects.h"
 #include "kernels/tree/tf/tile_product.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 struct DenseSizes {
   int64_t B, n, H, e, L;
@@ -170,4 +170,4 @@ void RunDenseLeafEffects(Runner& runner, float* query_effect, float* key_effect,
                 arguments, sizes, options);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -8,7 +8,7 @@
 #include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::CappedTag<float, 16>;  // divides kDenseKeys
@@ -71,11 +71,11 @@ void LeafSums(float* effect, const float* X, const LeafRun* leaves, size_t count
   }
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(Terms);
 HWY_EXPORT(LeafSums);
@@ -88,5 +88,5 @@ void AddLeafSums(float* effect, const float* X, const std::vector<LeafRun>& leav
   HWY_DYNAMIC_DISPATCH(LeafSums)(effect, X, leaves.data(), leaves.size());
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

@@ -7,7 +7,7 @@
 
 #include "kernels/tree/dense/dense_effects.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 constexpr int64_t kDenseQueries = 64, kDenseKeys = 256;
 
@@ -31,4 +31,4 @@ void DenseTileTerms(float* S, const float* dP, const DenseTile& tile, const Dens
 // effect[leaf] += sum of the leaf's columns of one row of X
 void AddLeafSums(float* effect, const float* X, const std::vector<LeafRun>& leaves);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -6,6 +6,8 @@
 #include "kernels/runtime/dispatch.h"
 #include "kernels/tree/tf/binary_heap.h"
 
+namespace treeformer {
+
 namespace reference {
 
 template <typename T>
@@ -130,3 +132,5 @@ void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {
   if (effect.count() == 0) return;
   DISPATCH(ctx, effect.dtype(), BalanceEffect, effect, leaf, weight);
 }
+
+}  // namespace treeformer

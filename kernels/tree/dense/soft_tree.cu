@@ -2,7 +2,7 @@
 #include "kernels/tree/dense/soft_tree.h"
 #include "kernels/tree/dense/soft_tree_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
                       In bias, In strength, Ids leaf, const TreeShape& shape) {
@@ -22,4 +22,4 @@ void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {
                    leaf.shape()[0] * leaf.shape()[1], leaf.shape()[2], effect.shape()[3], weight);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -20,6 +20,8 @@
 
 #include "kernels/tree/route/route.h"
 
+namespace treeformer {
+
 constexpr int kSoftTreeMaxGpuHeight = 12;  // a block's rows fill 128 KiB of shared memory
 
 void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
@@ -40,3 +42,5 @@ template <typename T>
 void BalanceEffect(View<T> effect, Ids leaf, float weight);
 
 }  // namespace reference
+
+}  // namespace treeformer

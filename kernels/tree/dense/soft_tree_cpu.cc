@@ -6,7 +6,7 @@
 #include "kernels/tree/dense/soft_tree_tile.h"
 #include "kernels/tree/tf/binary_heap.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kRows = kSoftRows;
@@ -152,4 +152,4 @@ void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, I
   AddRowGradients(dx, df, weight, sizes);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

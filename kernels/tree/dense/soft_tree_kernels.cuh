@@ -15,7 +15,7 @@
 
 #include "kernels/tree/tf/tile_product.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kSoftThreads = 64;
 constexpr int kSoftPartRows = 1024;
@@ -270,4 +270,4 @@ void RunBalanceEffect(Runner& runner, float* effect, const int32_t* leaf, int64_
                 kBalanceThreads, kBalanceSharedBytes, effect, leaf, n, leaves, weight);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

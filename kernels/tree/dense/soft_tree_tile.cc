@@ -10,7 +10,7 @@
 #include "kernels/tree/tf/binary_heap.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::CappedTag<float, 16>;  // divides kSoftRows
@@ -79,11 +79,11 @@ void BackwardTile(const SoftTile& tile, float* memory) {
   }
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(BackwardTile);
 
@@ -91,5 +91,5 @@ void SoftTileBackward(const SoftTile& tile, float* memory) {
   HWY_DYNAMIC_DISPATCH(BackwardTile)(tile, memory);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace cpu {
+namespace treeformer::cpu {
 
 constexpr int64_t kSoftRows = 64;
 
@@ -20,4 +20,4 @@ struct SoftTile {
 // `memory` [2 (P + L), kSoftRows]
 void SoftTileBackward(const SoftTile& tile, float* memory);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -8,6 +8,8 @@
 #include "kernels/tree/route/route.h"
 #include "kernels/tree/route/walk.h"
 
+namespace treeformer {
+
 // row = (b H + h) n + i
 HOST_DEVICE inline int FlipLevel(const FlipRule& rule, int height, int64_t row) {
   if (rule.choice == FlipChoice::kMinMargin || height == 0) return TreeWalk::kSmallestMargin;
@@ -44,3 +46,5 @@ void StorePadding(const Routing& routing, int64_t row) {
   nowhere.leaf = nowhere.alternative = -1;
   StorePath<T>(routing, row, nowhere);
 }
+
+}  // namespace treeformer

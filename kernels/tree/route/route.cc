@@ -4,6 +4,8 @@
 #include "kernels/tree/route/flip.h"
 #include "kernels/tree/route/walk.h"
 
+namespace treeformer {
+
 namespace reference {
 
 template <typename T>
@@ -149,3 +151,5 @@ void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, I
   DISPATCH(ctx, x.dtype(), FlipBackward, dweight, dbias, dx, gain, x, weight, decisions, shape,
            tau);
 }
+
+}  // namespace treeformer

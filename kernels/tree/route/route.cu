@@ -1,7 +1,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/tree/route/route_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 template <int kTiles>
@@ -48,4 +48,4 @@ void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids d
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -14,6 +14,8 @@
 #include "kernels/runtime/context.h"
 #include "kernels/tree/tree_shape.h"
 
+namespace treeformer {
+
 using Ids = View<const int32_t>;
 
 // FLIP: for each row ONE decision of its path is picked (core/attention/README.md, 3.1).
@@ -72,3 +74,5 @@ void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain
                   float tau);
 
 }  // namespace reference
+
+}  // namespace treeformer

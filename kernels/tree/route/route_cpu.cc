@@ -5,7 +5,7 @@
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/route/flip.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kRows = 128;  // of x in one product
@@ -61,4 +61,4 @@ void Route(Context& ctx, const Routing& routing, In x_any, In weight_any, In bia
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -16,7 +16,7 @@
 #include "kernels/cuda/device.cuh"
 #include "kernels/tree/route/flip.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kRouteThreads = 128;
 constexpr int kRouteWarps = kRouteThreads / device::kWarpThreads;
@@ -290,4 +290,4 @@ RouteKernel(RouteOutputs out, const BFloat16* x, const BFloat16* rounded, const 
   StorePath(out, row, descent.path);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

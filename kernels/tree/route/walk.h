@@ -15,6 +15,8 @@
 #include "kernels/base/host_device.h"
 #include "kernels/tree/tree_shape.h"
 
+namespace treeformer {
+
 // What a node decided.  other < 0: there is no second best (its scores are NaN).
 template <typename T>
 struct Decision {
@@ -144,3 +146,5 @@ class TreeWalk {
   int32_t branching_[kMaxHeight];    // [h]
   int32_t first_plane_[kMaxHeight];  // [h]
 };
+
+}  // namespace treeformer

@@ -13,7 +13,7 @@
 #include "kernels/tree/head_rows.h"
 #include "kernels/tree/tree_shape.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // All nodes of one tree, level by level; a table holds `width` floats a node.
 class NodeTable {
@@ -105,4 +105,4 @@ inline void FoldMeans(Tables& tables, const float* alpha, int64_t e) {
   tables.folded.FoldDown();
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

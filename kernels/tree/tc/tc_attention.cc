@@ -5,6 +5,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -212,3 +214,5 @@ void GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternativ
   if (gain.count() == 0) return;
   DISPATCH(ctx, effect.dtype(), GainFromEffects, gain, effect, leaf, alternative);
 }
+
+}  // namespace treeformer

@@ -2,7 +2,7 @@
 #include "kernels/tree/tc/tc_attention.h"
 #include "kernels/tree/tc/tc_backward_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 TcSizes Sizes(In v, const TreeShape& shape) {
@@ -38,4 +38,4 @@ void GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternativ
                      alternative.data(), leaf.count(), effect.shape()[3]);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -13,6 +13,8 @@
 
 #include "kernels/tree/buckets/buckets.h"
 
+namespace treeformer {
+
 void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
                const TreeShape& shape);
 
@@ -43,3 +45,5 @@ template <typename T>
 void GainFromEffects(View<T> gain, View<const T> effect, Ids leaf, Ids alternative);
 
 }  // namespace reference
+
+}  // namespace treeformer

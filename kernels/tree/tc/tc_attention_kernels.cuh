@@ -15,7 +15,7 @@
 
 #include "kernels/tree/tc/tc_effects.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // range [B, n, 2]: the run of equal document ids around every position.  A block a sequence; a
 // thread a stretch of positions, whose neighbours' first and last begins it reads in `shared`.
@@ -248,4 +248,4 @@ void RunTcForward(Runner& runner, BFloat16* o, const BFloat16* v, const float* a
                 query_leaf, documents, sizes);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -2,7 +2,7 @@
 #include "kernels/tree/tc/node_tables.h"
 #include "kernels/tree/tc/tc_attention.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 // query_sum becomes dnu = alpha sum dO.
@@ -118,4 +118,4 @@ void TcBackward(Context& ctx, Out dv_any, Acc dalpha_any, Out query_effect_any, 
   for (int64_t i = 0; i < dalpha_of.count(); ++i) dalpha[i % (H * levels)] += dalpha_of[i];
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -4,7 +4,7 @@
 
 #include "kernels/tree/tc/tc_attention_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 struct TcBackwardArguments {
   BFloat16* dv;
@@ -181,4 +181,4 @@ void RunGainFromEffects(Runner& runner, float* gain, const float* effect, const 
                 effect, leaf, alternative, rows, leaves);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -11,7 +11,7 @@
 
 #include "kernels/tree/tc/tc_tables.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kTcEffectRows = 16;
 constexpr int kTcEffectTiles = 4;  // of eight leaves
@@ -159,4 +159,4 @@ DEVICE void ZeroEffects(float* effect, TokenRange rows, const TcSizes& sizes) {
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

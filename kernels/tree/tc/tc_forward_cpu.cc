@@ -2,7 +2,7 @@
 #include "kernels/tree/tc/node_tables.h"
 #include "kernels/tree/tc/tc_attention.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 void TcForward(Context&, Out o_any, In v_any, In alpha_any, Ids query_leaf, Ids key_leaf,
                Ids document, const TreeShape& shape) {
@@ -31,4 +31,4 @@ void TcForward(Context&, Out o_any, In v_any, In alpha_any, Ids query_leaf, Ids 
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

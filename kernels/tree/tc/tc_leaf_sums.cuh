@@ -13,7 +13,7 @@
 
 #include "kernels/tree/tc/tc_sizes.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kTcTileRows = 64;
 constexpr int kTcTileColumns = 64;
@@ -172,4 +172,4 @@ DEVICE void SumLeaves(float* sum, float* count, const TcRows& rows, TokenRange r
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

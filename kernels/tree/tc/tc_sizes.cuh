@@ -16,7 +16,7 @@
 #include "kernels/cuda/device.cuh"
 #include "kernels/tree/tree_shape.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kTcThreads = 256;
 constexpr int kTcMaxLevels = 22;
@@ -104,4 +104,4 @@ DEVICE TokenRange LongDocument(const int32_t* range, const int32_t* document, co
   return owns ? run : TokenRange{};
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -13,7 +13,7 @@
 
 #include "kernels/tree/tc/tc_leaf_sums.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kTcGroup = 8;  // columns that one thread folds
 
@@ -176,4 +176,4 @@ DEVICE void BuildTables(const TcTables& tables, float* dalpha, const float* alph
   device::BlockBarrier();
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

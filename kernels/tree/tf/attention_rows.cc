@@ -12,7 +12,7 @@
 #include "kernels/tree/tf/keep_row.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::CappedTag<float, 16>;  // divides kTileColumns
@@ -194,11 +194,11 @@ void Scale(float* y, int64_t rows, int64_t count, const float* factor) {
   }
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(Softmax);
 HWY_EXPORT(Drop);
@@ -229,5 +229,5 @@ void ScaleRows(float* y, int64_t rows, int64_t count, const float* factor) {
   HWY_DYNAMIC_DISPATCH(Scale)(y, rows, count, factor);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

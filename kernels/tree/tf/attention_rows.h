@@ -9,7 +9,7 @@
 #include "kernels/base/random.h"
 #include "kernels/tree/tf/attention_tiles.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 // Which pairs of a tile are dropped.  row_index [rows]: index of the pair (row, position 0).
 struct TileDropout {
@@ -47,4 +47,4 @@ void KeyGainTile(const float* S, const float* dP, const TileExtent& extent, cons
 // y[r] [count] *= factor[r]
 void ScaleRows(float* y, int64_t rows, int64_t count, const float* factor);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

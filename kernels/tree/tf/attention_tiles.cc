@@ -4,7 +4,7 @@
 
 #include "kernels/runtime/bfloat16.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
   const int64_t n = range.shape()[2], lists = range.shape()[0] * range.shape()[1];
@@ -64,4 +64,4 @@ int64_t CountUpTo(const int32_t* column, int64_t columns, int32_t row, bool incl
          column;
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -14,7 +14,7 @@
 #include "kernels/tree/buckets/buckets.h"
 #include "kernels/tree/head_rows.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 constexpr int64_t kTileRows = 192;
 constexpr int64_t kTileColumns = 192;
@@ -53,4 +53,4 @@ void GatherValues(float* copy, const float* x, const int32_t* position, int64_t 
 // Causal: how many of the ascending `column` positions are <= (inclusive) or < row.
 int64_t CountUpTo(const int32_t* column, int64_t columns, int32_t row, bool inclusive);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

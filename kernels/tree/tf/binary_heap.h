@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+namespace treeformer {
+
 inline int64_t LeftChild(int64_t t) { return 2 * t + 1; }
 inline int64_t RightChild(int64_t t) { return 2 * t + 2; }
 inline int64_t Parent(int64_t t) { return (t - 1) / 2; }
@@ -17,3 +19,5 @@ template <typename T>
 bool PassesGradient(int32_t leaf, T strength) {
   return leaf >= 0 && std::isfinite(strength);
 }
+
+}  // namespace treeformer

@@ -2,7 +2,7 @@
 #include "kernels/tree/buckets/sort.h"
 #include "kernels/tree/tf/flip_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 // dweight, dbias: the slopes of one of the planes of every decision.
@@ -41,4 +41,4 @@ void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, I
          dx.as<BFloat16>().data(), planes, slopes, sizes, static_cast<int>(rows));
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -5,7 +5,7 @@
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/route/flip.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 constexpr int64_t kLanes = 16;  // slices are multiples of it: the same sums in any slicing
@@ -69,4 +69,4 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -7,7 +7,7 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -166,4 +166,4 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -12,7 +12,7 @@
 
 #include "kernels/tree/tf/tf_softmax.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // gain = sum_j p'_ij dP_ij - D_i;  a query whose alternative leaf has no keys: -D_i.
 template <int e>
@@ -126,4 +126,4 @@ FlipKeyGainKernel(const TfProblem p, float* gain, const BFloat16* d_o, const flo
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

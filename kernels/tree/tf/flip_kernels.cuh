@@ -15,7 +15,7 @@
 #include "kernels/cuda/device.cuh"
 #include "kernels/tree/route/flip.h"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kFlipChunk = 64;  // sorted rows of one warp
 constexpr int kFlipSlice = 64;  // columns of one warp
@@ -232,4 +232,4 @@ FlipInputKernel(BFloat16* dx, FlipPlanes planes, FlipSlopes slopes, FlipSizes si
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

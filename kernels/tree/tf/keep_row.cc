@@ -12,7 +12,7 @@
 #include <cmath>
 
 HWY_BEFORE_NAMESPACE();
-namespace cpu::HWY_NAMESPACE {
+namespace treeformer::cpu::HWY_NAMESPACE {
 
 void ScatteredBits(uint32_t* bits, const RandomKey& key, uint64_t row_index,
                    const int32_t* position, int64_t count) {
@@ -51,11 +51,11 @@ void Keep(float* keep, const Dropout& dropout, uint64_t row_index, const int32_t
   for (int64_t c = 0; c < columns; ++c) keep[c] = first[c] >= threshold ? scale : 0;
 }
 
-}  // namespace cpu::HWY_NAMESPACE
+}  // namespace treeformer::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace cpu {
+namespace treeformer::cpu {
 
 HWY_EXPORT(Keep);
 
@@ -64,5 +64,5 @@ void KeepRow(float* keep, const Dropout& dropout, uint64_t row_index, const int3
   HWY_DYNAMIC_DISPATCH(Keep)(keep, dropout, row_index, position, columns);
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu
 #endif  // HWY_ONCE

@@ -4,7 +4,7 @@
 
 #include "kernels/base/random.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 
 constexpr int64_t kMaxKeepRow = 256;
 
@@ -13,4 +13,4 @@ constexpr int64_t kMaxKeepRow = 256;
 void KeepRow(float* keep, const Dropout& dropout, uint64_t row_index, const int32_t* position,
              int64_t columns);
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

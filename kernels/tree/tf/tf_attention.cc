@@ -6,6 +6,8 @@
 
 #include "kernels/runtime/dispatch.h"
 
+namespace treeformer {
+
 namespace reference {
 namespace {
 
@@ -237,3 +239,5 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
   DISPATCH(ctx, q.dtype(), FlipGains, query_gain, key_gain, d_o, q, k, v, lse, delta, key_effect,
            query_probe, key_probe, causal);
 }
+
+}  // namespace treeformer

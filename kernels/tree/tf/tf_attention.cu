@@ -5,7 +5,7 @@
 #include "kernels/tree/tf/tf_forward_kernels.cuh"
 #include "kernels/tree/tf/tf_schedule_kernels.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 namespace {
 
 TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptions& options) {
@@ -150,4 +150,4 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
   });
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

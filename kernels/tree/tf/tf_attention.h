@@ -18,6 +18,8 @@
 #include "kernels/base/random.h"
 #include "kernels/tree/buckets/buckets.h"
 
+namespace treeformer {
+
 struct AttentionOptions {
   bool causal = false;
   Dropout dropout;
@@ -64,3 +66,5 @@ void FlipGains(View<T> query_gain, View<T> key_gain, View<const T> d_o, View<con
                bool causal);
 
 }  // namespace reference
+
+}  // namespace treeformer

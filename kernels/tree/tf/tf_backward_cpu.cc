@@ -8,7 +8,7 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -194,4 +194,4 @@ void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect,
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

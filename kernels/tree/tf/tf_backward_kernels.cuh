@@ -10,7 +10,7 @@
 
 #include "kernels/tree/tf/tf_tiles.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // What one pair (query i, key j) contributes.
 struct TfPair {
@@ -166,4 +166,4 @@ TfKeyGradientKernel(const TfProblem p, BFloat16* dk, BFloat16* dv, float* key_ef
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

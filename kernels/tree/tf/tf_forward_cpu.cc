@@ -7,7 +7,7 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace cpu {
+namespace treeformer::cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -111,4 +111,4 @@ void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& bu
   }
 }
 
-}  // namespace cpu
+}  // namespace treeformer::cpu

@@ -8,7 +8,7 @@
 
 #include "kernels/tree/tf/tf_softmax.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 template <int e, bool kDropout>
 KERNEL(kTfThreads)
@@ -74,4 +74,4 @@ TfForwardKernel(const TfProblem p, BFloat16* o, float* lse) {
   StoreOwnRows<e>(o, sum, factor, shared.own[0], head, own);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

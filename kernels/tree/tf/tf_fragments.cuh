@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/device.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kTfThreads = 128;
 constexpr int kTfRows = 64;      // of a tile
@@ -106,4 +106,4 @@ class TfOwnFragments {
   uint32_t a_[kInRegisters ? e / 16 : 1][4];
 };
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -14,7 +14,7 @@
 #include "kernels/tree/buckets/sort_kernels.cuh"
 #include "kernels/tree/tf/tf_tiles.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kCausalThreads = 256;
 
@@ -98,4 +98,4 @@ KERNEL(kScheduleThreads) OrderUnitsKernel(UnitOrder first, UnitOrder second, int
   ScatterRows(order.units, own_counts, order.cost, units);
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

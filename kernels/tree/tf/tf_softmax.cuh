@@ -8,7 +8,7 @@
 
 #include "kernels/tree/tf/tf_tiles.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 // Of a lane's two rows; max in units of log2, sum of the columns of this lane alone.
 struct TfSoftmax {
@@ -47,4 +47,4 @@ struct TfSoftmax {
   }
 };
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

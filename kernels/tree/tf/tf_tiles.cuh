@@ -16,7 +16,7 @@
 #include "kernels/base/random.h"
 #include "kernels/tree/tf/tf_fragments.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr float kLog2E = 1.44269504f;
 
@@ -293,4 +293,4 @@ DEVICE void StoreOwnRows(BFloat16* x, const float (&c)[e / 8][4], const float (&
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -12,7 +12,7 @@
 #include "kernels/cuda/blocks.h"
 #include "kernels/cuda/device.cuh"
 
-namespace cuda {
+namespace treeformer::cuda {
 
 constexpr int kProductThreads = 256;
 constexpr int kProductTile = 64;
@@ -70,4 +70,4 @@ DEVICE void ForEachOfTile(const float (&c)[4][4], const Visit& visit) {
   }
 }
 
-}  // namespace cuda
+}  // namespace treeformer::cuda

@@ -8,7 +8,7 @@
 #include "core/attention/attention.h"
 #include "kernels/matmul/linear.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr int64_t kSequences = 16, kLength = 64, kWidth = 16;  // B, n, e
@@ -194,4 +194,4 @@ TaskResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint6
   return toy.Evaluate();
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -7,11 +7,11 @@
 
 #include "launcher/bench/router/task_training.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 // loss: mean square error per element (1: no better than 0); accuracy: recall, the share of queries
 // whose key is in their leaf.
 TaskResult RunMatchingToy(const AttentionConfig& attention, int64_t steps, uint64_t seed,
                           const std::function<void(int64_t)>& progress);
 
-}  // namespace bench
+}  // namespace treeformer::bench

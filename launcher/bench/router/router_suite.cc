@@ -10,7 +10,7 @@
 #include "launcher/bench/router/matching_toy.h"
 #include "launcher/bench/router/task_training.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 struct Row {
@@ -203,4 +203,4 @@ void RunRouterSuite(const RouterSuiteOptions& options, std::ostream& out) {
   if (all || options.task == "characters") RunCharacters(options, out);
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -8,7 +8,7 @@
 #include <ostream>
 #include <string>
 
-namespace bench {
+namespace treeformer::bench {
 
 struct RouterSuiteOptions {
   std::string text = "/usr/include/c++";  // for the character task: source code
@@ -21,4 +21,4 @@ struct RouterSuiteOptions {
 // Prints each row as soon as it is known.  Throws UserError for an unknown task or no text.
 void RunRouterSuite(const RouterSuiteOptions& options, std::ostream& out);
 
-}  // namespace bench
+}  // namespace treeformer::bench

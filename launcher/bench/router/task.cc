@@ -11,7 +11,7 @@
 
 #include "kernels/base/user_error.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 using datasets::Batch;
@@ -155,4 +155,4 @@ std::unique_ptr<Task> MakeCharacterTask(const std::string& path, int64_t sequenc
   return std::make_unique<CharacterTask>(ReadText(path), sequences, length, seed);
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -9,7 +9,7 @@
 #include "core/model_config.h"
 #include "datasets/batch.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 // Batches for a MaskedLanguageModel; a pure function of (seed, step).
 class Task {
@@ -35,4 +35,4 @@ std::unique_ptr<Task> MakeRecallTask(int64_t sequences, uint64_t seed);
 std::unique_ptr<Task> MakeCharacterTask(const std::string& path, int64_t sequences, int64_t length,
                                         uint64_t seed);
 
-}  // namespace bench
+}  // namespace treeformer::bench

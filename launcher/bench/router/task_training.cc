@@ -5,7 +5,7 @@
 #include "core/training/carry.h"
 #include "launcher/program/flag_values.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 constexpr int64_t kHeldOutBatches = 16;
 
@@ -91,4 +91,4 @@ double TaskTraining::Density() {
   return density;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -10,7 +10,7 @@
 #include "core/training/training_step.h"
 #include "launcher/bench/router/task.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct TaskResult {
   double loss = 0;              // held-out, nats
@@ -50,4 +50,4 @@ class TaskTraining {
   int64_t step_ = 0;                    // over all calls of Train
 };
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -8,7 +8,7 @@
 #include "kernels/matmul/matrix_product.h"
 #include "launcher/bench/timing/timing.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 // Floating-point operations a second of C [M, N] = A [M, K] op(B), by all threads at once.
@@ -85,4 +85,4 @@ Floor AttentionFloor(const ModelConfig& model, int64_t length, double density,
   return floor;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -7,7 +7,7 @@
 #include "core/model_config.h"
 #include "kernels/runtime/context.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct Floor {
   double forward = 0, backward = 0;  // seconds
@@ -20,4 +20,4 @@ struct Floor {
 Floor AttentionFloor(const ModelConfig& model, int64_t length, double density,
                      MatmulPrecision precision);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -7,7 +7,7 @@
 #include "launcher/bench/timing/random_rows.h"
 #include "launcher/program/flag_values.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr uint64_t kSeed = 1;
@@ -173,4 +173,4 @@ std::vector<float> BalancedBiases(Context ctx, AttentionConfig attention, const 
   return shifted;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

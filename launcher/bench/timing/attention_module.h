@@ -9,7 +9,7 @@
 #include "core/layers/encoder_layer.h"
 #include "launcher/bench/timing/trained_attention.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 constexpr int64_t kModuleWidth = 768, kModuleHeads = 8;  // of the paper's Table 4
 
@@ -86,4 +86,4 @@ inline std::vector<float> BalancedBiases(const AttentionConfig& attention, doubl
   return BalancedBiases(Context::Cpu(), attention, {.length = sample}, density);
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -11,7 +11,7 @@
 #include "launcher/bench/timing/attention_module.h"
 #include "launcher/bench/timing/timing.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 struct Row {
@@ -157,4 +157,4 @@ void RunAttentionSuite(const TimingOptions& options, std::ostream& out) {
   }
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

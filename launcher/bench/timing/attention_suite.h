@@ -8,8 +8,8 @@
 
 #include "launcher/bench/timing/timing_suite.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 void RunAttentionSuite(const TimingOptions& options, std::ostream& out);
 
-}  // namespace bench
+}  // namespace treeformer::bench

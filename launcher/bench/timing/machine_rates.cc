@@ -5,7 +5,7 @@
 #include "launcher/bench/timing/timing.h"
 #include "launcher/program/flag_values.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 double CopyRate(Context& ctx, int64_t bytes) {
@@ -35,4 +35,4 @@ MachineRates MeasureMachineRates(Context& ctx, int64_t copy_bytes, int64_t size)
   return {CopyRate(ctx, copy_bytes), MatmulRate(ctx, size)};
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -6,7 +6,7 @@
 
 #include "kernels/runtime/context.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct MachineRates {
   double copy_bytes_per_second = 0;    // read and written
@@ -16,4 +16,4 @@ struct MachineRates {
 // Of a copy of `copy_bytes` on the device, and of a product [size, size] of two matrices.
 MachineRates MeasureMachineRates(Context& ctx, int64_t copy_bytes, int64_t size);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -1,6 +1,6 @@
 #include "launcher/bench/timing/operator_suite.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr int64_t kLongestFull = 32768, kLongestDense = 8192;  // tokens: they cost n^2
@@ -57,4 +57,4 @@ std::vector<OperatorProblem> MakeOperatorProblems(const std::vector<int64_t>& le
   return problems;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

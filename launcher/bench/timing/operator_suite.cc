@@ -10,7 +10,7 @@
 #include "launcher/bench/timing/operator_table.h"
 #include "launcher/bench/timing/tree_parts.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 // The thresholds of each tree and width, made once.
@@ -119,4 +119,4 @@ void RunOperatorSuite(const TimingOptions& options, const std::vector<OperatorPr
   }
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -23,7 +23,7 @@
 #include "launcher/bench/timing/timing.h"
 #include "launcher/bench/timing/timing_suite.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct OperatorRow {
   std::string name;
@@ -51,4 +51,4 @@ struct OperatorSuiteSizes {               // tests take smaller ones
 void RunOperatorSuite(const TimingOptions& options, const std::vector<OperatorProblem>& problems,
                       const OperatorSuiteSizes& sizes, std::ostream& out);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -3,7 +3,7 @@
 #include <iomanip>
 #include <nlohmann/json.hpp>
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 void PrintProblem(std::ostream& out, const ModuleSize& size, const std::string& name) {
@@ -75,4 +75,4 @@ void OperatorTable::AddPass(const ModuleSize& size, const std::string& name, con
                {"held_bytes", measured.held_bytes}});
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -10,7 +10,7 @@
 #include "launcher/bench/timing/operator_work.h"
 #include "launcher/bench/timing/timing_suite.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct Measured {
   std::string pass;
@@ -42,4 +42,4 @@ class OperatorTable {
   JsonLines json_;
 };
 
-}  // namespace bench
+}  // namespace treeformer::bench

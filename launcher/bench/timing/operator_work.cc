@@ -1,6 +1,6 @@
 #include "launcher/bench/timing/operator_work.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 double BackwardFlops(const AttentionConfig& attention, double forward, double all_pairs) {
@@ -35,4 +35,4 @@ OperatorWork WorkOf(const ModuleSize& size, const AttentionConfig& attention, do
   return work;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

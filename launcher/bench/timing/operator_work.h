@@ -15,7 +15,7 @@
 #include "core/model_config.h"
 #include "launcher/bench/timing/attention_module.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct Work {
   double flops = 0, bytes = 0;
@@ -33,4 +33,4 @@ struct OperatorWork {
 OperatorWork WorkOf(const ModuleSize& size, const AttentionConfig& attention, double density,
                     int64_t element_bytes);
 
-}  // namespace bench
+}  // namespace treeformer::bench

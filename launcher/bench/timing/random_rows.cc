@@ -6,7 +6,7 @@
 
 #include "kernels/runtime/bfloat16.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr int64_t kChunk = 1 << 14;      // elements of one random sequence
@@ -42,4 +42,4 @@ void FillNormal(Context& ctx, Out values, uint64_t seed) {
   }
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -6,9 +6,9 @@
 
 #include "kernels/runtime/context.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 // values [...] of float32 or bfloat16 = N(0, 1), a pure function of the seed and the place.
 void FillNormal(Context& ctx, Out values, uint64_t seed);
 
-}  // namespace bench
+}  // namespace treeformer::bench

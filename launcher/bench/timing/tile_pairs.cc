@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr int64_t kBlockRows = 64, kWarpRows = 16, kSlice = 16;
@@ -56,4 +56,4 @@ TilePairs CountTilePairs(const std::vector<int32_t>& queries, const std::vector<
   return pairs;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace bench {
+namespace treeformer::bench {
 
 struct TilePairs {
   int64_t useful = 0, computed = 0;
@@ -24,4 +24,4 @@ struct TilePairs {
 // Of one head of one sequence without documents or padding; rows per leaf, [L] each.
 TilePairs CountTilePairs(const std::vector<int32_t>& queries, const std::vector<int32_t>& keys);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 double SecondsOf(const std::function<void()>& work) {
@@ -72,4 +72,4 @@ int64_t PeakMemoryBytes() {
   return 0;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -7,7 +7,7 @@
 
 #include "kernels/runtime/context.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 // The median of one call, after one call that is not counted: 5 to 25 calls within about a second,
 // three if a call is longer than that.  A first call of more than 20 s is the only one.
@@ -25,4 +25,4 @@ double MedianSecondsOnStream(Context& ctx, const std::function<void()>& work,
 void ResetPeakMemory();
 int64_t PeakMemoryBytes();
 
-}  // namespace bench
+}  // namespace treeformer::bench

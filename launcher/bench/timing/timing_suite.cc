@@ -8,7 +8,7 @@
 #include "kernels/base/user_error.h"
 #include "kernels/matmul/sbgemm.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 Context MakeContext(const TimingOptions& options) {
   if (options.device == Device::kCuda) return Context::Cuda(/*index=*/0);
@@ -29,7 +29,7 @@ JsonLines::JsonLines(const TimingOptions& options)
                  ? "bfloat16"
                  : "float32"),
       path_(options.json) {
-  if (!path_.empty()) datasets::OutputFile writable(path_);  // before the work, not after it
+  if (!path_.empty()) OutputFile writable(path_);  // before the work, not after it
 }
 
 void JsonLines::Write(nlohmann::json row) {
@@ -38,9 +38,9 @@ void JsonLines::Write(nlohmann::json row) {
   row["dtype"] = dtype_;
   row["threads"] = omp_get_max_threads();
   rows_ += row.dump() + "\n";
-  datasets::OutputFile file(path_);
+  OutputFile file(path_);
   file.Append(rows_.data(), std::ssize(rows_));
   file.Commit();
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

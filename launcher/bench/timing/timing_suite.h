@@ -9,7 +9,7 @@
 
 #include "kernels/runtime/context.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct TimingOptions {
   std::vector<int64_t> lengths;  // tokens of a sequence
@@ -40,4 +40,4 @@ class JsonLines {
   std::string rows_;
 };
 
-}  // namespace bench
+}  // namespace treeformer::bench

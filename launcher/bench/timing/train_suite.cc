@@ -9,7 +9,7 @@
 #include "launcher/bench/router/task_training.h"
 #include "launcher/bench/timing/timing.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 constexpr int64_t kTokensPerStep = 4096, kTokensPerGpuStep = 16384;
@@ -131,4 +131,4 @@ void RunTrainSuite(const TimingOptions& options, std::ostream& out) {
   }
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -10,8 +10,8 @@
 
 #include "launcher/bench/timing/timing_suite.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 void RunTrainSuite(const TimingOptions& options, std::ostream& out);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -6,7 +6,7 @@
 #include "launcher/run/run_data.h"
 #include "launcher/training/evaluation.h"
 
-namespace bench {
+namespace treeformer::bench {
 namespace {
 
 void Require(bool good, const TrainedRun& run, const std::string& found,
@@ -48,7 +48,7 @@ void AppendTokens(std::vector<float>& rows, int64_t count, const datasets::Batch
 
 TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t length) {
   const TrainedRun run = FindTrainedRun();
-  const treeformer::DatasetConfig& data = run.config.data();
+  const config::DatasetConfig& data = run.config.data();
   const DataFiles files = RunDataFiles(data, run.directory);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::BatchLayout layout{.batch_size = 8};
@@ -80,4 +80,4 @@ TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t leng
   return trained;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -10,7 +10,7 @@
 
 #include "core/model_config.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 struct TrainedAttention {
   AttentionConfig attention;
@@ -23,4 +23,4 @@ struct TrainedAttention {
 // tokens.
 TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t length);
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -2,7 +2,7 @@
 
 #include "kernels/tree/buckets/buckets.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 TreeParts::TreeParts(AttentionModule& module)
     : module_(module),
@@ -40,8 +40,9 @@ TreeParts::Side TreeParts::MakeSide() {
 
 void TreeParts::Route() {
   const auto route = [&](const Side& side, In x) {
-    ::Route(ctx_, side.routing, x, tree_.weight(), tree_.bias(), module_.document(), tree_.shape(),
-            /*rule=*/{});
+    treeformer::Route(ctx_, side.routing, x, tree_.weight(), tree_.bias(), module_.document(),
+                      tree_.shape(),
+                      /*rule=*/{});
   };
   route(queries_, module_.queries());
   route(keys_, module_.keys());
@@ -84,4 +85,4 @@ TilePairs TreeParts::CountPairs() {
   return pairs;
 }
 
-}  // namespace bench
+}  // namespace treeformer::bench

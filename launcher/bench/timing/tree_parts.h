@@ -8,7 +8,7 @@
 #include "launcher/bench/timing/attention_module.h"
 #include "launcher/bench/timing/tile_pairs.h"
 
-namespace bench {
+namespace treeformer::bench {
 
 class TreeParts {
  public:
@@ -37,4 +37,4 @@ class TreeParts {
   Side queries_, keys_;
 };
 
-}  // namespace bench
+}  // namespace treeformer::bench

@@ -2,6 +2,8 @@
 #include "kernels/activation_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -75,3 +77,5 @@ TEST(GeluKernels, WriteNothingPastTheEnd) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

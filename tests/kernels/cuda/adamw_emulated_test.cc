@@ -2,6 +2,8 @@
 #include "kernels/adamw_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -186,3 +188,5 @@ TEST(ClipScaleKernel, AveragesAndClipsAsTheReference) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

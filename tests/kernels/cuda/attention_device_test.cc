@@ -5,6 +5,8 @@
 #include "tests/kernels/cuda/tc_case.h"
 #include "tests/kernels/cuda/tf_reference.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace emulated_testing;
@@ -223,3 +225,5 @@ TEST_F(AttentionDevice, GainsFromEffectsAreTheirDifferences) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -3,6 +3,8 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/buckets_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -175,3 +177,5 @@ TEST(CountLeavesKernel, CountsTheRowsOfEveryLeafWithoutPadding) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

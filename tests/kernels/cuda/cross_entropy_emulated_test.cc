@@ -2,6 +2,8 @@
 #include "kernels/cross_entropy_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -133,3 +135,5 @@ TEST(CrossEntropyKernels, NotANumberOrNoSuchClassGivesNotANumber) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

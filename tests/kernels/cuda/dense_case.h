@@ -7,7 +7,7 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 
-namespace dense_case {
+namespace treeformer::dense_case {
 
 using namespace emulated_testing;
 using dense_testing::ExpectNear;
@@ -108,4 +108,4 @@ inline double Tolerance(const Dense& dense) {
   return std::sqrt(n) * pair + SumTolerance(c.n, static_cast<float>(w) * size);
 }
 
-}  // namespace dense_case
+}  // namespace treeformer::dense_case

@@ -11,6 +11,8 @@
 #include "tests/kernels/cuda/device_testing.h"
 #include "tests/kernels/linear_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -248,3 +250,5 @@ TEST_F(DenseDevice, GeluIsTheReferenceRoundedToBFloat16) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 #include "tests/kernels/cuda/dense_case.h"
 #include "tests/kernels/cuda/emulated_runner.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_case;
@@ -98,3 +100,5 @@ TEST(DenseEffectsKernels, PaddingGivesAndGetsNothing) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

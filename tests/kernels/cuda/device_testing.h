@@ -7,7 +7,7 @@
 
 #include "tests/kernels/cuda/emulated_testing.h"
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 class DeviceTest : public testing::Test {
  protected:
@@ -33,4 +33,4 @@ class DeviceTest : public testing::Test {
   std::optional<Context> ctx_;
 };
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

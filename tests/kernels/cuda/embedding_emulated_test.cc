@@ -4,6 +4,8 @@
 #include "kernels/embedding_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -233,3 +235,5 @@ TEST(EmbeddingKernels, AnIndexOutsideTheTableHasNoGradient) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include "kernels/matmul/cublaslt.h"
 #include "tests/kernels/cuda/device_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -62,3 +64,5 @@ TEST_F(UnknownProducts, OperandsThatTheLibrariesDoNotTakeDie) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

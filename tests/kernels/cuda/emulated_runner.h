@@ -8,7 +8,7 @@
 #include "kernels/cuda/blocks.h"
 #include "tests/kernels/cuda/emulated_testing.h"
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 class EmulatedRunner {
  public:
@@ -36,4 +36,4 @@ class EmulatedRunner {
   std::vector<std::unique_ptr<device::Vector16[]>> memory_;
 };
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

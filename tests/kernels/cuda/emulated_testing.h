@@ -9,16 +9,16 @@
 #include "kernels/cuda/device.cuh"
 #include "tests/kernels/dense_testing.h"
 
-namespace emulation {
+namespace treeformer::emulation {
 
 inline std::ostream& operator<<(std::ostream& out, const Options& options) {
   return out << (options.copies == Copies::kLazy ? "late" : "early") << " copies, order "
              << options.seed;
 }
 
-}  // namespace emulation
+}  // namespace treeformer::emulation
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 // Unit roundoff of bfloat16 (8 bits of significand), and half of its smallest number.
 constexpr double kBFloat16Rounding = 0x1p-8;
@@ -69,4 +69,4 @@ inline std::vector<BFloat16> Unwritten(int64_t count) {
   return std::vector<BFloat16>(count, BFloat16{0x7fff});
 }
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

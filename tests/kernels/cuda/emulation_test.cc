@@ -2,6 +2,8 @@
 
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace emulated_testing;
@@ -223,3 +225,5 @@ TEST(Emulation, AMissingBarrierAndAMissingWaitShow) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 #include "kernels/tree/route/flip.h"
 #include "tests/kernels/cuda/route_case.h"
 
-namespace flip_case {
+namespace treeformer::flip_case {
 
 using namespace route_case;
 
@@ -93,4 +93,4 @@ inline void ExpectGradients(const FlipCase& result, const Gradients& expected) {
   ExpectNear(ToFloat(result.dx), expected.dx.value, tolerance, "dx");
 }
 
-}  // namespace flip_case
+}  // namespace treeformer::flip_case

@@ -3,6 +3,8 @@
 #include "kernels/tree/tf/flip_kernels.cuh"
 #include "tests/kernels/cuda/flip_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace flip_case;
@@ -98,3 +100,5 @@ TEST(FlipKernels, PassNothingWhereNothingWasFlipped) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

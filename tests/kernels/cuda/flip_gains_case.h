@@ -4,7 +4,7 @@
 
 #include "tests/kernels/cuda/tf_case.h"
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 struct Gains {
   std::vector<float> query, key;
@@ -90,4 +90,4 @@ inline void ExpectRight(const TfCase& c, const Gains& gains, const Expected& x,
   dense_testing::ExpectNear(gains.key, x.key, at_key, "key gain");
 }
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

@@ -4,6 +4,8 @@
 #include "tests/kernels/cuda/flip_gains_case.h"
 #include "tests/kernels/cuda/tf_launcher.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace emulated_testing;
@@ -143,3 +145,5 @@ TEST(FlipGainKernels, HaveTheSameBitsForEveryOrderOfThreads) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

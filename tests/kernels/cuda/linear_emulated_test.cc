@@ -2,6 +2,8 @@
 #include "kernels/matmul/linear_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -67,3 +69,5 @@ TEST(BroadcastBiasKernel, MakesEveryRowTheBiasAndLeavesWhatLiesBehind) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 #include "kernels/norm_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -122,3 +124,5 @@ TEST(LayerNormKernels, AConstantRowGivesBeta) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 #include "kernels/residual_kernels.cuh"
 #include "tests/kernels/cuda/emulated_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace dense_testing;
@@ -82,3 +84,5 @@ TEST(ResidualKernels, WhatIsDroppedIsZeroEvenIfItWasNotANumber) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,7 +5,7 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/route_case.h"
 
-namespace route_case {
+namespace treeformer::route_case {
 
 using namespace dense_testing;
 using namespace emulated_testing;
@@ -55,4 +55,4 @@ inline std::vector<RouteCase> RouteCases() {
   return cases;
 }
 
-}  // namespace route_case
+}  // namespace treeformer::route_case

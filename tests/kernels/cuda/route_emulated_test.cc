@@ -1,6 +1,8 @@
 #include "kernels/tree/route/route_kernels.cuh"
 #include "tests/kernels/cuda/route_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace route_case;
@@ -129,3 +131,5 @@ TEST(RouteKernels, LeaveOutWhatIsNotAskedFor) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

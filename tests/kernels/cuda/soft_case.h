@@ -7,7 +7,7 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 
-namespace soft_case {
+namespace treeformer::soft_case {
 
 using namespace emulated_testing;
 using dense_testing::ExpectNear;
@@ -92,4 +92,4 @@ inline void ExpectResults(const Soft& soft, const Expected& expected) {
       [&](int64_t i) { return row_error + kBFloat16Rounding * std::abs(expected.dx[i]); }, "dx");
 }
 
-}  // namespace soft_case
+}  // namespace treeformer::soft_case

@@ -2,6 +2,8 @@
 #include "tests/kernels/cuda/emulated_runner.h"
 #include "tests/kernels/cuda/soft_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace soft_case;
@@ -96,3 +98,5 @@ TEST(BalanceKernel, IsTheReferenceForAnyNumberOfLeaves) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 #include "tests/kernels/cuda/emulated_runner.h"
 #include "tests/kernels/cuda/tc_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace tc_case;
@@ -207,3 +209,5 @@ TEST(GainKernel, IsTheDifferenceOfTwoEffectsAndZeroForPadding) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -7,7 +7,7 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/soft_testing.h"
 
-namespace tc_case {
+namespace treeformer::tc_case {
 
 using namespace emulated_testing;
 using dense_testing::ExpectNear;
@@ -120,4 +120,4 @@ inline void ExpectResults(const Tc& tc, const Expected& expected, const Expected
              "key effect");
 }
 
-}  // namespace tc_case
+}  // namespace treeformer::tc_case

@@ -5,6 +5,8 @@
 #include "tests/kernels/cuda/tf_launcher.h"
 #include "tests/kernels/cuda/tf_reference.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace tf_reference;
@@ -119,3 +121,5 @@ TEST(TfAttentionKernels, HaveTheSameBitsForEveryOrderOfThreads) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,7 +5,7 @@
 #include "tests/kernels/cuda/emulated_testing.h"
 #include "tests/kernels/tree/attention_case.h"
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
 
@@ -29,4 +29,4 @@ struct TfCase : tree_testing::AttentionCase {
   }
 };
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

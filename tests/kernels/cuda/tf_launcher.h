@@ -7,7 +7,7 @@
 #include "kernels/tree/tf/tf_schedule_kernels.cuh"
 #include "tests/kernels/cuda/tf_case.h"
 
-namespace emulated_testing {
+namespace treeformer::emulated_testing {
 
 // The units of both sides in the order in which blocks own them.
 struct Units {
@@ -83,4 +83,4 @@ class TfLauncher {
   int64_t bank_conflicts_ = 0;
 };
 
-}  // namespace emulated_testing
+}  // namespace treeformer::emulated_testing

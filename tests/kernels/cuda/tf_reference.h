@@ -6,7 +6,7 @@
 #include "kernels/tree/tf/tf_attention.h"
 #include "tests/kernels/cuda/tf_case.h"
 
-namespace tf_reference {
+namespace treeformer::tf_reference {
 
 using namespace emulated_testing;
 using tree_testing::BucketStore;
@@ -124,4 +124,4 @@ inline void ExpectRight(const TfCase& c, const Result& r, const Expected& x) {
   dense_testing::ExpectNear(r.key_effect, x.key_effect, effect, "key_effect");
 }
 
-}  // namespace tf_reference
+}  // namespace treeformer::tf_reference

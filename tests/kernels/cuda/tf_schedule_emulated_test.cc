@@ -6,6 +6,8 @@
 #include "kernels/tree/tf/tf_schedule_kernels.cuh"
 #include "tests/kernels/cuda/tf_launcher.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace emulated_testing;
@@ -136,3 +138,5 @@ TEST(OrderUnits, ChangesNoBit) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,6 +6,8 @@
 #include "tests/kernels/cuda/flip_case.h"
 #include "tests/kernels/cuda/soft_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace emulated_testing;
@@ -211,3 +213,5 @@ TEST_F(TreeDevice, DenseLeafEffectsAreTheReferenceOnRoundedOperandsWithTheSameBi
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 #include "kernels/tree/tf/tf_attention.h"
 #include "tests/kernels/tree/tree_testing.h"
 
-namespace tree_testing {
+namespace treeformer::tree_testing {
 
 struct CaseSize {
   int64_t B, H, n, e;
@@ -95,4 +95,4 @@ AttentionResult<T> RunAttention(Context& ctx, const AttentionCase& c, bool forwa
           get(delta), get(effect), get(query_gain), get(key_gain)};
 }
 
-}  // namespace tree_testing
+}  // namespace treeformer::tree_testing

@@ -6,7 +6,7 @@
 
 #include "tests/kernels/tree/tree_testing.h"
 
-namespace tree_testing {
+namespace treeformer::tree_testing {
 
 struct BucketCase {
   int64_t B, H, n;
@@ -57,4 +57,4 @@ inline std::vector<BucketCase> BucketCases() {
           {1, 1, 70, 9000000, 60, true}};
 }
 
-}  // namespace tree_testing
+}  // namespace treeformer::tree_testing

@@ -2,6 +2,8 @@
 
 #include "tests/kernels/tree/buckets_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -99,3 +101,5 @@ TEST_P(BucketsOn, CountsTheRowsOfEveryLeafWithoutPadding) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include "tests/kernels/tree/soft_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -306,3 +308,5 @@ TEST_P(DenseBackendTest, AgreesWithTheReference) {
 INSTANTIATE_BACKENDS(DenseBackendTest);
 
 }  // namespace
+
+}  // namespace treeformer

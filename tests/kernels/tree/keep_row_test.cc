@@ -2,6 +2,8 @@
 
 #include "tests/testing.h"
 
+namespace treeformer {
+
 namespace {
 
 TEST(KeepRow, ChoosesAsDropoutDoesForNeighboursAndScatteredPositions) {
@@ -24,3 +26,5 @@ TEST(KeepRow, ChoosesAsDropoutDoesForNeighboursAndScatteredPositions) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -5,6 +5,8 @@
 
 #include "tests/kernels/tree/attention_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -135,3 +137,5 @@ TEST(LongSequences, FullAttentionAgreesWithTheDefinition) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -6,7 +6,7 @@
 #include "kernels/tree/route/route.h"
 #include "tests/kernels/tree/tree_testing.h"
 
-namespace tree_testing {
+namespace treeformer::tree_testing {
 
 using testing_util::Random;
 
@@ -69,4 +69,4 @@ RouteResult<T> RouteRows(Context& ctx, const RouteCase& c) {
           Download<T>(ctx, strength),   Download<T>(ctx, margin)};
 }
 
-}  // namespace tree_testing
+}  // namespace treeformer::tree_testing

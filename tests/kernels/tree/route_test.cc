@@ -4,6 +4,8 @@
 
 #include "tests/kernels/tree/route_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -288,3 +290,5 @@ TEST(RouteDeathTest, AWrongShapeDies) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -8,7 +8,7 @@
 
 #include "tests/kernels/tree/tree_testing.h"
 
-namespace tree_testing {
+namespace treeformer::tree_testing {
 
 struct TreeCase {
   int64_t B, n, H, e;
@@ -90,4 +90,4 @@ inline void ExpectClose(const std::vector<float>& fast, const std::vector<double
   }
 }
 
-}  // namespace tree_testing
+}  // namespace treeformer::tree_testing

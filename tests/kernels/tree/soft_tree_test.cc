@@ -2,6 +2,8 @@
 
 #include "tests/kernels/tree/soft_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -269,3 +271,5 @@ TEST_P(SoftTreeBackendTest, AgreesWithTheReference) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+namespace treeformer {
+
 namespace {
 
 // One head, four leaves, documents 0 0 0 0 1 1 and two of padding.
@@ -71,3 +73,5 @@ TEST(PairCounts, SharesAreThoseOfTheSums) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

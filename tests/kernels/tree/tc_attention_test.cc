@@ -2,6 +2,8 @@
 
 #include "tests/kernels/tree/soft_testing.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -323,3 +325,5 @@ TEST_P(TcBackendTest, AgreesWithTheReference) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

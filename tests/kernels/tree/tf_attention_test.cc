@@ -6,6 +6,8 @@
 #include "tests/kernels/dense_testing.h"
 #include "tests/kernels/tree/attention_case.h"
 
+namespace treeformer {
+
 namespace {
 
 using namespace testing_util;
@@ -338,3 +340,5 @@ TEST(TfAttention, TakesAnEmptyBatchAndEmptySequences) {
 }
 
 }  // namespace
+
+}  // namespace treeformer

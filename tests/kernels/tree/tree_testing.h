@@ -8,7 +8,7 @@
 #include "kernels/tree/buckets/buckets.h"
 #include "tests/testing.h"
 
-namespace tree_testing {
+namespace treeformer::tree_testing {
 
 template <typename T>
 Buffer Upload(Context& ctx, const std::vector<T>& values, const Shape& shape) {
@@ -94,4 +94,4 @@ class BucketStore {
   Buffer query_order_, key_order_, key_range_, query_range_;
 };
 
-}  // namespace tree_testing
+}  // namespace treeformer::tree_testing
