@@ -4,7 +4,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-"$root/launcher/install_debian.sh" clang-format-14
+"$root/launcher/install_debian.sh" clang-format-14 gdb
 cd "$root"
 cmake --preset cpu
 cmake --build --preset cpu
