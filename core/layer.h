@@ -9,6 +9,7 @@
 // per micro-batch; what a Forward was given stays as it is until its Backward.  Temporaries come
 // from ctx.scratch(), so layers share them.
 
+#include <string>
 #include <vector>
 
 #include "core/model_config.h"
@@ -68,9 +69,18 @@ struct LayerBuilder {
   const BatchShape& shape;
   Parameters& parameters;
   Activations& activations;
+  int64_t layer = kNoLayer;  // of the encoder, whose parameters are declared
 
+  LayerBuilder OfLayer(int64_t index) const {
+    return {config, shape, parameters, activations, index};
+  }
   int64_t rows() const { return shape.sequences * shape.length; }  // B n
 };
+
+// Names of the parameters of an encoder layer begin with this and a dot.
+inline std::string EncoderLayerName(int64_t layer) {
+  return "bert.encoder.layer." + std::to_string(layer);
+}
 
 // Where a random number is used; with the layer's index, the `site` of its key.
 enum class RandomPlace : uint32_t {

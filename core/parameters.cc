@@ -61,14 +61,15 @@ void Fill(View<T> values, const Parameter& parameter, const RandomKey& key) {
 }  // namespace
 
 Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
-                                   Initializer initializer, bool decay,
+                                   Initializer initializer, Role role, int64_t layer,
                                    std::vector<int64_t> levels) {
   CHECK(values().shape().rank() == 0) << name << " is declared after Allocate";
   CHECK(Find(name) == nullptr) << name << " is declared twice";
   const Range range{end_, end_ + shape.count()};
   if (!levels.empty()) CHECK_EQ(levels.back(), shape[1]) << name;
   std::vector<int64_t> born(std::max<size_t>(levels.size(), 1), 0);
-  list_.push_back({name, shape, initializer, decay, std::move(levels), std::move(born), range});
+  list_.push_back(
+      {name, shape, initializer, role, layer, std::move(levels), std::move(born), range});
   end_ = (range.end + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<Id>(list_.size()) - 1;
 }

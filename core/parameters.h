@@ -38,11 +38,29 @@ struct Initializer {
   static Initializer Sinusoid(float deviation) { return {kSinusoid, deviation}; }
 };
 
+// What a parameter does in its layer.
+enum class Role {
+  kWeight,      // a matrix or a table
+  kBias,        // what is added to its product
+  kNorm,        // gamma and beta of a layer norm
+  kTreeWeight,  // hyperplanes of a tree
+  kTreeBias,    // and their thresholds
+  kMixture,     // alpha, TC's weights of the levels of a tree
+};
+inline bool IsOfTree(Role role) {
+  return role == Role::kTreeWeight || role == Role::kTreeBias || role == Role::kMixture;
+}
+// Weight decay pulls on what multiplies, and on nothing that shifts, scales or mixes.
+inline bool Decays(Role role) { return role == Role::kWeight || role == Role::kTreeWeight; }
+
+constexpr int64_t kNoLayer = -1;  // of the embeddings, the final norm and the head
+
 struct Parameter {
   std::string name;
   Shape shape;
   Initializer initializer;
-  bool decay = true;  // weight decay: not on bias, layer norm, tree bias
+  Role role = Role::kWeight;
+  int64_t layer = kNoLayer;  // of the encoder, from 0
   // Of a tree's [H, K, ...]: where each of its levels ends along axis 1, the last at K.  Others are
   // of one piece: empty.
   std::vector<int64_t> levels;
@@ -57,8 +75,8 @@ class Parameters {
   static constexpr int64_t kAlignment = 16;  // elements
 
   using Id = int;
-  Id Declare(const std::string& name, const Shape& shape, Initializer initializer, bool decay,
-             std::vector<int64_t> levels = {});
+  Id Declare(const std::string& name, const Shape& shape, Initializer initializer, Role role,
+             int64_t layer = kNoLayer, std::vector<int64_t> levels = {});
   void SetBorn(Id id, std::vector<int64_t> born);  // of as many levels as it has
 
   // The buffers; kRounded only in a model of bfloat16.

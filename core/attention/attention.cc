@@ -31,9 +31,9 @@ std::vector<float> ReadFloats(Context& ctx, In values) {
 std::unique_ptr<Attention> MakeAttention(const LayerBuilder& builder, int64_t layer,
                                          const std::string& name) {
   if (builder.config.attention.at(layer).kind == AttentionKind::kTc) {
-    return std::make_unique<TcAttention>(builder, layer, name);
+    return std::make_unique<TcAttention>(builder.OfLayer(layer), layer, name);
   }
-  return std::make_unique<TfAttention>(builder, layer, name);
+  return std::make_unique<TfAttention>(builder.OfLayer(layer), layer, name);
 }
 
 TreeStatistics ReadTreeStatistics(Context& ctx, const TreeRouting& queries, const TreeRouting& keys,

@@ -1,5 +1,8 @@
 #include "core/attention/fold.h"
 
+#include <set>
+
+#include "core/layer.h"
 #include "kernels/matmul/linear.h"
 
 namespace treeformer {
@@ -35,20 +38,21 @@ void FoldTree(Context& ctx, Parameters& to, const Parameters& from, const std::s
 }  // namespace
 
 void FoldProjections(Context& ctx, Parameters& to, const Parameters& from) {
-  const std::string kFolded = ".query_tree.weight";
+  std::set<int64_t> folded;  // layers
   for (const Parameter& parameter : to.list()) {
     if (const Parameter* same = from.Find(parameter.name)) {
       CHECK_EQ(same->shape, parameter.shape) << parameter.name;
       Copy(ctx, Parameters::Window(to.values(), parameter),
            Parameters::Window(from.values(), *same));
-    } else if (parameter.name.ends_with(kFolded)) {
-      const std::string self = parameter.name.substr(0, parameter.name.size() - kFolded.size());
-      FoldTree(ctx, to, from, self, "query");
-      FoldTree(ctx, to, from, self, "key");
     } else {
-      CHECK(parameter.name.find("_tree.") != std::string::npos)
-          << "no parameter to fold into " << parameter.name;
+      CHECK(IsOfTree(parameter.role)) << "no parameter to fold into " << parameter.name;
+      folded.insert(parameter.layer);
     }
+  }
+  for (int64_t layer : folded) {
+    const std::string self = EncoderLayerName(layer) + ".attention.self";
+    FoldTree(ctx, to, from, self, "query");
+    FoldTree(ctx, to, from, self, "key");
   }
   to.RoundValues(ctx);
 }

@@ -33,7 +33,7 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
       alpha_(parameters_->Declare(name + ".tree.alpha",
                                   {builder.config.heads, config_.shape.height() + 1},
                                   Initializer::Constant(1.0f / (config_.shape.height() + 1)),
-                                  /*decay=*/false, LevelsOfAlpha(config_.shape))),
+                                  Role::kMixture, layer, LevelsOfAlpha(config_.shape))),
       queries_(builder, &query_tree_, config_.tree, layer, RandomPlace::kQueryFlip),
       keys_(builder, key_tree_ ? &*key_tree_ : &query_tree_, config_.tree, layer,
             RandomPlace::kKeyFlip) {

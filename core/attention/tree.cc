@@ -63,9 +63,9 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
   if (shape.height() == 0) return;
   weight_ = parameters_->Declare(name + ".weight", {heads_, shape.planes(), width},
                                  Initializer::Normal(1 / std::sqrt(static_cast<float>(width))),
-                                 /*decay=*/true, EndsOfLevels(shape));
+                                 Role::kTreeWeight, builder.layer, EndsOfLevels(shape));
   bias_ = parameters_->Declare(name + ".bias", {heads_, shape.planes()}, Initializer::Zeros(),
-                               /*decay=*/false, EndsOfLevels(shape));
+                               Role::kTreeBias, builder.layer, EndsOfLevels(shape));
 }
 
 In Tree::weight() const {

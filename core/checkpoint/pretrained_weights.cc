@@ -16,8 +16,6 @@ const char* const kPositions = "bert.embeddings.position_embeddings.weight";
 const char* const kOutput = "cls.predictions.decoder.weight";
 const char* const kHead = "cls.predictions.";
 
-bool IsTree(const std::string& name) { return name.find("tree.") != std::string::npos; }
-
 bool HasRows(const StoredTensor& stored, const Shape& shape) {
   return stored.shape.size() == 2 && shape.rank() == 2 && stored.shape[1] == shape[1];
 }
@@ -57,7 +55,7 @@ const PretrainedFile::Tensor* PretrainedWeights::Find(const Parameter& parameter
   if (found == tensors.end()) {
     const auto head = tensors.lower_bound(kHead);
     const bool has_head = head != tensors.end() && head->first.starts_with(kHead);
-    if (IsTree(name) || (name.starts_with(kHead) && !has_head)) return nullptr;
+    if (IsOfTree(parameter.role) || (name.starts_with(kHead) && !has_head)) return nullptr;
     throw UserError(Sentence(file_.path(), " has no tensor ", name, ", which the model needs"));
   }
   const StoredTensor& stored = *found->second.stored;
@@ -121,7 +119,7 @@ std::string PretrainedWeights::Describe(const Parameters& parameters) const {
       if (parameter.name == kPositions && rows > parameter.shape[0]) {
         positions = Sentence(", the first ", parameter.shape[0], " of ", rows, " positions");
       }
-    } else if (IsTree(parameter.name)) {
+    } else if (IsOfTree(parameter.role)) {
       ++trees;
     } else {
       ++head;

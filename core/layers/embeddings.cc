@@ -12,7 +12,7 @@ Parameters::Id DeclareTable(const LayerBuilder& builder, const std::string& name
   return builder.parameters.Declare(
       "bert.embeddings." + name + ".weight", {rows, builder.config.width},
       sinusoidal ? Initializer::Sinusoid(deviation) : Initializer::Normal(deviation),
-      /*decay=*/true);
+      Role::kWeight);
 }
 
 }  // namespace

@@ -94,10 +94,9 @@ void FeedForwardBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroB
 }
 
 EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output)
-    : EncoderLayer(
-          builder, layer, output, "bert.encoder.layer." + std::to_string(layer),
-          std::make_unique<AttentionBranch>(
-              builder, layer, "bert.encoder.layer." + std::to_string(layer) + ".attention")) {}
+    : EncoderLayer(builder.OfLayer(layer), layer, output, EncoderLayerName(layer),
+                   std::make_unique<AttentionBranch>(builder.OfLayer(layer), layer,
+                                                     EncoderLayerName(layer) + ".attention")) {}
 
 EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                            const std::string& name, std::unique_ptr<AttentionBranch> branch)

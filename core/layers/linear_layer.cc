@@ -10,9 +10,9 @@ LinearLayer::LinearLayer(const LayerBuilder& builder, const std::string& name, i
     : parameters_(&builder.parameters),
       weight_(parameters_->Declare(name + ".weight", {outputs, inputs},
                                    Initializer::Normal(builder.config.initial_deviation),
-                                   /*decay=*/true)),
-      bias_(parameters_->Declare(name + ".bias", {outputs}, Initializer::Zeros(),
-                                 /*decay=*/false)) {}
+                                   Role::kWeight, builder.layer)),
+      bias_(parameters_->Declare(name + ".bias", {outputs}, Initializer::Zeros(), Role::kBias,
+                                 builder.layer)) {}
 
 void LinearLayer::Forward(Context& ctx, Out y, In x) const {
   LinearForward(ctx, y, x, parameters_->value(weight_), parameters_->value(bias_));
@@ -30,9 +30,9 @@ void LinearLayer::Backward(Context& ctx, Out dx, In dy, In x, bool accumulate) c
 LayerNormLayer::LayerNormLayer(const LayerBuilder& builder, const std::string& name, int64_t rows)
     : parameters_(&builder.parameters),
       gamma_(parameters_->Declare(name + ".weight", {builder.config.width},
-                                  Initializer::Constant(1), /*decay=*/false)),
+                                  Initializer::Constant(1), Role::kNorm, builder.layer)),
       beta_(parameters_->Declare(name + ".bias", {builder.config.width}, Initializer::Zeros(),
-                                 /*decay=*/false)),
+                                 Role::kNorm, builder.layer)),
       epsilon_(builder.config.layer_norm_epsilon),
       mean_(builder.activations.MakeStatistics({rows})),
       rstd_(builder.activations.MakeStatistics({rows})) {}

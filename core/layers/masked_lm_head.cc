@@ -14,7 +14,7 @@ MaskedLmHead::MaskedLmHead(const LayerBuilder& builder, Parameters::Id token_tab
              builder.config.width),
       norm_(builder, "cls.predictions.transform.LayerNorm", builder.shape.targets),
       bias_(parameters_->Declare("cls.predictions.bias", {vocabulary_}, Initializer::Zeros(),
-                                 /*decay=*/false)) {
+                                 Role::kBias)) {
   const Shape rows{builder.shape.targets, builder.config.width};
   for (Out* activation : {&pre_, &gelu_, &transformed_}) {
     *activation = builder.activations.Make(rows);

@@ -6,11 +6,6 @@ namespace treeformer {
 
 namespace {
 
-bool EndsWith(const std::string& name, const std::string& suffix) {
-  return name.size() >= suffix.size() &&
-         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
 // [H, K, ...] and [H, K', ...]: the same but for the number of entries per head.
 bool DifferInLengthOnly(const Shape& a, const Shape& b) {
   if (a.rank() != b.rank() || a.rank() < 2) return false;
@@ -69,7 +64,7 @@ void CarryBuffer(Context& ctx, const Parameters& to, const Parameters& from,
       Copy(ctx, to_window, from_window);
     } else {
       const int64_t entries = carried.levels > 0 ? target.levels[carried.levels - 1] : 0;
-      CarryLeading(ctx, to_window, from_window, entries, EndsWith(target.name, ".alpha"));
+      CarryLeading(ctx, to_window, from_window, entries, target.role == Role::kMixture);
     }
   }
 }

@@ -18,7 +18,8 @@ bool WasBornAtOnce(const Parameter& parameter) {
 }
 
 bool AreAlike(const Parameter& a, const Parameter& b) {
-  return a.decay == b.decay && WasBornAtOnce(a) && WasBornAtOnce(b) && a.born[0] == b.born[0];
+  return Decays(a.role) == Decays(b.role) && WasBornAtOnce(a) && WasBornAtOnce(b) &&
+         a.born[0] == b.born[0];
 }
 
 std::vector<Piece> Cut(const std::vector<Parameter>& list, Range range) {
@@ -62,7 +63,7 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
                          .beta1 = config_.beta1,
                          .beta2 = config_.beta2,
                          .epsilon = config_.epsilon,
-                         .weight_decay = first.decay ? config_.weight_decay : 0,
+                         .weight_decay = Decays(first.role) ? config_.weight_decay : 0,
                          .t = t - first.born[0]};
     const bool whole = WasBornAtOnce(first);
     if (!whole) {

@@ -12,13 +12,10 @@ namespace treeformer {
 namespace {
 
 double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t layer, double targets) {
-  const std::string prefix = Sentence("bert.encoder.layer.", layer, ".");
   const Buffer sum(ctx.device(), DType::kFloat64, {1});
   double squares = 0;
   for (const Parameter& parameter : parameters.list()) {
-    // name.tree, name.query_tree and name.key_tree, each with weight and bias; TC's tree.alpha.
-    const bool tree = parameter.name.find("tree.") != std::string::npos;
-    if (!tree || !parameter.name.starts_with(prefix)) continue;
+    if (!IsOfTree(parameter.role) || parameter.layer != layer) continue;
     double value = 0;
     SquaredNorm(ctx, sum, Parameters::Window(parameters.gradients(), parameter));
     Copy(ctx, View<double>(&value, {1}), sum);

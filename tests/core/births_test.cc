@@ -14,8 +14,9 @@ using Births = std::vector<int64_t>;
 
 Parameters Tree() {
   Parameters parameters;
-  parameters.Declare("dense.weight", {2, 3}, Initializer::Zeros(), /*decay=*/true);
-  parameters.Declare("tree.bias", {2, 7}, Initializer::Zeros(), /*decay=*/false, {1, 3, 7});
+  parameters.Declare("dense.weight", {2, 3}, Initializer::Zeros(), Role::kWeight);
+  parameters.Declare("tree.bias", {2, 7}, Initializer::Zeros(), Role::kTreeBias, /*layer=*/0,
+                     {1, 3, 7});
   return parameters;
 }
 

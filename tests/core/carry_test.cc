@@ -9,15 +9,17 @@ namespace {
 // H = 2 heads, e = 3.
 Parameters Declared(int64_t planes, int64_t alphas, bool tree) {
   Parameters parameters;
-  parameters.Declare("query.weight", {4, 6}, Initializer::Normal(1), true);
+  parameters.Declare("query.weight", {4, 6}, Initializer::Normal(1), Role::kWeight);
   if (tree) {
     std::vector<int64_t> levels, entries;
     for (int64_t end = 1; end <= planes; end = 2 * end + 1) levels.push_back(end);
     for (int64_t end = 1; end <= alphas; ++end) entries.push_back(end);
-    parameters.Declare("tree.weight", {2, planes, 3}, Initializer::Normal(1), true, levels);
-    parameters.Declare("tree.bias", {2, planes}, Initializer::Zeros(), false, levels);
-    parameters.Declare("tree.alpha", {2, alphas}, Initializer::Constant(1.0f / alphas), false,
-                       entries);
+    parameters.Declare("tree.weight", {2, planes, 3}, Initializer::Normal(1), Role::kTreeWeight,
+                       /*layer=*/0, levels);
+    parameters.Declare("tree.bias", {2, planes}, Initializer::Zeros(), Role::kTreeBias, /*layer=*/0,
+                       levels);
+    parameters.Declare("tree.alpha", {2, alphas}, Initializer::Constant(1.0f / alphas),
+                       Role::kMixture, /*layer=*/0, entries);
   }
   return parameters;
 }
@@ -130,8 +132,8 @@ TEST(CarryParameters, ANewTreeStaysRandomAndTheProjectionsStay) {
 TEST(CarryParametersDeathTest, WhatDoesNotFitDies) {
   Context ctx = Context::Cpu();
   Parameters to, from;
-  to.Declare("dense.weight", {2, 3}, Initializer::Zeros(), true);
-  from.Declare("dense.weight", {2, 4}, Initializer::Zeros(), true);
+  to.Declare("dense.weight", {2, 3}, Initializer::Zeros(), Role::kWeight);
+  from.Declare("dense.weight", {2, 4}, Initializer::Zeros(), Role::kWeight);
   to.Allocate(ctx, DType::kFloat32);
   from.Allocate(ctx, DType::kFloat32);
   EXPECT_DEATH(CarryParameters(ctx, to, from, {}), "dense.weight: cannot carry");

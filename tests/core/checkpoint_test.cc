@@ -31,8 +31,8 @@ class Checkpoints : public testing::Test {
 
   Parameters Model(uint64_t seed, int64_t width = 5) {
     Parameters parameters;
-    parameters.Declare("a.weight", {3, width}, Initializer::Normal(1), true);
-    parameters.Declare("a.bias", {width}, Initializer::Normal(1), false);
+    parameters.Declare("a.weight", {3, width}, Initializer::Normal(1), Role::kWeight);
+    parameters.Declare("a.bias", {width}, Initializer::Normal(1), Role::kBias);
     parameters.Allocate(ctx_, DType::kFloat32);
     parameters.Initialize(ctx_, seed);
     for (Out moments : {parameters.first_moments(), parameters.second_moments()}) {

@@ -202,39 +202,43 @@ TEST_P(PackedTest, ADocumentChangesNoOther) {
 
 INSTANTIATE_TEST_SUITE_P(Attention, PackedTest, testing::Range(0, 8));
 
-TEST(EncoderLayer, HasTheNamesOfHuggingFace) {
+TEST(EncoderLayer, HasTheNamesOfHuggingFaceAndTheRolesOfItsParameters) {
   const ModelConfig config =
       SmallConfig({TreeAttention(AttentionKind::kTc, kBinary, TreeGradient::kDense)});
   const datasets::Batch batch = SmallBatch(/*sequences=*/1, kLength, config.vocabulary);
   EncoderLayerBench bench(config, batch, DType::kFloat32);
-  const std::vector<std::pair<std::string, Shape>> expected = {
-      {"attention.self.query.weight", {16, 16}},
-      {"attention.self.query.bias", {16}},
-      {"attention.self.key.weight", {16, 16}},
-      {"attention.self.key.bias", {16}},
-      {"attention.self.value.weight", {16, 16}},
-      {"attention.self.value.bias", {16}},
-      {"attention.self.tree.weight", {2, 3, 8}},
-      {"attention.self.tree.bias", {2, 3}},
-      {"attention.self.tree.alpha", {2, 3}},
-      {"attention.output.dense.weight", {16, 16}},
-      {"attention.output.dense.bias", {16}},
-      {"attention.output.LayerNorm.weight", {16}},
-      {"attention.output.LayerNorm.bias", {16}},
-      {"intermediate.dense.weight", {24, 16}},
-      {"intermediate.dense.bias", {24}},
-      {"output.dense.weight", {16, 24}},
-      {"output.dense.bias", {16}},
-      {"output.LayerNorm.weight", {16}},
-      {"output.LayerNorm.bias", {16}}};
+  struct Expected {
+    std::string name;
+    Shape shape;
+    Role role;
+  };
+  const std::vector<Expected> expected = {
+      {"attention.self.query.weight", {16, 16}, Role::kWeight},
+      {"attention.self.query.bias", {16}, Role::kBias},
+      {"attention.self.key.weight", {16, 16}, Role::kWeight},
+      {"attention.self.key.bias", {16}, Role::kBias},
+      {"attention.self.value.weight", {16, 16}, Role::kWeight},
+      {"attention.self.value.bias", {16}, Role::kBias},
+      {"attention.self.tree.weight", {2, 3, 8}, Role::kTreeWeight},
+      {"attention.self.tree.bias", {2, 3}, Role::kTreeBias},
+      {"attention.self.tree.alpha", {2, 3}, Role::kMixture},
+      {"attention.output.dense.weight", {16, 16}, Role::kWeight},
+      {"attention.output.dense.bias", {16}, Role::kBias},
+      {"attention.output.LayerNorm.weight", {16}, Role::kNorm},
+      {"attention.output.LayerNorm.bias", {16}, Role::kNorm},
+      {"intermediate.dense.weight", {24, 16}, Role::kWeight},
+      {"intermediate.dense.bias", {24}, Role::kBias},
+      {"output.dense.weight", {16, 24}, Role::kWeight},
+      {"output.dense.bias", {16}, Role::kBias},
+      {"output.LayerNorm.weight", {16}, Role::kNorm},
+      {"output.LayerNorm.bias", {16}, Role::kNorm}};
   ASSERT_EQ(bench.parameters.list().size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     const Parameter& parameter = bench.parameters.list()[i];
-    EXPECT_EQ(parameter.name, "bert.encoder.layer.0." + expected[i].first);
-    EXPECT_EQ(parameter.shape, expected[i].second) << parameter.name;
-    const bool matrix = parameter.name.ends_with(".weight") &&
-                        parameter.name.find("LayerNorm") == std::string::npos;
-    EXPECT_EQ(parameter.decay, matrix) << parameter.name;
+    EXPECT_EQ(parameter.name, "bert.encoder.layer.0." + expected[i].name);
+    EXPECT_EQ(parameter.shape, expected[i].shape) << parameter.name;
+    EXPECT_EQ(parameter.role, expected[i].role) << parameter.name;
+    EXPECT_EQ(parameter.layer, 0) << parameter.name;
   }
 }
 

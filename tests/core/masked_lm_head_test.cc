@@ -17,7 +17,7 @@ class HeadBench : public LayerBench<MaskedLmHead> {
       : LayerBench(config, batch, dtype, [](const LayerBuilder& builder) {
           const Parameters::Id table =
               builder.parameters.Declare("table", {builder.config.vocabulary, builder.config.width},
-                                         Initializer::Normal(0.2f), /*decay=*/true);
+                                         Initializer::Normal(0.2f), Role::kWeight);
           return std::make_unique<MaskedLmHead>(builder, table);
         }) {}
 

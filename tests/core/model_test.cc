@@ -263,6 +263,20 @@ TEST(Model, TemporariesOfTfHoldNoMatrixOfPairs) {
   EXPECT_LT(bench.ctx.scratch().bytes(), kLength * kLength * int64_t{sizeof(float)} / 4);
 }
 
+TEST(Model, EachParameterKnowsItsLayer) {
+  const AttentionConfig tree = TreeAttention(kTc, kBinary, kDense);
+  ModelConfig config = SmallConfig({FullAttention(), tree});
+  config.pre_norm = true;  // with a final norm, which is of no layer
+  ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
+  for (const Parameter& parameter : bench.model.parameters().list()) {
+    const bool of_layer = parameter.name.starts_with("bert.encoder.layer.");
+    EXPECT_EQ(parameter.layer != kNoLayer, of_layer) << parameter.name;
+    if (!of_layer) continue;
+    EXPECT_TRUE(parameter.name.starts_with(EncoderLayerName(parameter.layer) + "."))
+        << parameter.name;
+  }
+}
+
 // The whole of it: gradients that point down hill.
 TEST(Model, LearnsABatchByHeart) {
   for (const AttentionConfig& attention :

@@ -23,11 +23,13 @@ struct ScalarAdamW {
 
 Parameters Declared() {
   Parameters parameters;
-  parameters.Declare("dense.weight", {5}, Initializer::Zeros(), /*decay=*/true);
-  parameters.Declare("tree.weight", {2, 3, 5}, Initializer::Zeros(), /*decay=*/true, {1, 3});
-  parameters.Declare("tree.bias", {2, 3}, Initializer::Zeros(), /*decay=*/false, {1, 3});
-  parameters.Declare("late.weight", {7}, Initializer::Zeros(), /*decay=*/true);
-  parameters.Declare("dense.bias", {3}, Initializer::Zeros(), /*decay=*/false);
+  parameters.Declare("dense.weight", {5}, Initializer::Zeros(), Role::kWeight);
+  parameters.Declare("tree.weight", {2, 3, 5}, Initializer::Zeros(), Role::kTreeWeight, /*layer=*/0,
+                     {1, 3});
+  parameters.Declare("tree.bias", {2, 3}, Initializer::Zeros(), Role::kTreeBias, /*layer=*/0,
+                     {1, 3});
+  parameters.Declare("late.weight", {7}, Initializer::Zeros(), Role::kWeight);
+  parameters.Declare("dense.bias", {3}, Initializer::Zeros(), Role::kBias);
   return parameters;
 }
 
@@ -59,7 +61,7 @@ TEST(Optimizer, MovesAParameterBornLateAsARunThatBeginsThere) {
         if (t <= BornOf(parameter, i)) continue;
         const int64_t at = parameter.range.begin + i;
         gradients[at] = noise[(t - 1) * parameters.count() + at];
-        expected[at].Step(gradients[at], config, parameter.decay ? config.weight_decay : 0);
+        expected[at].Step(gradients[at], config, Decays(parameter.role) ? config.weight_decay : 0);
       }
     }
     double squared_norm = 1;

@@ -10,9 +10,9 @@ namespace {
 
 Parameters Declared() {
   Parameters parameters;
-  parameters.Declare("a", {3, 5}, Initializer::Normal(0.02f), /*decay=*/true);
-  parameters.Declare("b", {7}, Initializer::Constant(0.25f), /*decay=*/false);
-  parameters.Declare("c", {16, 4}, Initializer::Normal(1), /*decay=*/true);
+  parameters.Declare("a", {3, 5}, Initializer::Normal(0.02f), Role::kWeight);
+  parameters.Declare("b", {7}, Initializer::Constant(0.25f), Role::kBias);
+  parameters.Declare("c", {16, 4}, Initializer::Normal(1), Role::kWeight);
   return parameters;
 }
 
@@ -32,7 +32,7 @@ TEST(Parameters, AreFoundByName) {
   const Parameters parameters = Declared();
   ASSERT_NE(parameters.Find("b"), nullptr);
   EXPECT_EQ(parameters.Find("b")->shape, Shape({7}));
-  EXPECT_FALSE(parameters.Find("b")->decay);
+  EXPECT_EQ(parameters.Find("b")->role, Role::kBias);
   EXPECT_EQ(parameters.Find("d"), nullptr);
 }
 
@@ -50,8 +50,8 @@ TEST(Parameters, LeaveTheGapsZero) {
 TEST(Parameters, InitialValuesDependOnSeedAndNameButNotOnTheirPlace) {
   Context ctx = Context::Cpu();
   Parameters first = Declared(), second, other_seed = Declared();
-  second.Declare("d", {100}, Initializer::Normal(1), /*decay=*/true);
-  second.Declare("c", {16, 4}, Initializer::Normal(1), /*decay=*/true);
+  second.Declare("d", {100}, Initializer::Normal(1), Role::kWeight);
+  second.Declare("c", {16, 4}, Initializer::Normal(1), Role::kWeight);
   first.Allocate(ctx, DType::kFloat32);
   second.Allocate(ctx, DType::kFloat64);
   other_seed.Allocate(ctx, DType::kFloat32);
@@ -82,7 +82,7 @@ TEST(Parameters, NormalValuesHaveTheirMoments) {
   Context ctx = Context::Cpu();
   Parameters parameters;
   constexpr int64_t kCount = 1 << 16;
-  parameters.Declare("a", {kCount}, Initializer::Normal(2), /*decay=*/true);
+  parameters.Declare("a", {kCount}, Initializer::Normal(2), Role::kWeight);
   parameters.Allocate(ctx, DType::kFloat32);
   parameters.Initialize(ctx, /*seed=*/5);
   const auto a = parameters.value(0).as<float>();
@@ -171,13 +171,13 @@ TEST(Parameters, TheRoundedCopyFollowsWhatIsCarriedOver) {
 
 TEST(ParametersDeathTest, ANameDeclaredTwiceDies) {
   Parameters parameters = Declared();
-  EXPECT_DEATH(parameters.Declare("a", {1}, Initializer::Zeros(), /*decay=*/true), "twice");
+  EXPECT_DEATH(parameters.Declare("a", {1}, Initializer::Zeros(), Role::kWeight), "twice");
 }
 
 TEST(Parameters, SinusoidsShiftByARotation) {
   Context ctx = Context::Cpu();
   Parameters parameters;
-  parameters.Declare("positions", {50, 6}, Initializer::Sinusoid(0.5f), /*decay=*/true);
+  parameters.Declare("positions", {50, 6}, Initializer::Sinusoid(0.5f), Role::kWeight);
   parameters.Allocate(ctx, DType::kFloat64);
   parameters.Initialize(ctx, /*seed=*/1);
   const View<double> x = Parameters::Window(parameters.values(), parameters.list()[0]);

@@ -20,7 +20,7 @@ namespace {
 void RestoreFrom(const nlohmann::json& state) {
   static Parameters parameters = [] {
     Parameters declared;
-    declared.Declare("tree", {2, 3}, Initializer::Zeros(), /*decay=*/false, {1, 3});
+    declared.Declare("tree", {2, 3}, Initializer::Zeros(), Role::kTreeBias, /*layer=*/0, {1, 3});
     return declared;
   }();
   if (!state.is_object()) return;

@@ -86,7 +86,8 @@ TEST(TrainedAttention, IsTheDeepestTreeLayerOfARunWithTheRowsThatReachIt) {
   FLAGS_run_dir = folder.path();
   const bench::TrainedAttention trained = bench::ReadTrainedAttention(768, 8, /*length=*/100);
   EXPECT_EQ(trained.attention.shape, TreeShape::Binary(2));
-  EXPECT_EQ(trained.weights.at("attention.self.tree.weight").size(), 8u * 3 * 96);
+  const std::string tree = EncoderLayerName(trained.layer) + ".attention.self.tree.weight";
+  EXPECT_EQ(trained.weights.at(tree).size(), 8u * 3 * 96);
   ASSERT_EQ(trained.rows.size(), 100u * 768);
   for (int64_t row = 0; row < 100; ++row) {  // post-norm: a layer norm made every row
     double squares = 0;

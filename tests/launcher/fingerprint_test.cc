@@ -60,7 +60,7 @@ TEST(Fingerprints, OneBitOfOneParameterShows) {
   const auto hash = [](int rank) {
     Context ctx = Context::Cpu();
     Parameters parameters;
-    parameters.Declare("a", {300, 7}, Initializer::Normal(1), /*decay=*/true);
+    parameters.Declare("a", {300, 7}, Initializer::Normal(1), Role::kWeight);
     parameters.Allocate(ctx, DType::kFloat32);
     parameters.Initialize(ctx, /*seed=*/1);
     float& value = parameters.values().as<float>()[1234];

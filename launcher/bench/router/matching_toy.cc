@@ -76,7 +76,7 @@ class Toy {
     const float deviation = 1 / std::sqrt(static_cast<float>(kWidth));
     for (Parameters::Id& weight : weights_) {
       weight = parameters_.Declare(&weight == weights_ ? "query.weight" : "key.weight",
-                                   {kWidth, kWidth}, Initializer::Normal(deviation), true);
+                                   {kWidth, kWidth}, Initializer::Normal(deviation), Role::kWeight);
     }
     attention_ = MakeAttention({config_, shape_, parameters_, activations_}, /*layer=*/0, "toy");
     parameters_.Allocate(ctx_, DType::kFloat32);

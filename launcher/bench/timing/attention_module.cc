@@ -50,7 +50,8 @@ void AttentionModule::Take(const TrainedAttention& trained) {
   CHECK(ctx_.device() == Device::kCpu);
   for (const Parameter& parameter : parameters_.list()) {
     const View<float> value = Parameters::Window(parameters_.values(), parameter);
-    const std::vector<float>& weight = trained.weights.at(parameter.name);
+    const std::vector<float>& weight =
+        trained.weights.at(EncoderLayerName(trained.layer) + "." + parameter.name);
     CHECK_EQ(static_cast<int64_t>(weight.size()), value.count()) << parameter.name;
     std::copy(weight.begin(), weight.end(), value.data());
   }
@@ -104,7 +105,7 @@ TreeStatistics AttentionModule::ReadStatistics() {
 std::vector<Parameter> AttentionModule::TreeBiasParameters() const {
   std::vector<Parameter> biases;
   std::copy_if(parameters_.list().begin(), parameters_.list().end(), std::back_inserter(biases),
-               [](const Parameter& p) { return p.name.ends_with("tree.bias"); });
+               [](const Parameter& p) { return p.role == Role::kTreeBias; });
   return biases;
 }
 

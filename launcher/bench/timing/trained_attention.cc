@@ -25,12 +25,11 @@ int64_t DeepestTreeLayer(const TrainedRun& run, const ModelConfig& config) {
 
 std::map<std::string, std::vector<float>> LayerWeights(const Parameters& parameters,
                                                        int64_t layer) {
-  const std::string prefix = Sentence("bert.encoder.layer.", layer, ".");
   std::map<std::string, std::vector<float>> weights;
   for (const Parameter& parameter : parameters.list()) {
-    if (!parameter.name.starts_with(prefix)) continue;
+    if (parameter.layer != layer) continue;
     const View<float> value = Parameters::Window(parameters.values(), parameter);
-    weights[parameter.name.substr(prefix.size())] = {value.data(), value.data() + value.count()};
+    weights[parameter.name] = {value.data(), value.data() + value.count()};
   }
   return weights;
 }
@@ -65,7 +64,8 @@ TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t leng
   Require(!config.pre_norm, run, "model.pre_norm is true", "false");
 
   const int64_t layer = DeepestTreeLayer(run, config);
-  TrainedAttention trained{config.attention[layer], LayerWeights(model->parameters(), layer), {}};
+  TrainedAttention trained{
+      layer, config.attention[layer], LayerWeights(model->parameters(), layer), {}};
   trained.attention.causal = false;
   const int64_t count = length * width;
   for (int64_t step = 0; static_cast<int64_t>(trained.rows.size()) < count; ++step) {

@@ -13,8 +13,9 @@
 namespace treeformer::bench {
 
 struct TrainedAttention {
+  int64_t layer = 0;
   AttentionConfig attention;
-  std::map<std::string, std::vector<float>> weights;  // by name below bert.encoder.layer.<index>.
+  std::map<std::string, std::vector<float>> weights;  // of the layer, by name
   std::vector<float> rows;                            // [n, width], sequence after sequence
 };
 
