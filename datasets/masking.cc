@@ -10,7 +10,7 @@ namespace treeformer::datasets {
 namespace {
 
 // Four random numbers for one position.
-std::array<uint32_t, 4> Draw(const MaskKey& key, int64_t position) {
+std::array<uint32_t, 4> Draw(const SampleKey& key, int64_t position) {
   return RandomNumbers(key.seed, RandomStream::kMasks, key.sample, key.epoch, position);
 }
 
@@ -37,7 +37,7 @@ int64_t Masker::Count(int64_t ordinary) const {
   return std::max<int64_t>(1, std::llround(config_.rate * ordinary));
 }
 
-std::vector<int32_t> Masker::Choose(std::span<const int32_t> tokens, const MaskKey& key) const {
+std::vector<int32_t> Masker::Choose(std::span<const int32_t> tokens, const SampleKey& key) const {
   std::vector<Word> words;
   int64_t ordinary = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -67,7 +67,7 @@ std::vector<int32_t> Masker::Choose(std::span<const int32_t> tokens, const MaskK
   return chosen;
 }
 
-void Masker::Mask(std::span<int32_t> tokens, const MaskKey& key, std::vector<int32_t>* positions,
+void Masker::Mask(std::span<int32_t> tokens, const SampleKey& key, std::vector<int32_t>* positions,
                   std::vector<int32_t>* originals) const {
   *positions = Choose(tokens, key);
   originals->clear();

@@ -13,16 +13,11 @@
 #include <span>
 #include <vector>
 
+#include "datasets/dataset.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
 
 namespace treeformer::datasets {
-
-struct MaskKey {
-  uint64_t seed = 0;
-  int64_t epoch = 0;
-  int64_t sample = 0;
-};
 
 class Masker {
  public:
@@ -33,12 +28,12 @@ class Masker {
 
   // Replaces tokens in place.  `positions` receives the targets in ascending order, `originals`
   // the tokens that stood there.
-  void Mask(std::span<int32_t> tokens, const MaskKey& key, std::vector<int32_t>* positions,
+  void Mask(std::span<int32_t> tokens, const SampleKey& key, std::vector<int32_t>* positions,
             std::vector<int32_t>* originals) const;
 
  private:
   int64_t Count(int64_t ordinary) const;
-  std::vector<int32_t> Choose(std::span<const int32_t> tokens, const MaskKey& key) const;
+  std::vector<int32_t> Choose(std::span<const int32_t> tokens, const SampleKey& key) const;
 
   const MaskingConfig config_;
   int32_t mask_;

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <random>
 
+#include "datasets/token_dataset.h"
 #include "kernels/base/user_error.h"
 #include "launcher/commands/commands.h"
 #include "launcher/program/flag_values.h"
@@ -85,16 +86,15 @@ int RunEvaluate(dist::Communicator& communicator) {
   constexpr int64_t kSequencesOfRank = 8;
   const datasets::BatchLayout layout{kSequencesOfRank * communicator.size(), communicator.rank(),
                                      communicator.size(), /*micro_batches=*/1};
-  datasets::TokenLoader loader(path, vocabulary, sequences, layout, datasets::SampleOrder::kInOrder,
-                               trained.config.training().seed(), verified);
+  const datasets::TokenDataset text(path, vocabulary, sequences, verified);
+  const datasets::EvaluationLoader held_out(text, layout, trained.config.training().seed());
   communicator.Barrier();
   if (path == temporary && communicator.local_rank() == 0) fs::remove(path);  // it stays mapped
 
   Context ctx = MakeContext(communicator, DeviceFromFlag(), trained.config.training());
-  const auto model =
-      LoadTrainedModel(ctx, trained, vocabulary.size(), ShapeOf(loader.Get(/*micro=*/0)));
-  const Evaluation evaluation =
-      Evaluate(ctx, communicator, *model, loader, loader.steps(), /*micro_batches=*/1);
+  const auto model = LoadTrainedModel(ctx, trained, vocabulary.size(),
+                                      ShapeOf(held_out.Get(/*step=*/0, /*micro=*/0)));
+  const Evaluation evaluation = Evaluate(ctx, communicator, *model, held_out);
   PrintEvaluation(evaluation, trained, FLAGS_text.empty() ? path : FLAGS_text, progress);
   return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "datasets/prepare.h"
 #include "datasets/stories.h"
+#include "datasets/token_file.h"
 #include "datasets/vocabulary_trainer.h"
 #include "kernels/base/output_file.h"
 #include "kernels/base/regular_file.h"

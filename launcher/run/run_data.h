@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "datasets/token_loader.h"
+#include "datasets/dataset_config.h"
 #include "dist/communicator.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"

@@ -17,14 +17,13 @@ void Add(LossSum& sum, const datasets::Prediction& prediction, int32_t target) {
 }  // namespace
 
 Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::TokenFile& training,
-                           const datasets::Vocabulary& vocabulary, datasets::Loader& loader,
-                           int64_t steps, int micro_batches) {
+                           const datasets::Vocabulary& vocabulary,
+                           const datasets::EvaluationLoader& held_out) {
   const datasets::CountModels models(training, vocabulary);
   Baselines baselines;
-  loader.Restore({loader.state().seed, 0, 0, 0});
-  for (int64_t step = 0; step < steps; ++step) {
-    for (int micro = 0; micro < micro_batches; ++micro) {
-      const datasets::Batch batch = loader.Get(micro);
+  for (int64_t step = 0; step < held_out.steps(); ++step) {
+    for (int micro = 0; micro < held_out.micro_batches(); ++micro) {
+      const datasets::Batch batch = held_out.Get(step, micro);
       for (size_t i = 0; i < batch.target_token.size(); ++i) {
         const int32_t target = batch.target_token[i];
         if (target == datasets::kNoTarget) continue;
@@ -35,7 +34,6 @@ Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::Tok
         Add(baselines.neighbours, models.FromNeighbours(left, right, target), target);
       }
     }
-    loader.NextStep();
   }
   baselines.word_frequencies = SumOverRanks(communicator, baselines.word_frequencies);
   baselines.neighbours = SumOverRanks(communicator, baselines.neighbours);

@@ -8,7 +8,7 @@
 #include "core/model/model.h"
 #include "datasets/count_models.h"
 #include "datasets/dataset.pb.h"
-#include "datasets/loader.h"
+#include "datasets/evaluation_loader.h"
 #include "datasets/vocabulary.h"
 #include "dist/communicator.h"
 
@@ -20,11 +20,10 @@ struct Baselines {
   LossSum neighbours;        // the tokens on both sides, as far as they are visible
 };
 
-// Over the first `steps` global batches of `loader`, as Evaluate; `training` is counted.
-// Collective.
+// Over the samples of `held_out`, as Evaluate; `training` is counted.  Collective.
 Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::TokenFile& training,
-                           const datasets::Vocabulary& vocabulary, datasets::Loader& loader,
-                           int64_t steps, int micro_batches);
+                           const datasets::Vocabulary& vocabulary,
+                           const datasets::EvaluationLoader& held_out);
 
 // Of the built-in stories, the lower bound of datasets::StoriesEntropy.  Empty for other text, and
 // where the vocabulary cuts a word of the stories into pieces: pieces tell of each other.

@@ -1,5 +1,6 @@
 #include "launcher/training/evaluation.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -38,24 +39,22 @@ BatchShape ShapeOf(const datasets::Batch& batch) {
 double Evaluation::Perplexity() const { return std::exp(loss.MeanLoss()); }
 
 Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLanguageModel& model,
-                    datasets::Loader& loader, int64_t steps, int micro_batches) {
+                    const datasets::EvaluationLoader& held_out) {
   const int64_t layers = model.config().layers;
   Evaluation evaluation;
   std::vector<PairCounts> counts(layers);
-  loader.Restore({loader.state().seed, 0, 0, 0});
   const StepInfo info{.seed = 0, .step = 0, .training = false};
   int64_t length = 0;
-  for (int64_t step = 0; step < steps; ++step) {
-    for (int micro = 0; micro < micro_batches; ++micro) {
-      const datasets::Batch batch = loader.Get(micro);
-      length = batch.length;
+  for (int64_t step = 0; step < held_out.steps(); ++step) {
+    for (int micro = 0; micro < held_out.micro_batches(); ++micro) {
+      const datasets::Batch batch = held_out.Get(step, micro);
+      length = std::max(length, batch.length);
       model.Forward(ctx, batch, info);
       evaluation.loss += model.ReadLoss(ctx);
       for (int64_t layer = 0; layer < layers; ++layer) {
         counts[layer] += model.ReadStatistics(ctx, layer).counts;
       }
     }
-    loader.NextStep();
   }
   evaluation.loss = SumOverRanks(communicator, evaluation.loss);
   for (int64_t layer = 0; layer < layers; ++layer) {

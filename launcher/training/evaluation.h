@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/model/model.h"
-#include "datasets/loader.h"
+#include "datasets/evaluation_loader.h"
 #include "dist/communicator.h"
 
 namespace treeformer {
@@ -26,10 +26,10 @@ struct Evaluation {
   double Perplexity() const;  // exp of the mean loss
 };
 
-// The first `steps` global batches of `loader`, each of ranks x micro_batches parts; no dropout.
-// Pure: the same numbers whenever it is called.  Collective.
+// Over the samples of `held_out`; no dropout.  Pure: the same numbers whenever it is called.
+// Collective.
 Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLanguageModel& model,
-                    datasets::Loader& loader, int64_t steps, int micro_batches);
+                    const datasets::EvaluationLoader& held_out);
 
 BatchShape ShapeOf(const datasets::Batch& batch);
 

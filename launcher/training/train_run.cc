@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "datasets/prefetch_loader.h"
+#include "datasets/shuffled_loader.h"
+#include "datasets/token_dataset.h"
 #include "dist/device_communicator.h"
 #include "kernels/base/user_error.h"
 #include "kernels/matmul/sbgemm.h"
@@ -107,12 +109,6 @@ void PrintSummary(const std::vector<RunOutcome>& runs, const Baselines& baseline
   if (runs.size() > 1) progress.Line(Verdict(runs));
 }
 
-int64_t EvaluationSteps(const config::Training& training, const datasets::TokenLoader& loader) {
-  const int64_t batch = training.batch_size();
-  const int64_t wanted = (training.evaluate_sequences() + batch - 1) / batch;
-  return wanted > 0 ? std::min(loader.steps(), wanted) : loader.steps();
-}
-
 void PrintUnknownShares(const datasets::TokenFileRecords& files, Progress& progress) {
   progress.Line(Sentence("data: ", UnknownShare(files[0]), " of the training tokens are unknown, ",
                          UnknownShare(files[1]), " of the held-out ones"));
@@ -140,17 +136,15 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const datasets::SequenceConfig sequences = datasets::MakeSequenceConfig(config.data());
   const datasets::BatchLayout layout{training.batch_size(), communicator.rank(),
                                      communicator.size(), training.micro_batches()};
-  auto shuffled = std::make_unique<datasets::TokenLoader>(files.training, vocabulary, sequences,
-                                                          layout, datasets::SampleOrder::kShuffled,
-                                                          training.seed(), verified);
-  const datasets::TokenFile& training_tokens = shuffled->files().front();
-  datasets::PrefetchLoader train(std::move(shuffled), training.micro_batches());
-  datasets::TokenLoader held_out(files.held_out, vocabulary, sequences, layout,
-                                 datasets::SampleOrder::kInOrder, training.seed(), verified);
-  const TrainingData data{vocabulary.size(), sequences.length,
-                          vocabulary.hash(), &train,
-                          &held_out,         EvaluationSteps(training, held_out),
-                          HashData(files)};
+  const datasets::TokenDataset training_text(files.training, vocabulary, sequences, verified);
+  const datasets::TokenDataset held_out_text(files.held_out, vocabulary, sequences, verified);
+  datasets::PrefetchLoader train(
+      std::make_unique<datasets::ShuffledLoader>(training_text, layout, training.seed()),
+      training.micro_batches());
+  const datasets::EvaluationLoader held_out(held_out_text, layout, training.seed(),
+                                            training.evaluate_sequences());
+  const TrainingData data{vocabulary.size(), sequences.length, vocabulary.hash(), &train,
+                          &held_out,         HashData(files)};
 
   const auto ranks = dist::MakeDeviceCommunicator(communicator, ctx);
   if (ctx.matmul_precision() == MatmulPrecision::kBFloat16 && !cpu::MultipliesBFloat16()) {
@@ -167,8 +161,8 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   finished = RunControls(place, config, directory, runs);
   if (finished.status != 0) return finished.status;
 
-  const Baselines baselines = MeasureBaselines(communicator, training_tokens, vocabulary, held_out,
-                                               data.held_out_steps, training.micro_batches());
+  const Baselines baselines =
+      MeasureBaselines(communicator, training_text.files().front(), vocabulary, held_out);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   PrintSummary(runs, baselines, FloorOfStories(config.data(), vocabulary), directory,
                seconds.count(), progress);

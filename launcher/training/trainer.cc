@@ -188,8 +188,7 @@ int Trainer::Diverge(const StepResult& result) {
 }
 
 void Trainer::RunEvaluation() {
-  evaluation_ = Evaluate(ctx_, communicator_, runner_.model(), *data_.held_out,
-                         data_.held_out_steps, training_.micro_batches());
+  evaluation_ = Evaluate(ctx_, communicator_, runner_.model(), *data_.held_out);
 }
 
 // Of a run that had ended before, the record of it is there.

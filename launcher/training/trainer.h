@@ -35,9 +35,8 @@ struct TrainingData {
   int64_t sequence_length = 0;
   uint64_t vocabulary_hash = 0;
   datasets::Loader* train = nullptr;
-  datasets::Loader* held_out = nullptr;
-  int64_t held_out_steps = 0;  // global batches of an evaluation
-  uint64_t hash = 0;           // of vocabulary and token files
+  const datasets::EvaluationLoader* held_out = nullptr;
+  uint64_t hash = 0;  // of vocabulary and token files
 };
 
 class Trainer {

@@ -17,7 +17,7 @@ struct Masked {
   bool operator==(const Masked&) const = default;
 };
 
-Masked Mask(const Masker& masker, std::vector<int32_t> tokens, const MaskKey& key) {
+Masked Mask(const Masker& masker, std::vector<int32_t> tokens, const SampleKey& key) {
   Masked masked{std::move(tokens), {}, {}};
   masker.Mask(masked.tokens, key, &masked.positions, &masked.originals);
   return masked;
@@ -126,16 +126,16 @@ TEST(Masking, IsAPureFunctionOfSeedEpochAndSample) {
   const Vocabulary vocabulary = MakeVocabulary(500);
   const Masker masker(vocabulary, {});
   const std::vector<int32_t> tokens = Sequence(200, 0);
-  const MaskKey key{5, 3, 11};
+  const SampleKey key{5, 3, 11};
   const Masked masked = Mask(masker, tokens, key);
   EXPECT_EQ(masked, Mask(Masker(vocabulary, {}), tokens, key));
   // Of 30 targets among 200, two independent choices share 4.5 on average, deviation 1.8.
-  for (const MaskKey& other : {MaskKey{6, 3, 11},
-                               {5, 4, 11},
-                               {5, 3, 12},
-                               {5 + (1ull << 32), 3, 11},
-                               {5, 3'000'000'000, 11},
-                               {5, 3, 11 + (1ll << 40)}}) {
+  for (const SampleKey& other : {SampleKey{6, 3, 11},
+                                 {5, 4, 11},
+                                 {5, 3, 12},
+                                 {5 + (1ull << 32), 3, 11},
+                                 {5, 3'000'000'000, 11},
+                                 {5, 3, 11 + (1ll << 40)}}) {
     const Masked changed = Mask(masker, tokens, other);
     std::vector<int32_t> shared;
     std::set_intersection(masked.positions.begin(), masked.positions.end(),

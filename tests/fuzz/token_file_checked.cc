@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "datasets/shuffled_loader.h"
+#include "datasets/token_dataset.h"
 #include "datasets/token_file.h"
-#include "datasets/token_loader.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/small_vocabulary.h"
 
@@ -56,12 +57,10 @@ void FuzzOne(std::string_view input) {
   const int variant = TakeByte(&input);
   const std::string path = FuzzPath("tokens");
   PutFile(path, variant & 1 ? RightCounts(input) : AnyCounts(input));
-  const auto order =
-      variant & 2 ? datasets::SampleOrder::kShuffled : datasets::SampleOrder::kInOrder;
   const datasets::SequenceConfig sequences{
-      .length = 16, .pack = (variant & 4) != 0, .masking = {.whole_word = (variant & 8) != 0}};
-  datasets::TokenLoader loader(path, SmallVocabulary(), sequences, {.batch_size = 4}, order,
-                               /*seed=*/1);
+      .length = 16, .pack = (variant & 2) != 0, .masking = {.whole_word = (variant & 4) != 0}};
+  const datasets::TokenDataset text(path, SmallVocabulary(), sequences);
+  datasets::ShuffledLoader loader(text, {.batch_size = 4}, /*seed=*/1);
   for (int step = 0; step < 2; ++step) {
     const datasets::Batch batch = loader.Get(0);
     for (const int32_t token : batch.tokens) {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "datasets/stories.h"
-#include "datasets/token_loader.h"
+#include "datasets/token_dataset.h"
 #include "dist/local_communicator.h"
 #include "launcher/run/run_config.h"
 #include "launcher/training/run_summary.h"
@@ -31,9 +31,9 @@ TEST(Baselines, AreMeasuredOnTheMaskedPositionsOfTheHeldOutText) {
   for (const int ranks : {1, 2}) {
     dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
       const BatchLayout layout{4, communicator.rank(), ranks, /*micro_batches=*/2 / ranks};
-      TokenLoader loader(path, vocabulary, sequences, layout, SampleOrder::kInOrder, /*seed=*/1);
+      const TokenDataset text(path, vocabulary, sequences);
       const Baselines found = MeasureBaselines(communicator, TokenFile::Open(path), vocabulary,
-                                               loader, loader.steps(), layout.micro_batches);
+                                               EvaluationLoader(text, layout, /*seed=*/1));
       if (communicator.rank() != 0) return;
       if (ranks == 1) of_one = found;
       EXPECT_NEAR(found.neighbours.MeanLoss(), of_one.neighbours.MeanLoss(), 1e-12);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -26,19 +27,6 @@ ModelConfig Config() {
                                    TreeGradient::kDense)});
 }
 
-// A rank's micro-batches of one step.
-class OneStep : public datasets::Loader {
- public:
-  explicit OneStep(std::vector<datasets::Batch> batches) : batches_(std::move(batches)) {}
-  datasets::Batch Get(int micro) override { return batches_.at(micro); }
-  void NextStep() override {}
-  datasets::LoaderState state() const override { return {}; }
-  void Restore(const datasets::LoaderState&) override {}
-
- private:
-  const std::vector<datasets::Batch> batches_;
-};
-
 datasets::Batch Text() { return SmallBatch(/*sequences=*/2, kLength, Config().vocabulary); }
 
 datasets::Batch Padding() {
@@ -47,13 +35,45 @@ datasets::Batch Padding() {
   return batch;
 }
 
+// Of all ranks' samples, those of this rank: the sequences of `batches`, two in each.
+class OwnBatches : public datasets::Dataset {
+ public:
+  OwnBatches(const std::vector<datasets::Batch>& batches, const datasets::BatchLayout& layout)
+      : batches_(batches), layout_(layout) {}
+  int64_t samples() const override { return layout_.batch_size; }
+  int32_t pad() const override { return 0; }
+  int64_t BatchLength(std::span<const datasets::SampleKey>) const override { return kLength; }
+  int64_t TargetsOf(int64_t) const override { return 4; }
+  void Write(const datasets::SampleKey& key, int64_t row, datasets::Batch* batch) const override {
+    const int64_t own = key.sample - layout_.FirstSample(0);
+    const datasets::Batch& from = batches_.at(own / 2);
+    ASSERT_EQ(own % 2, row);
+    const auto copy = [&](const std::vector<int32_t>& x, int64_t columns, std::vector<int32_t>& y) {
+      std::copy_n(x.begin() + row * columns, columns, y.begin() + row * columns);
+    };
+    copy(from.tokens, kLength, batch->tokens);
+    copy(from.positions, kLength, batch->positions);
+    copy(from.types, kLength, batch->types);
+    copy(from.document, kLength, batch->document);
+    copy(from.target_position, 4, batch->target_position);
+    copy(from.target_token, 4, batch->target_token);
+  }
+
+ private:
+  const std::vector<datasets::Batch>& batches_;
+  const datasets::BatchLayout layout_;
+};
+
 Evaluation Evaluated(dist::Communicator& communicator,
                      const std::vector<datasets::Batch>& batches) {
   Context ctx = Context::Cpu();
   MaskedLanguageModel model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
   model.parameters().Initialize(ctx, /*seed=*/5);
-  OneStep loader(batches);
-  return Evaluate(ctx, communicator, model, loader, /*steps=*/1, batches.size());
+  const int micro_batches = static_cast<int>(batches.size());
+  const datasets::BatchLayout layout{int64_t{2} * communicator.size() * micro_batches,
+                                     communicator.rank(), communicator.size(), micro_batches};
+  const OwnBatches held_out(batches, layout);
+  return Evaluate(ctx, communicator, model, {held_out, layout, /*seed=*/1});
 }
 
 void ExpectSame(const Evaluation& found, const Evaluation& expected) {

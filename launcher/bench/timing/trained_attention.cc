@@ -1,6 +1,6 @@
 #include "launcher/bench/timing/trained_attention.h"
 
-#include "datasets/token_loader.h"
+#include "datasets/token_dataset.h"
 #include "kernels/base/user_error.h"
 #include "launcher/program/trained_run.h"
 #include "launcher/run/run_data.h"
@@ -51,11 +51,10 @@ TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t leng
   const DataFiles files = RunDataFiles(data, run.directory);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::BatchLayout layout{.batch_size = 8};
-  datasets::TokenLoader loader(files.held_out, vocabulary, datasets::MakeSequenceConfig(data),
-                               layout, datasets::SampleOrder::kInOrder,
-                               run.config.training().seed());
+  const datasets::TokenDataset text(files.held_out, vocabulary, datasets::MakeSequenceConfig(data));
+  const datasets::EvaluationLoader held_out(text, layout, run.config.training().seed());
   Context ctx = Context::Cpu();
-  datasets::Batch batch = loader.Get(0);
+  datasets::Batch batch = held_out.Get(/*step=*/0, /*micro=*/0);
   const auto model = LoadTrainedModel(ctx, run, vocabulary.size(), ShapeOf(batch));
   const ModelConfig& config = model->config();
   Require(config.width == width && config.heads == heads, run,
@@ -69,13 +68,12 @@ TrainedAttention ReadTrainedAttention(int64_t width, int64_t heads, int64_t leng
   trained.attention.causal = false;
   const int64_t count = length * width;
   for (int64_t step = 0; static_cast<int64_t>(trained.rows.size()) < count; ++step) {
-    Require(step < loader.steps(), run,
+    Require(step < held_out.steps(), run,
             Sentence("held-out text of ", trained.rows.size() / width, " tokens"),
             Sentence(length, " or more, for --lengths"));
-    batch = loader.Get(0);
+    batch = held_out.Get(step, /*micro=*/0);
     model->Forward(ctx, batch, {.training = false});
     AppendTokens(trained.rows, count, batch, model->LayerInput(layer));
-    loader.NextStep();
   }
   return trained;
 }
