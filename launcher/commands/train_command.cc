@@ -17,6 +17,8 @@ int RunTrain(dist::Communicator& communicator) {
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
   ValidateRun(config, communicator.size(), device.device, directory);
+  const StageRange stages = ParseStages(
+      FLAGS_stages, MakeBootstrapPlan(config, PlannedVocabulary(config.data(), directory)));
   if (!HasCheckpoints(directory + "/checkpoints")) ValidateStartFrom(config);
   if (communicator.rank() == 0) RequireRunApartFromText(directory, config);
   LogTo(directory, communicator.rank());
@@ -27,7 +29,7 @@ int RunTrain(dist::Communicator& communicator) {
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
                          threads, threads == 1 ? " thread" : " threads"));
-  return RunTraining(communicator, config, directory, FLAGS_resume, device, progress);
+  return RunTraining(communicator, config, directory, {FLAGS_resume, stages}, device, progress);
 }
 
 }  // namespace
@@ -43,7 +45,9 @@ Command TrainCommand() {
       "decisions of trees enlarge to some 0.001 of the loss.\nA run directory with checkpoints "
       "goes on from the newest one.  SIGTERM, SIGUSR1, SIGUSR2, SIGINT\n(Ctrl-C; the second one "
       "ends it at once) or SIGHUP make it write a checkpoint and stop with status 75;\nwhile "
-      "data is still prepared, they end it.\nToken files are read whole once, to verify them "
+      "data is still prepared, they end it.\n--stages=0:2 ends with a checkpoint behind the first "
+      "two stages of the plan; a later command goes\non from there, with the same bits as a run in "
+      "one.\nToken files are read whole once, to verify them "
       "(RUN_DIR/data/verified.txt), and not again while\ntheir size and time stay; "
       "--verify_data reads them again.\n\n"
       "  mpirun -n 2 treeformer train                          the quick start, built-in text\n"
@@ -52,7 +56,7 @@ Command TrainCommand() {
       "--set=training.batch_size=64\n"
       "  mpirun -n 8 treeformer train --config=bert_base_tf --device=cuda     a GPU for each "
       "rank\n",
-      {"config", "set", "text", "run_dir", "resume", "threads", "device", "cuda_graphs",
+      {"config", "set", "text", "run_dir", "resume", "threads", "device", "cuda_graphs", "stages",
        "verify_data"},
       RunTrain};
 }

@@ -19,6 +19,10 @@ DEFINE_string(checkpoint, "",
 DEFINE_string(data, "", "a token file, made by `treeformer prepare` with the run's vocabulary");
 DEFINE_bool(resume, true,
             "go on from the newest checkpoint of --run_dir; --noresume refuses if it has any");
+DEFINE_string(
+    stages, "",
+    "train only stages BEGIN:END of the plan, as `treeformer plan` numbers them, END left "
+    "out; empty: all");
 DEFINE_bool(verify_data, false, "read token files whole again, to verify them");
 DEFINE_int32(threads, 0, "threads of this rank; 0: its share of the cores");
 DEFINE_string(device, "cpu", "where it runs: cpu, or cuda, a GPU, with activations in bfloat16");

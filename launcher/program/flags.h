@@ -14,6 +14,7 @@ DECLARE_string(text);
 DECLARE_string(checkpoint);
 DECLARE_string(data);
 DECLARE_bool(resume);
+DECLARE_string(stages);
 DECLARE_bool(verify_data);
 DECLARE_int32(threads);
 DECLARE_string(device);

@@ -228,7 +228,7 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& 
         "data.held_out_token_file is missing beside data.token_file; expected a token "
         "file for evaluation, `treeformer prepare --held_out` makes one");
   }
-  const DataFiles files = RunDataFiles(config, run_directory);
+  DataFiles files = RunDataFiles(config, run_directory);
   if (communicator.rank() == 0) {
     std::optional<uint64_t> known;
     if (state.contains("data_hash") && state["data_hash"].is_number_unsigned()) {

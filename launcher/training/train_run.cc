@@ -38,17 +38,19 @@ struct Workplace {
 
 struct Finished {
   int status = 0;
-  RunOutcome outcome;  // where status is 0
+  RunOutcome outcome;  // where status is 0 and the plan complete
 };
 
-Finished RunToTheEnd(const Workplace& place, const RunConfig& config, const std::string& directory,
-                     const std::string& what, const RunSpan& span, const RunStart& start) {
+// Trains up to `last_step`.
+Finished RunTo(int64_t last_step, const Workplace& place, const RunConfig& config,
+               const std::string& directory, const std::string& what, const RunSpan& span,
+               const RunStart& start) {
   if (start.checkpoint) place.progress.Line("going on from " + start.checkpoint->path);
   Trainer trainer(place.ctx, place.communicator, config, place.data, directory,
                   place.device.cuda_graphs, place.progress, span, start.checkpoint, start.state);
   StopSignalsAskForCheckpoint();
-  const int status = trainer.Run();
-  if (status != 0) return {status, {}};
+  const int status = trainer.Run(last_step);
+  if (status != 0 || last_step < PlannedSteps(config)) return {status, {}};
   const TrainingReport& report = trainer.report();
   return {status,
           {what,
@@ -58,13 +60,9 @@ Finished RunToTheEnd(const Workplace& place, const RunConfig& config, const std:
            trainer.step()}};
 }
 
-int64_t Steps(const config::Bootstrap& plan) {
-  return plan.full_steps() + plan.tree_steps() + plan.final_steps();
-}
-
 // Of run `i` of this command, whose first is the experiment, and the others its controls.
 RunSpan SpanOf(const RunConfig& config, int64_t i) {
-  const int64_t steps = Steps(config.bootstrap());
+  const int64_t steps = PlannedSteps(config);
   const int64_t of_control = steps - config.bootstrap().full_steps();
   const auto controls = static_cast<int64_t>(ControlsOf(config).size());
   return {i * of_control, steps + controls * of_control};
@@ -81,8 +79,8 @@ Finished RunControls(const Workplace& place, const RunConfig& config, const std:
     place.communicator.Barrier();
     const RunStart start =
         OpenRunDirectory(place.communicator, of_control, control.config, /*resume=*/true);
-    last = RunToTheEnd(place, control.config, of_control, control.what,
-                       SpanOf(config, std::ssize(runs)), start);
+    last = RunTo(PlannedSteps(control.config), place, control.config, of_control, control.what,
+                 SpanOf(config, std::ssize(runs)), start);
     if (last.status != 0) return last;
     runs.push_back(last.outcome);
   }
@@ -117,15 +115,16 @@ void PrintUnknownShares(const datasets::TokenFileRecords& files, Progress& progr
 }  // namespace
 
 int RunTraining(dist::Communicator& communicator, const RunConfig& config,
-                const std::string& directory, bool resume, const DeviceChoice& device,
+                const std::string& directory, const RunPart& part, const DeviceChoice& device,
                 Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   const config::Training& training = config.training();
   Context ctx = MakeContext(communicator, device.device, training);
   const int64_t planned_vocabulary = PlannedVocabulary(config.data(), directory);
-  RequireMemory(ctx, communicator, MakeBootstrapPlan(config, planned_vocabulary),
-                MicroBatchOf(config, communicator.size()), progress);
-  const RunStart start = OpenRunDirectory(communicator, directory, config, resume);
+  const BootstrapPlan plan = MakeBootstrapPlan(config, planned_vocabulary);
+  RequireMemory(ctx, communicator, plan, MicroBatchOf(config, communicator.size()), progress);
+  const RunStart start = OpenRunDirectory(communicator, directory, config, part.resume);
+  RequireStagesBefore(part.stages, plan, start.checkpoint ? start.checkpoint->step : 0, directory);
   const DataFiles files =
       PrepareRunData(communicator, config.data(), directory, start.state, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
@@ -154,9 +153,16 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   }
   const Workplace place{ctx, *ranks, device, data, progress};
   const bool has_trees = config.bootstrap().tree_steps() > 0;
-  Finished finished = RunToTheEnd(place, config, directory, has_trees ? "trees" : "full attention",
-                                  SpanOf(config, 0), start);
+  const int64_t last_step = part.stages.last_step(plan);
+  const bool completes = part.stages.IsLast(plan);
+  Finished finished =
+      RunTo(last_step, place, config, directory, has_trees ? "trees" : "full attention",
+            completes ? SpanOf(config, 0) : RunSpan{0, last_step}, start);
   if (finished.status != 0) return finished.status;
+  if (!completes) {
+    progress.Line(DescribeEnd(part.stages, plan));
+    return 0;
+  }
   std::vector<RunOutcome> runs{finished.outcome};
   finished = RunControls(place, config, directory, runs);
   if (finished.status != 0) return finished.status;

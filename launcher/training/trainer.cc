@@ -126,9 +126,9 @@ bool Trainer::RanksAgree() {
   return false;
 }
 
-int Trainer::Run() {
+int Trainer::Run(int64_t last_step) {
   Begin();
-  while (step_ < plan_.steps()) {
+  while (step_ < last_step) {
     const BootstrapStage& stage = plan_.StageOfStep(step_);
     if (runner_.stage() != &stage) EnterStage(stage);
     const StepResult result = Step();

@@ -48,11 +48,11 @@ class Trainer {
           Progress& progress, const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
           const nlohmann::json& state);
 
-  // To the end of the plan: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
+  // Up to `last_step` of the plan, with a checkpoint there: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
   // is not a number, before the update, or when the ranks' parameters are no longer the same,
   // before they are evaluated or saved: dist::kInternalError, with a sentence on stderr.  Throws
   // UserError where the ranks do not begin with the same configuration, data and parameters.
-  int Run();
+  int Run(int64_t last_step);
 
   // Of the last evaluation, at the end of the run; evaluates when there is none.
   const Evaluation& FinalEvaluation();

@@ -90,6 +90,15 @@ TEST_F(ControlsTest, AreResumedLikeAnyRun) {
   EXPECT_TRUE(folder.Read(model) == undisturbed_->Read(model));
 }
 
+TEST_F(ControlsTest, BeginWhenTheLastStageOfARunInPartsIsDone) {
+  TemporaryFolder folder;
+  ASSERT_EQ(Train(SmallRun(kWithControls), folder.path(), /*ranks=*/1, {}, "0:2"), 0);
+  EXPECT_FALSE(fs::exists(folder.File("controls/full/checkpoints/step_8")));
+  ASSERT_EQ(Train(SmallRun(kWithControls), folder.path(), /*ranks=*/1, {}, "2:3"), 0);
+  const std::string model = "controls/full/checkpoints/step_18/model.safetensors";
+  EXPECT_TRUE(folder.Read(model) == undisturbed_->Read(model));
+}
+
 TEST_F(ControlsTest, MayBeAskedForAfterTheRun) {
   TemporaryFolder folder;
   ASSERT_EQ(Train(SmallRun(), folder.path()), 0);

@@ -59,6 +59,15 @@ TEST_F(ProgramTest, TheLogHasTheSentenceOfADivergence) {
   EXPECT_NE(LogOf(folder_, "run").find("the first gradient that is not finite"), std::string::npos);
 }
 
+TEST_F(ProgramTest, APartOfThePlanEndsWithWhatComesNext) {
+  ASSERT_EQ(Status(Start("r", {"--stages=0:2"})), 0);
+  const std::string output = folder_.Read("output");
+  EXPECT_NE(output.find("stages 0 to 1 of 3 are done; go on with --stages=2:3"), std::string::npos);
+  EXPECT_EQ(output.find("verdict"), std::string::npos) << output;
+  EXPECT_EQ(Status(Start("r", {"--stages=2:5"})), 2);
+  EXPECT_NE(folder_.Read("output").find("the plan has the stages 0 to 2"), std::string::npos);
+}
+
 TEST_F(ProgramTest, AFileSizeLimitIsASentence) {
   const std::string command = std::string("ulimit -f 8; exec ") + TREEFORMER +
                               " train --threads=1 --config=" + folder_.File("run.textproto") +

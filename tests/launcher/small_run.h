@@ -35,17 +35,22 @@ inline config::RunConfig SmallRun(const std::string& overrides = "") {
   return config;
 }
 
+inline RunPart PartOf(const config::RunConfig& config, const std::string& stages = "") {
+  return {.resume = true,
+          .stages = ParseStages(stages, MakeBootstrapPlan(config, /*vocabulary=*/1000))};
+}
+
 // The exit status of rank 0.
 inline int Train(const config::RunConfig& config, const std::string& directory, int ranks = 1,
-                 const DeviceChoice& device = {}) {
+                 const DeviceChoice& device = {}, const std::string& stages = "") {
   ValidateRun(config, ranks, device.device, directory);
+  const RunPart part = PartOf(config, stages);
   RequireRunApartFromText(directory, config);
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);
     Progress progress(/*speaks=*/false);
-    const int mine =
-        RunTraining(communicator, config, directory, /*resume=*/true, device, progress);
+    const int mine = RunTraining(communicator, config, directory, part, device, progress);
     if (communicator.rank() == 0) status = mine;
   });
   return status;

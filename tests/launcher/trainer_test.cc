@@ -107,6 +107,32 @@ TEST_F(TrainerTest, AResumedRunCountsAllTokens) {
   EXPECT_EQ(tokens(folder), tokens(*undisturbed_));
 }
 
+// Part by part, each twice: what is done is not done again.
+TEST_F(TrainerTest, ARunInPartsHasTheBitsOfTheRunInOne) {
+  TemporaryFolder folder;
+  for (const auto& [stages, steps] : {std::pair{"0:1", 6}, {"1:2", 12}, {"2:3", 18}}) {
+    for (const int time : {1, 2}) {
+      ASSERT_EQ(Train(SmallRun(), folder.path(), /*ranks=*/1, {}, stages), 0) << time;
+      EXPECT_TRUE(fs::exists(folder.File(Sentence("checkpoints/step_", steps)))) << stages;
+      EXPECT_FALSE(fs::exists(folder.File(Sentence("checkpoints/step_", steps + 2)))) << stages;
+    }
+  }
+  EXPECT_EQ(MetricsOf(folder), MetricsOf(*undisturbed_));
+  for (const std::string file : {"model.safetensors", "optimizer.safetensors"}) {
+    const std::string path = "checkpoints/step_18/" + file;
+    EXPECT_TRUE(folder.Read(path) == undisturbed_->Read(path)) << file;
+  }
+}
+
+TEST_F(TrainerTest, StagesWhoseBeginningIsMissingAreRefused) {
+  TemporaryFolder folder;
+  EXPECT_REFUSED(Train(SmallRun(), folder.path(), /*ranks=*/1, {}, "1:3"),
+                 "begins at step 6, but the run in " + folder.path() + " has done 0 steps");
+  ASSERT_EQ(Train(SmallRun(), folder.path(), /*ranks=*/1, {}, "0:1"), 0);
+  EXPECT_REFUSED(Train(SmallRun(), folder.path(), /*ranks=*/1, {}, "2:3"),
+                 "begins at step 12, but the run in " + folder.path() + " has done 6 steps");
+}
+
 TEST_F(TrainerTest, ADamagedCheckpointIsSkippedAndTheOneBeforeUsed) {
   TemporaryFolder folder;
   CopyRun(*undisturbed_, folder, 16);
@@ -239,8 +265,9 @@ void TrainRanks(const Config& config, const Directory& directory) {
   dist::RunLocalRanks(2, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);
     Progress progress(/*speaks=*/false);
-    RunTraining(communicator, config(communicator.rank()), directory(communicator.rank()),
-                /*resume=*/true, {}, progress);
+    const config::RunConfig of_rank = config(communicator.rank());
+    RunTraining(communicator, of_rank, directory(communicator.rank()), PartOf(of_rank), {},
+                progress);
   });
 }
 
@@ -312,8 +339,8 @@ TEST_F(TrainerTest, RanksThatDriftApartEndTheRunBeforeTheyAreSaved) {
     omp_set_num_threads(1);
     Progress progress(/*speaks=*/false);
     FaultyCommunicator faulty(communicator);
-    const int mine = RunTraining(faulty, SmallRun("training.batch_size=9"), folder.path(),
-                                 /*resume=*/true, {}, progress);
+    const config::RunConfig config = SmallRun("training.batch_size=9");
+    const int mine = RunTraining(faulty, config, folder.path(), PartOf(config), {}, progress);
     if (communicator.rank() == 0) status = mine;
   });
   EXPECT_EQ(status, 70);
