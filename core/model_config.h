@@ -3,6 +3,7 @@
 // The plain structs that layers and the model take.  Made and validated once from
 // core/model/model.proto (core/training/config.h), then const.
 
+#include <any>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -12,7 +13,8 @@
 
 namespace treeformer {
 
-enum class AttentionKind { kFull, kTf, kTc };
+struct AttentionKind;  // a row of core/attention/registry.h
+extern const AttentionKind kFullAttention;
 
 // What reaches the tree from the loss (core/attention/README.md, 3).
 enum class TreeGradient { kFlip, kDense, kNone };
@@ -31,17 +33,18 @@ struct TreeConfig {
 };
 
 struct AttentionConfig {
-  AttentionKind kind = AttentionKind::kFull;
-  TreeShape shape;  // kTf, kTc
+  const AttentionKind* kind = &kFullAttention;
+  TreeShape shape;  // without levels where there are no trees
   TreeConfig tree;
-  bool causal = false;  // kFull, kTf
+  std::any numbers;  // of an attention without trees, a struct of its header
+  bool causal = false;
   // Of the attention probabilities, instead of ModelConfig::attention_dropout.
   std::optional<float> dropout = std::nullopt;
 
+  bool HasTrees() const { return shape.height() > 0; }
   // Whether Backward of this step computes DENSE's gradient.
   bool RunsDense(int64_t step) const {
-    return kind != AttentionKind::kFull && shape.height() > 0 &&
-           tree.gradient == TreeGradient::kDense && step % tree.router_interval == 0;
+    return HasTrees() && tree.gradient == TreeGradient::kDense && step % tree.router_interval == 0;
   }
 };
 

@@ -1,8 +1,5 @@
 #include "core/attention/attention.h"
 
-#include "core/attention/tc_attention_layer.h"
-#include "core/attention/tf_attention_layer.h"
-
 namespace treeformer {
 
 namespace {
@@ -27,14 +24,6 @@ std::vector<float> ReadFloats(Context& ctx, In values) {
 }
 
 }  // namespace
-
-std::unique_ptr<Attention> MakeAttention(const LayerBuilder& builder, int64_t layer,
-                                         const std::string& name) {
-  if (builder.config.attention.at(layer).kind == AttentionKind::kTc) {
-    return std::make_unique<TcAttention>(builder.OfLayer(layer), layer, name);
-  }
-  return std::make_unique<TfAttention>(builder.OfLayer(layer), layer, name);
-}
 
 TreeStatistics ReadTreeStatistics(Context& ctx, const TreeRouting& queries, const TreeRouting& keys,
                                   Ids document, int64_t leaves) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Attention: which values a query gathers.  FULL, TF and TC behind one interface.
+// Attention: which values a query gathers.  All kinds (registry.h) behind one interface.
 //
 //   q, k [B, n, H, e]      TC with fold_projections: [B, n, 1, d], the layer's input itself
 //   v, o [B, n, H, e]
@@ -9,8 +9,6 @@
 // The gradient of the routing (core/attention/README.md, 3) adds to the tree's parameters and,
 // through the rows that were routed, to dq and dk.
 
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "core/attention/tree.h"
@@ -29,12 +27,8 @@ class Attention {
 
   // Of the last Forward, which waits for it.
   virtual TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const = 0;
-  virtual std::vector<Tree*> trees() = 0;  // none for FULL
+  virtual std::vector<Tree*> trees() { return {}; }
 };
-
-// `name`: bert.encoder.layer.3.attention.self; trees are name.tree, name.query_tree, ...
-std::unique_ptr<Attention> MakeAttention(const LayerBuilder& builder, int64_t layer,
-                                         const std::string& name);
 
 // Statistics of two sides' routings, fetched to the host.
 TreeStatistics ReadTreeStatistics(Context& ctx, const TreeRouting& queries, const TreeRouting& keys,

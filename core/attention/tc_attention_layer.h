@@ -12,6 +12,8 @@
 
 namespace treeformer {
 
+extern const AttentionKind kTcAttention;
+
 class TcAttention : public Attention {
  public:
   TcAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);

@@ -7,8 +7,7 @@ namespace treeformer {
 namespace {
 
 // FULL is TF with one leaf, and nothing to learn.
-AttentionConfig WithShape(AttentionConfig config) {
-  if (config.kind == AttentionKind::kFull) config.shape = TreeShape::Binary(0);
+AttentionConfig Normalised(AttentionConfig config) {
   if (config.shape.height() == 0) {
     config.tree.gradient = TreeGradient::kNone;
     config.tree.balance = Balance::kNone;
@@ -20,7 +19,7 @@ AttentionConfig WithShape(AttentionConfig config) {
 }  // namespace
 
 TfAttention::TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name)
-    : config_(WithShape(builder.config.attention.at(layer))),
+    : config_(Normalised(builder.config.attention.at(layer))),
       layer_(layer),
       dropout_(config_.dropout.value_or(builder.config.attention_dropout)),
       tree_(builder, name + ".tree", config_.shape, builder.config.head_width()),

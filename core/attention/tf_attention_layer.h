@@ -9,6 +9,8 @@
 
 namespace treeformer {
 
+extern const AttentionKind kTfAttention;
+
 class TfAttention : public Attention {
  public:
   TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);

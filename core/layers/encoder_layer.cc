@@ -1,5 +1,6 @@
 #include "core/layers/encoder_layer.h"
 
+#include "core/attention/registry.h"
 #include "kernels/activation.h"
 #include "kernels/residual.h"
 
@@ -9,8 +10,7 @@ namespace {
 
 std::optional<LinearLayer> MakeProjection(const LayerBuilder& builder, int64_t layer,
                                           const std::string& name) {
-  const AttentionConfig& attention = builder.config.attention.at(layer);
-  if (attention.kind == AttentionKind::kTc && attention.tree.fold_projections) return std::nullopt;
+  if (builder.config.attention.at(layer).tree.fold_projections) return std::nullopt;
   return LinearLayer(builder, name, builder.config.width, builder.config.width);
 }
 

@@ -2,11 +2,28 @@
 
 #include <algorithm>
 
+#include "core/attention/registry.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer {
 
 namespace {
+
+// "full attention"; "window + full attention" of layers that differ.
+std::string DescribeAttention(const ModelConfig& model) {
+  std::vector<std::string> labels;
+  for (const AttentionConfig& attention : model.attention) {
+    const std::string label = attention.kind->label;
+    if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+  }
+  std::string text;
+  for (const std::string& label : labels) text += (text.empty() ? "" : " + ") + label;
+  return text + " attention";
+}
+
+int64_t CountTreeLayers(const ModelConfig& model, const BootstrapConfig& bootstrap) {
+  return bootstrap.tree_layers > 0 ? bootstrap.tree_layers : model.layers;
+}
 
 TreeShape FirstLevels(const TreeShape& shape, int height) {
   TreeShape top = shape;
@@ -33,6 +50,14 @@ void Validate(const ModelConfig& model, const BootstrapConfig& bootstrap) {
     throw UserError(Sentence("bootstrap.start_height is ", bootstrap.start_height,
                              "; allowed: 0 to the height of the trees less one, ", height - 1));
   }
+  const int64_t first = model.layers - CountTreeLayers(model, bootstrap);
+  for (int64_t layer = first; layer < model.layers; ++layer) {
+    if (!model.attention[layer].HasTrees()) continue;
+    throw UserError(
+        Sentence("model.attention gives layer ", layer + 1, " trees of its own (",
+                 model.attention[layer].kind->name,
+                 "); expected an attention without, as the bootstrap grows trees there"));
+  }
 }
 
 }  // namespace
@@ -42,14 +67,15 @@ BootstrapPlan::BootstrapPlan(const ModelConfig& model, const BootstrapConfig& bo
   Validate(model, bootstrap);
   const int64_t N_L = model.layers, w = bootstrap.layer_width;
   const int h_s = bootstrap.start_height, h_f = bootstrap.attention.shape.height();
-  const int64_t tree_layers = bootstrap.tree_layers > 0 ? bootstrap.tree_layers : N_L;
+  const int64_t tree_layers = CountTreeLayers(model, bootstrap);
+  const std::string attention = DescribeAttention(model);
 
   std::vector<int> heights(N_L, 0);
   int regrown = 0;
   auto add_stage = [&](int64_t first_tree_layer, int height, int64_t steps) {
     const int64_t first_step = this->steps();
     stages_.push_back({static_cast<int>(stages_.size()), first_tree_layer, height, first_step,
-                       first_step + steps, heights, regrown});
+                       first_step + steps, heights, regrown, attention});
   };
 
   if (bootstrap.full_steps > 0 || bootstrap.tree_steps == 0) {
@@ -101,7 +127,7 @@ ModelConfig BootstrapPlan::ModelOfStage(const BootstrapStage& stage) const {
 
 std::string Describe(const BootstrapStage& stage) {
   const std::string steps = Sentence("steps ", stage.first_step, "-", stage.last_step);
-  if (stage.height == 0) return Sentence("stage ", stage.index, ": full attention, ", steps);
+  if (stage.height == 0) return Sentence("stage ", stage.index, ": ", stage.attention, ", ", steps);
   return Sentence("stage ", stage.index, ": layers ", stage.first_tree_layer + 1, "-",
                   stage.heights.size(), " are trees, growing to height ", stage.height, ", ",
                   steps);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/attention/registry.h"
 #include "kernels/base/user_error.h"
 #include "kernels/tree/dense/soft_tree.h"
 
@@ -12,59 +13,44 @@ namespace {
 // Products of any two sizes, and sums of any steps, stay far from the end of int64.
 constexpr int64_t kMaxWidth = 1 << 20;
 
-TreeShape MakeTreeShape(const config::TreeAttention& tree) {
-  const char* kForm = "either height (binary) or branching (k-ary), one of them";
-  if ((tree.height() > 0) == (tree.branching_size() > 0)) {
-    throw UserError(Sentence("bootstrap.attention gives height ", tree.height(), " and ",
-                             tree.branching_size(), " values of branching; expected ", kForm));
+std::string KindNames() {
+  std::string names;
+  for (const AttentionKind* kind : AttentionKinds()) {
+    names += (names.empty() ? "" : ", ") + std::string(kind->name);
   }
-  if (tree.height() > 0) {
-    RequireField(tree.height() <= 16, "bootstrap.attention.height", tree.height(), "1 to 16");
-    return TreeShape::Binary(tree.height());
-  }
-  std::vector<int> branching;
-  int64_t leaves = 1;
-  for (int b : tree.branching()) {
-    RequireField(b >= 2 && b <= 1024, "bootstrap.attention.branching", b,
-                 "2 to 1024 children a node");
-    branching.push_back(b);
-    leaves *= b;
-    RequireField(leaves <= 65536, "the number of leaves of bootstrap.attention.branching", leaves,
-                 "up to 65536");
-  }
-  return TreeShape::Kary(branching);
+  return names;
 }
 
-TreeConfig MakeTreeConfig(const config::TreeAttention& tree, bool causal) {
-  const bool tc = tree.kind() == config::TreeAttention::TC;
-  TreeConfig config;
-  config.gradient = tc ? TreeGradient::kDense : TreeGradient::kFlip;
-  if (tree.has_gradient()) config.gradient = static_cast<TreeGradient>(tree.gradient());
-  config.flip_choice = static_cast<FlipChoice>(tree.flip_choice());
-  config.temperature = tree.temperature();
-  config.dense = {static_cast<DenseTerms>(tree.dense_terms()), tree.dense_clamp(), causal};
-  config.router_interval = tree.router_interval();
-  config.balance = static_cast<Balance>(tree.balance());
-  config.balance_weight = tree.balance_weight();
-  config.fold_projections = tree.fold_projections();
-
-  RequireField(config.temperature > 0, "bootstrap.attention.temperature", config.temperature,
-               "> 0");
-  RequireField(config.dense.clamp > 0, "bootstrap.attention.dense_clamp", config.dense.clamp,
-               "> 0");
-  RequireField(config.router_interval >= 1, "bootstrap.attention.router_interval",
-               config.router_interval, "1 or more");
-  RequireField(config.balance_weight >= 0, "bootstrap.attention.balance_weight",
-               config.balance_weight, "0 or more");
-  const bool kary = tree.branching_size() > 0;
-  RequireField(!kary || config.gradient != TreeGradient::kDense, "bootstrap.attention.gradient",
-               "DENSE",
-               "FLIP or NONE with k-ary trees (dense tree gradients are defined for binary trees)");
-  RequireField(!kary || config.balance != Balance::kLoss, "bootstrap.attention.balance", "LOSS",
-               "BIAS or NO_BALANCE with k-ary trees");
-  RequireField(tc || !config.fold_projections, "bootstrap.attention.fold_projections", "true",
-               "only with kind: TC");
-  return config;
+// What model.attention and model.layer_attention say, for each layer.
+std::vector<AttentionConfig> MakeLayerAttention(const config::Model& model) {
+  AttentionField field{"model.attention", model.attention_dropout(), model.causal()};
+  AttentionConfig every;
+  every.causal = model.causal();
+  const auto make = [&](const config::Attention& attention) {
+    RequireField(attention.has_kind(), field.name + ".kind", "missing", KindNames());
+    return MakeAttentionConfig(attention, field);
+  };
+  if (model.has_attention()) every = make(model.attention());
+  std::vector<AttentionConfig> layers(model.layers(), every);
+  std::vector<bool> given(model.layers(), false);
+  for (const config::LayerAttention& some : model.layer_attention()) {
+    const std::string path = Sentence("model.layer_attention of layer ", some.first_layer());
+    const int first = some.first_layer();
+    const int last = some.has_last_layer() ? some.last_layer() : first;
+    RequireField(first >= 1 && first <= model.layers(), "model.layer_attention.first_layer", first,
+                 Sentence("1 to model.layers = ", model.layers()));
+    RequireField(last >= first && last <= model.layers(), path + ": last_layer", last,
+                 Sentence("first_layer to model.layers = ", model.layers()));
+    field.name = path + ": attention";
+    const AttentionConfig attention = make(some.attention());
+    for (int layer = first; layer <= last; ++layer) {
+      RequireField(!given[layer - 1], Sentence("model.layer_attention of layer ", layer),
+                   "given twice", "once for each layer");
+      given[layer - 1] = true;
+      layers[layer - 1] = attention;
+    }
+  }
+  return layers;
 }
 
 }  // namespace
@@ -106,9 +92,7 @@ ModelConfig MakeModelConfig(const config::Model& model, int64_t vocabulary,
                "> 0");
   RequireField(!model.causal(), "model.causal", "true",
                "false: the objective, masked-LM, predicts a token from both sides of it");
-  AttentionConfig full;
-  full.causal = model.causal();
-  config.attention.assign(config.layers, full);
+  config.attention = MakeLayerAttention(model);
   return config;
 }
 
@@ -134,25 +118,10 @@ BootstrapConfig MakeBootstrapConfig(const config::Bootstrap& bootstrap, const Mo
                  " but bootstrap.attention is missing; expected the form of the trees"));
   }
   const bool causal = !model.attention.empty() && model.attention[0].causal;
-  const bool tc = bootstrap.attention().kind() == config::TreeAttention::TC;
-  RequireField(!(tc && causal), "bootstrap.attention.kind", "TC", "TF with model.causal: true");
-  config.attention.kind = tc ? AttentionKind::kTc : AttentionKind::kTf;
-  config.attention.shape = MakeTreeShape(bootstrap.attention());
-  config.attention.tree = MakeTreeConfig(bootstrap.attention(), causal);
-  config.attention.causal = causal;
-  const config::TreeAttention& trees = bootstrap.attention();
-  const float dropout =
-      trees.has_attention_dropout() ? trees.attention_dropout() : model.attention_dropout;
-  RequireField(dropout >= 0 && dropout < 1, "bootstrap.attention.attention_dropout", dropout,
-               "from 0 to below 1");
-  RequireField(
-      !tc || dropout == 0,
-      trees.has_attention_dropout() ? "bootstrap.attention.attention_dropout"
-                                    : "model.attention_dropout",
-      dropout,
-      "0 with bootstrap.attention.kind: TC, which has no attention probabilities; "
-      "bootstrap.attention.attention_dropout: 0 says so and leaves full attention its own");
-  config.attention.dropout = dropout;
+  config.attention = MakeAttentionConfig(bootstrap.attention(),
+                                         {"bootstrap.attention", model.attention_dropout, causal});
+  RequireField(config.attention.HasTrees(), "bootstrap.attention.kind", config.attention.kind->name,
+               "TF or TC, which have trees that can grow");
   return config;
 }
 
@@ -164,7 +133,7 @@ void RequireGpuKernels(const ModelConfig& model) {
     const bool soft =
         attention.tree.gradient == TreeGradient::kDense || attention.tree.balance == Balance::kLoss;
     RequireField(!soft || attention.shape.height() <= kSoftTreeMaxGpuHeight,
-                 "bootstrap.attention.height", attention.shape.height(),
+                 "the height of an attention's trees", attention.shape.height(),
                  Sentence("1 to ", kSoftTreeMaxGpuHeight,
                           " on a GPU with gradient: DENSE or balance: LOSS"));
   }

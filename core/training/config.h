@@ -10,10 +10,11 @@
 
 namespace treeformer {
 
-// All layers FULL; `vocabulary` and `sequence_length` come from the data.
+// Each layer has its attention before any bootstrap.  `vocabulary` and `sequence_length` come from
+// the data.
 ModelConfig MakeModelConfig(const config::Model& model, int64_t vocabulary,
                             int64_t sequence_length);
-// A plan with trees.  `full_steps` alone (no attention, no tree_steps) is a full-attention run.
+// A plan with trees.  `full_steps` alone (no attention, no tree_steps) is a run without growth.
 BootstrapConfig MakeBootstrapConfig(const config::Bootstrap& bootstrap, const ModelConfig& model);
 // Throws UserError where a GPU has no kernels for the model's head width or trees.
 void RequireGpuKernels(const ModelConfig& model);

@@ -1,8 +1,10 @@
 #include "launcher/run/plan_report.h"
 
+#include <algorithm>
 #include <iomanip>
 #include <ostream>
 
+#include "core/attention/registry.h"
 #include "kernels/base/user_error.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/cost.h"
@@ -12,54 +14,47 @@ namespace treeformer {
 
 namespace {
 
-double ExpectedDensity(const AttentionConfig& attention, double of_trees) {
-  const bool tree = attention.kind != AttentionKind::kFull;
-  return tree && of_trees > 0 ? of_trees : IdealDensity(attention);
+// `of_trees`: the density that is expected of them; 0: that of balanced trees.
+AttentionCost ExpectedCost(const ModelConfig& model, int64_t layer, double n, double of_trees) {
+  return CostOfAttention(model, layer, n,
+                         of_trees > 0 ? std::optional<double>(of_trees) : std::nullopt);
 }
 
-std::vector<double> ExpectedDensities(const ModelConfig& model, double of_trees) {
+std::vector<double> ExpectedDensities(const ModelConfig& model, double n, double of_trees) {
   std::vector<double> density;
-  for (const AttentionConfig& attention : model.attention) {
-    density.push_back(ExpectedDensity(attention, of_trees));
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    density.push_back(ExpectedCost(model, layer, n, of_trees).density);
   }
   return density;
 }
 
 // Forward pass of one sequence through attention, without and with its projections.
-struct AttentionCost {
+struct ForwardCost {
   double alone = 0, projected = 0;
 };
 
-AttentionCost CostOfLayer(const ModelConfig& model, int64_t layer, double n, double of_trees) {
-  const double density = ExpectedDensity(model.attention[layer], of_trees);
-  const double alone = AttentionFlops(model, layer, n, density);
+ForwardCost CostOfLayer(const ModelConfig& model, int64_t layer, double n, double of_trees) {
+  const double alone = ExpectedCost(model, layer, n, of_trees).Forward();
   return {alone, alone + ProjectionFlops(model, layer, n)};
 }
 
-AttentionCost CostOfLayers(const ModelConfig& model, double n, double of_trees) {
-  AttentionCost sum;
+ForwardCost CostOfLayers(const ModelConfig& model, double n, double of_trees) {
+  ForwardCost sum;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    const AttentionCost cost = CostOfLayer(model, layer, n, of_trees);
+    const ForwardCost cost = CostOfLayer(model, layer, n, of_trees);
     sum = {sum.alone + cost.alone, sum.projected + cost.projected};
   }
   return sum;
 }
 
+ModelConfig WithFullAttention(ModelConfig model) {
+  model.attention.assign(model.layers, AttentionConfig());
+  return model;
+}
+
 std::string DescribeTrees(const PlanInput& input) {
   if (input.density == 0) return "balanced trees";
   return Sentence("trees of density ", input.density);
-}
-
-const char* KindName(AttentionKind kind) {
-  switch (kind) {
-    case AttentionKind::kFull:
-      return "full";
-    case AttentionKind::kTf:
-      return "TF";
-    case AttentionKind::kTc:
-      return "TC";
-  }
-  return "";
 }
 
 // Two digits at least: "25.4 %", "4.57 %", "0.061 %".
@@ -70,12 +65,12 @@ std::string Percent(double share) {
 
 void PrintStages(std::ostream& out, const PlanInput& input) {
   const double n = static_cast<double>(input.micro_batch.length);
-  const AttentionCost full = CostOfLayers(input.model, n, /*of_trees=*/0);
+  const ForwardCost full = CostOfLayers(WithFullAttention(input.model), n, /*of_trees=*/0);
   out << "stages (attention: " << DescribeTrees(input)
       << " against full attention, forward pass; alone, and with the projections)\n";
   for (const BootstrapStage& stage : input.plan.stages()) {
     const ModelConfig model = input.plan.ModelOfStage(stage);
-    const AttentionCost cost = CostOfLayers(model, n, input.density);
+    const ForwardCost cost = CostOfLayers(model, n, input.density);
     out << "  " << std::left << std::setw(76) << Describe(stage) << " parameters " << std::right
         << std::setw(6) << FormatCount(static_cast<double>(CountParameters(model)))
         << "  attention " << std::setw(8) << Percent(cost.alone / full.alone) << "  "
@@ -85,20 +80,25 @@ void PrintStages(std::ostream& out, const PlanInput& input) {
 
 void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
   const double n = static_cast<double>(input.micro_batch.length);
+  const ModelConfig full = WithFullAttention(last);
+  size_t kind_width = 4;
+  for (const AttentionConfig& attention : last.attention) {
+    kind_width = std::max(kind_width, std::string(attention.kind->label).size());
+  }
   out << "\nattention of the last stage, forward pass of one sequence; the last two columns with "
          "the projections\n"
-      << "  layer  kind  height  leaves   full FLOP     trees    share     trees    share\n";
+      << "  layer  " << std::right << std::setw(static_cast<int>(kind_width)) << "kind"
+      << "  height  leaves   full FLOP     trees    share     trees    share\n";
   for (int64_t layer = 0; layer < last.layers; ++layer) {
     const AttentionConfig& attention = last.attention[layer];
-    const bool tree = attention.kind != AttentionKind::kFull;
-    const AttentionCost before = CostOfLayer(input.model, layer, n, /*of_trees=*/0);
-    const AttentionCost after = CostOfLayer(last, layer, n, input.density);
-    out << "  " << std::right << std::setw(5) << layer + 1 << "  " << std::setw(4)
-        << KindName(attention.kind) << "  " << std::setw(6) << (tree ? attention.shape.height() : 0)
-        << "  " << std::setw(6) << (tree ? attention.shape.leaves() : 1) << "  " << std::setw(10)
-        << FormatCount(before.alone) << "  " << std::setw(8) << FormatCount(after.alone) << "  "
-        << std::setw(7) << Percent(after.alone / before.alone) << "  " << std::setw(8)
-        << FormatCount(after.projected) << "  " << std::setw(7)
+    const ForwardCost before = CostOfLayer(full, layer, n, /*of_trees=*/0);
+    const ForwardCost after = CostOfLayer(last, layer, n, input.density);
+    out << "  " << std::right << std::setw(5) << layer + 1 << "  "
+        << std::setw(static_cast<int>(kind_width)) << attention.kind->label << "  " << std::setw(6)
+        << attention.shape.height() << "  " << std::setw(6) << attention.shape.leaves() << "  "
+        << std::setw(10) << FormatCount(before.alone) << "  " << std::setw(8)
+        << FormatCount(after.alone) << "  " << std::setw(7) << Percent(after.alone / before.alone)
+        << "  " << std::setw(8) << FormatCount(after.projected) << "  " << std::setw(7)
         << Percent(after.projected / before.projected) << "\n";
   }
 }
@@ -145,7 +145,7 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
     const ModelConfig staged = input.plan.ModelOfStage(stage);
     total += static_cast<double>(stage.last_step - stage.first_step) *
              static_cast<double>(input.batch_size) *
-             TrainingFlops(staged, n, targets, ExpectedDensities(staged, input.density));
+             TrainingFlops(staged, n, targets, ExpectedDensities(staged, n, input.density));
   }
   out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)
       << "FLOP\n";

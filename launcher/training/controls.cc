@@ -9,7 +9,6 @@ namespace treeformer {
 namespace fs = std::filesystem;
 using config::Bootstrap;
 using config::RunConfig;
-using config::TreeAttention;
 
 std::vector<Control> ControlsOf(const RunConfig& config) {
   if (!config.training().controls()) return {};
@@ -22,8 +21,8 @@ std::vector<Control> ControlsOf(const RunConfig& config) {
   full.mutable_bootstrap()->set_full_steps(plan.full_steps() + plan.tree_steps() +
                                            plan.final_steps());
 
-  TreeAttention& attention = *frozen.mutable_bootstrap()->mutable_attention();
-  attention.set_gradient(TreeAttention::NONE);
+  config::Attention& attention = *frozen.mutable_bootstrap()->mutable_attention();
+  attention.set_gradient(config::Attention::NONE);
   attention.clear_balance();
   attention.clear_balance_weight();
   return {{"full", "full attention", full}, {"frozen", "frozen trees", frozen}};

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "launcher/run/cost.h"
+#include "core/attention/registry.h"
 
 namespace treeformer {
 
@@ -24,12 +24,12 @@ PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& coun
 
 void TreeShares::Add(const ModelConfig& model, int64_t length, const PairCounts& counts) {
   const auto layer = std::ssize(density);
-  const AttentionKind kind = model.attention[layer].kind;
-  density.push_back(kind == AttentionKind::kFull ? 1
-                    : kind == AttentionKind::kTc ? std::nan("")
-                                                 : counts.Density());
-  empty_queries.push_back(kind == AttentionKind::kFull ? 0 : counts.EmptyShare());
-  operations.push_back(AttentionShare(model, layer, static_cast<double>(length), density.back()));
+  const double n = static_cast<double>(length);
+  const AttentionCost cost = CostOfAttention(model, layer, n, counts.Density());
+  const AttentionConfig full;
+  density.push_back(cost.density);
+  empty_queries.push_back(model.attention[layer].HasTrees() ? counts.EmptyShare() : 0);
+  operations.push_back(cost.Forward() / full.kind->cost(model, full, n, {}).Forward());
 }
 
 BatchShape ShapeOf(const datasets::Batch& batch) {

@@ -13,8 +13,8 @@ namespace treeformer {
 // What the attention of each layer computes, [layers]; NaN where it saw nothing.
 struct TreeShares {
   std::vector<double> density;        // of all pairs; 1 for FULL, NaN for TC, which has no pairs
-  std::vector<double> empty_queries;  // of queries, those in leaves without keys; 0 for FULL
-  std::vector<double> operations;     // AttentionShare of it
+  std::vector<double> empty_queries;  // of queries, those in leaves without keys; 0 without trees
+  std::vector<double> operations;     // of the forward pass, beside those of full attention
 
   // Of the next layer; `counts` of all its batches, ranks together.
   void Add(const ModelConfig& model, int64_t length, const PairCounts& counts);

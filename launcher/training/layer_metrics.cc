@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/attention/registry.h"
 #include "kernels/adamw.h"
 #include "kernels/base/user_error.h"
 #include "launcher/training/evaluation.h"
@@ -31,7 +32,6 @@ void LayerStatistics::Add(Context& ctx, const MaskedLanguageModel& model) {
   layers_.resize(model.config().layers);
   ++micro_batches_;
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
-    if (model.config().attention[layer].kind == AttentionKind::kFull) continue;
     const TreeStatistics statistics = model.ReadStatistics(ctx, layer);
     Sums& sums = layers_[layer];
     sums.counts += statistics.counts;
@@ -54,10 +54,10 @@ LayerMetrics LayerStatistics::Take(Context& ctx, dist::Communicator& communicato
     const PairCounts all = SumOverRanks(communicator, sums.counts);
     metrics.trees.Add(model.config(), length, all);
     const AttentionConfig& attention = model.config().attention[layer];
-    if (attention.kind == AttentionKind::kFull) continue;
+    if (!attention.HasTrees()) continue;
     const std::string tag = Sentence("layer_", layer + 1 < 10 ? "0" : "", layer + 1);
     nlohmann::ordered_json& record = metrics.layers[tag];
-    if (attention.kind == AttentionKind::kTf) record["density"] = all.Density();
+    if (attention.kind->has_pairs) record["density"] = all.Density();
     record["operations"] = metrics.trees.operations.back();
     record["leaf_entropy"] = communicator.Sum(sums.leaf_entropy) / all.queries;
     record["empty_queries"] = all.EmptyShare();

@@ -147,7 +147,7 @@ class TfFlipTest : public testing::TestWithParam<bool> {};
 
 TEST_P(TfFlipTest, GradientIsTheGainsOfTheAlternativeLeaves) {
   const TreeShape shape = GetParam() ? kShape : TreeShape::Kary({3, 2});
-  AttentionConfig attention = TreeAttention(AttentionKind::kTf, shape, TreeGradient::kFlip);
+  AttentionConfig attention = TreeAttention(&kTfAttention, shape, TreeGradient::kFlip);
   attention.tree.temperature = 0.7f;
   const ModelConfig config = ConfigOf(attention);
   const datasets::Batch batch = SmallBatch(B, n, config.vocabulary);
@@ -180,8 +180,7 @@ TEST_P(TfFlipTest, GradientIsTheGainsOfTheAlternativeLeaves) {
 INSTANTIATE_TEST_SUITE_P(BinaryAndKary, TfFlipTest, testing::Bool());
 
 TEST(TfDense, GradientIsTheLeafEffectsThroughTheSoftTree) {
-  const ModelConfig config =
-      ConfigOf(TreeAttention(AttentionKind::kTf, kShape, TreeGradient::kDense));
+  const ModelConfig config = ConfigOf(TreeAttention(&kTfAttention, kShape, TreeGradient::kDense));
   const datasets::Batch batch = SmallBatch(B, n, config.vocabulary);
   const MicroBatch micro = OnHost(batch, {});
   AttentionBench bench(config, batch);
@@ -202,7 +201,7 @@ TEST(TfDense, GradientIsTheLeafEffectsThroughTheSoftTree) {
 }
 
 TEST(TfDense, RunsOnEveryKthStepOnly) {
-  AttentionConfig attention = TreeAttention(AttentionKind::kTf, kShape, TreeGradient::kDense);
+  AttentionConfig attention = TreeAttention(&kTfAttention, kShape, TreeGradient::kDense);
   attention.tree.router_interval = 3;
   const ModelConfig config = ConfigOf(attention);
   const datasets::Batch batch = SmallBatch(B, n, config.vocabulary);
@@ -217,7 +216,7 @@ TEST(TfDense, RunsOnEveryKthStepOnly) {
 // dv, dalpha and the effects by TcBackward; the tree's gradient from the effects by `backward`.
 template <typename Backward>
 void ExpectTcGradients(TreeGradient gradient, const TreeShape& shape, const Backward& backward) {
-  const ModelConfig config = ConfigOf(TreeAttention(AttentionKind::kTc, shape, gradient));
+  const ModelConfig config = ConfigOf(TreeAttention(&kTcAttention, shape, gradient));
   const datasets::Batch batch = SmallBatch(B, n, config.vocabulary);
   const MicroBatch micro = OnHost(batch, {});
   AttentionBench bench(config, batch);
@@ -268,7 +267,7 @@ TEST(TcFlip, GradientIsTheEffectOfTheAlternativeLeaf) {
 
 // With the balance loss alone: sum_b targets_b weight L sum_leaf f_leaf pbar_leaf, both sides.
 TEST(BalanceLoss, GradientIsThatOfTheSoftSharesOfTheLeaves) {
-  for (AttentionKind kind : {AttentionKind::kTf, AttentionKind::kTc}) {
+  for (const AttentionKind* kind : {&kTfAttention, &kTcAttention}) {
     AttentionConfig attention = TreeAttention(kind, kShape, TreeGradient::kNone);
     attention.tree.balance = Balance::kLoss;
     attention.tree.balance_weight = 0.5f;
@@ -309,7 +308,7 @@ TEST(BalanceLoss, GradientIsThatOfTheSoftSharesOfTheLeaves) {
 TEST(Kary, ATreeOfPairsIsTheBinaryTree) {
   const TreeShape binary = TreeShape::Binary(3), kary = TreeShape::Kary({2, 2, 2});
   const auto config = [](const TreeShape& shape) {
-    return ConfigOf(TreeAttention(AttentionKind::kTf, shape, TreeGradient::kFlip));
+    return ConfigOf(TreeAttention(&kTfAttention, shape, TreeGradient::kFlip));
   };
   const datasets::Batch batch = SmallBatch(B, n, config(binary).vocabulary);
   const MicroBatch micro = OnHost(batch, {});
@@ -346,8 +345,7 @@ TEST(Statistics, OfFullAttentionAreOfDensityOne) {
 }
 
 TEST(Statistics, OfATreeCountEveryKeyOnce) {
-  const ModelConfig config =
-      ConfigOf(TreeAttention(AttentionKind::kTf, kShape, TreeGradient::kFlip));
+  const ModelConfig config = ConfigOf(TreeAttention(&kTfAttention, kShape, TreeGradient::kFlip));
   const datasets::Batch batch = SmallBatch(B, n, config.vocabulary);
   const MicroBatch micro = OnHost(batch, {});
   AttentionBench bench(config, batch);

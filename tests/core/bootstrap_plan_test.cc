@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer {
@@ -19,7 +20,7 @@ BootstrapConfig Bootstrap(int height, int64_t layer_width, int64_t tree_steps) {
   BootstrapConfig bootstrap;
   bootstrap.tree_steps = tree_steps;
   bootstrap.layer_width = layer_width;
-  bootstrap.attention.kind = AttentionKind::kTf;
+  bootstrap.attention.kind = &kTfAttention;
   bootstrap.attention.shape = TreeShape::Binary(height);
   return bootstrap;
 }
@@ -90,8 +91,8 @@ TEST(BootstrapPlan, GivesEachStageItsModel) {
   bootstrap.start_height = 0;
   const BootstrapPlan plan(Model(2), bootstrap);
   const ModelConfig first = plan.ModelOfStage(plan.stages()[0]);
-  EXPECT_EQ(first.attention[0].kind, AttentionKind::kFull);
-  EXPECT_EQ(first.attention[1].kind, AttentionKind::kTf);
+  EXPECT_EQ(first.attention[0].kind, &kFullAttention);
+  EXPECT_EQ(first.attention[1].kind, &kTfAttention);
   EXPECT_EQ(first.attention[1].shape, TreeShape::Kary({100}));
   const ModelConfig last = plan.ModelOfStage(plan.stages().back());
   EXPECT_EQ(last.attention[0].shape, TreeShape::Kary({100, 10}));
@@ -103,6 +104,30 @@ TEST(BootstrapPlan, IsOneStageOfFullAttentionWithoutTrees) {
   const BootstrapPlan plan(Model(2), bootstrap);
   ASSERT_EQ(plan.stages().size(), 1u);
   EXPECT_EQ(Describe(plan.stages()[0]), "stage 0: full attention, steps 0-9");
+}
+
+TEST(BootstrapPlan, LayersWithoutTreesHaveTheAttentionOfTheModel) {
+  ModelConfig model = Model(3);
+  model.attention[0].kind = &kTfAttention;
+  model.attention[0].shape = TreeShape::Binary(4);
+  BootstrapConfig bootstrap = Bootstrap(1, 2, 30);
+  bootstrap.full_steps = 5;
+  bootstrap.tree_layers = 2;
+  const BootstrapPlan plan(model, bootstrap);
+  EXPECT_EQ(Describe(plan.stages()[0]), "stage 0: TF + full attention, steps 0-5");
+  const ModelConfig last = plan.ModelOfStage(plan.stages().back());
+  EXPECT_EQ(last.attention[0].shape, TreeShape::Binary(4));
+  EXPECT_EQ(last.attention[1].shape, TreeShape::Binary(1));
+}
+
+TEST(BootstrapPlan, DoesNotGrowTreesWhereTheModelHasItsOwn) {
+  ModelConfig model = Model(3);
+  model.attention[1].kind = &kTfAttention;
+  model.attention[1].shape = TreeShape::Binary(4);
+  EXPECT_THROW(BootstrapPlan(model, Bootstrap(1, 2, 30)), UserError);
+  BootstrapConfig last_layer = Bootstrap(1, 2, 30);
+  last_layer.tree_layers = 1;
+  EXPECT_EQ(BootstrapPlan(model, last_layer).stages().size(), 1u);
 }
 
 TEST(BootstrapPlan, RefusesWhatMakesNoSense) {

@@ -3,6 +3,8 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer {
@@ -79,6 +81,66 @@ TEST(BootstrapConfig, DropoutOfTreesIsThatOfTheModelUnlessGivenAndTcHasNone) {
   EXPECT_EQ(refusal("kind: TC attention_dropout: 0"), "accepted");
   EXPECT_EQ(refusal("attention_dropout: 1"),
             "bootstrap.attention.attention_dropout is 1; allowed: from 0 to below 1");
+}
+
+std::vector<AttentionConfig> Layers(const std::string& text) {
+  const std::string model = "layers: 4 width: 8 heads: 2 " + text;
+  return MakeModelConfig(Parse<config::Model>(model), 100, 16).attention;
+}
+
+TEST(LayerAttention, OfAModelThatSaysNothingIsFull) {
+  for (const AttentionConfig& attention : Layers("")) {
+    EXPECT_EQ(attention.kind, &kFullAttention);
+    EXPECT_FALSE(attention.HasTrees());
+    EXPECT_FALSE(attention.dropout.has_value());
+  }
+}
+
+TEST(LayerAttention, IsThatOfTheModelWhereTheLayerHasNone) {
+  const std::vector<AttentionConfig> layers = Layers(
+      "attention { kind: TF height: 2 attention_dropout: 0.25 } "
+      "layer_attention { first_layer: 2 last_layer: 3 attention { kind: FULL } } "
+      "layer_attention { first_layer: 4 "
+      "                  attention { kind: TC branching: 3 gradient: FLIP attention_dropout: 0 } "
+      "}");
+  EXPECT_EQ(layers[0].kind, &kTfAttention);
+  EXPECT_EQ(layers[0].shape, TreeShape::Binary(2));
+  EXPECT_EQ(layers[0].tree.gradient, TreeGradient::kFlip);
+  EXPECT_EQ(layers[0].dropout, 0.25f);
+  EXPECT_EQ(layers[1].kind, &kFullAttention);
+  EXPECT_EQ(layers[2].kind, &kFullAttention);
+  EXPECT_EQ(layers[3].kind, &kTcAttention);
+  EXPECT_EQ(layers[3].shape, TreeShape::Kary({3}));
+}
+
+TEST(LayerAttention, RefusalsNameFieldValueAndWhatIsAllowed) {
+  const auto refusal = [](const std::string& text) { return Refusal([&] { Layers(text); }); };
+  EXPECT_TRUE(refusal("attention { height: 2 }")
+                  .starts_with("model.attention.kind is missing; allowed: FULL, TF, TC"))
+      << refusal("attention { height: 2 }");
+  EXPECT_EQ(refusal("attention { kind: TF height: 17 }"),
+            "model.attention.height is 17; allowed: 1 to 16");
+  EXPECT_EQ(refusal("attention { kind: FULL height: 2 }"),
+            "model.attention.height is given with kind: FULL; allowed with it: attention_dropout");
+  EXPECT_TRUE(refusal("attention { kind: TC height: 2 }")
+                  .starts_with("model.attention_dropout is 0.1; allowed: 0 with "
+                               "model.attention.kind: TC"));
+  EXPECT_EQ(refusal("layer_attention { first_layer: 5 attention { kind: FULL } }"),
+            "model.layer_attention.first_layer is 5; allowed: 1 to model.layers = 4");
+  EXPECT_EQ(refusal("layer_attention { first_layer: 2 last_layer: 1 attention { kind: FULL } }"),
+            "model.layer_attention of layer 2: last_layer is 1; allowed: first_layer to "
+            "model.layers = 4");
+  EXPECT_EQ(refusal("layer_attention { first_layer: 2 attention { kind: TF } }"),
+            "model.layer_attention of layer 2: attention gives height 0 and 0 values of branching; "
+            "expected either height (binary) or branching (k-ary), one of them");
+  EXPECT_EQ(refusal("layer_attention { first_layer: 1 last_layer: 3 attention { kind: FULL } } "
+                    "layer_attention { first_layer: 3 attention { kind: FULL } }"),
+            "model.layer_attention of layer 3 is given twice; allowed: once for each layer");
+}
+
+TEST(BootstrapConfig, GrowsTreesAlone) {
+  EXPECT_EQ(Refusal([] { Make("tree_steps: 9 attention { kind: FULL }"); }),
+            "bootstrap.attention.kind is FULL; allowed: TF or TC, which have trees that can grow");
 }
 
 TEST(ModelConfig, ACausalModelIsRefusedWithoutACausalObjective) {

@@ -9,7 +9,6 @@ namespace treeformer {
 namespace {
 
 using namespace testing_util;
-using enum AttentionKind;
 using enum TreeGradient;
 
 const TreeShape kBinary = TreeShape::Binary(2);
@@ -72,7 +71,7 @@ TEST_P(DeviceModel, LossAndGradientsAreThoseOfTheCpuWithinRounding) {
   const ModelConfig config = GpuConfig(GetParam());
   Twin cpu(Context::Cpu(), config, DType::kFloat32);
   Twin gpu(Context::Cuda(/*index=*/0), config, DType::kBFloat16);
-  const bool trees = config.attention[0].kind != kFull;
+  const bool trees = config.attention[0].kind != &kFullAttention;
   const double error = (trees ? 2 : 1) * std::sqrt(2 * 28 + 6) * kRounding;
   const double logit = std::sqrt(config.width) * config.initial_deviation;
   const LossSum expected = cpu.Loss(), loss = gpu.Loss();
@@ -113,12 +112,12 @@ TEST_P(DeviceModel, EvaluationPredictsAsTheCpuWhereItIsSure) {
 INSTANTIATE_TEST_SUITE_P(
     Attention, DeviceModel,
     testing::Values(std::vector<AttentionConfig>{FullAttention(), FullAttention()},
-                    std::vector<AttentionConfig>{TreeAttention(kTf, kBinary, kFlip)},
-                    std::vector<AttentionConfig>{TreeAttention(kTf, kBinary, kDense)},
+                    std::vector<AttentionConfig>{TreeAttention(&kTfAttention, kBinary, kFlip)},
+                    std::vector<AttentionConfig>{TreeAttention(&kTfAttention, kBinary, kDense)},
                     std::vector<AttentionConfig>{
-                        TreeAttention(kTf, TreeShape::Kary({3, 4}), kFlip)},
-                    std::vector<AttentionConfig>{TreeAttention(kTc, kBinary, kDense)},
-                    std::vector<AttentionConfig>{TreeAttention(kTc, kBinary, kFlip)}));
+                        TreeAttention(&kTfAttention, TreeShape::Kary({3, 4}), kFlip)},
+                    std::vector<AttentionConfig>{TreeAttention(&kTcAttention, kBinary, kDense)},
+                    std::vector<AttentionConfig>{TreeAttention(&kTcAttention, kBinary, kFlip)}));
 
 }  // namespace
 

@@ -47,16 +47,15 @@ const TreeShape kKary = TreeShape::Kary({3, 2});
 // The routing is piecewise constant, so that without a gradient of its own the derivative is exact
 // wherever no row changes its leaf.
 std::vector<AttentionConfig> WithFixedRouting() {
-  using enum AttentionKind;
   using enum TreeGradient;
   return {FullAttention(),
           Causal(FullAttention()),
-          TreeAttention(kTf, kBinary, kNone),
-          TreeAttention(kTf, kKary, kNone),
-          Causal(TreeAttention(kTf, kBinary, kNone)),
-          TreeAttention(kTc, kBinary, kNone),
-          TreeAttention(kTc, kKary, kNone),
-          Folded(TreeAttention(kTc, kBinary, kNone))};
+          TreeAttention(&kTfAttention, kBinary, kNone),
+          TreeAttention(&kTfAttention, kKary, kNone),
+          Causal(TreeAttention(&kTfAttention, kBinary, kNone)),
+          TreeAttention(&kTcAttention, kBinary, kNone),
+          TreeAttention(&kTcAttention, kKary, kNone),
+          Folded(TreeAttention(&kTcAttention, kBinary, kNone))};
 }
 
 class EncoderLayerTest : public testing::TestWithParam<std::tuple<int, bool, OutputRows>> {};
@@ -101,7 +100,7 @@ TEST(EncoderLayer, TheTargetsAloneHaveTheRowsThatTheyHaveAmongAll) {
 
 TEST(EncoderLayer, GradientsOfParametersAddUp) {
   const ModelConfig config =
-      SmallConfig({TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip)});
+      SmallConfig({TreeAttention(&kTfAttention, kBinary, TreeGradient::kFlip)});
   const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, config.vocabulary);
   const MicroBatch micro = OnHost(batch, {.seed = 11});
   EncoderLayerBench bench(config, batch, DType::kFloat64);
@@ -120,8 +119,7 @@ TEST(EncoderLayer, GradientsOfParametersAddUp) {
 // Lemma 1 of the paper: with w = 0 and b > 0 every row goes to the right-most leaf.
 TEST(EncoderLayer, TfWithEveryRowInOneLeafIsFullAttention) {
   const ModelConfig full = SmallConfig({FullAttention()});
-  const ModelConfig tf =
-      SmallConfig({TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip)});
+  const ModelConfig tf = SmallConfig({TreeAttention(&kTfAttention, kBinary, TreeGradient::kFlip)});
   const datasets::Batch batch = SmallBatch(/*sequences=*/2, kLength, full.vocabulary);
   const MicroBatch micro = OnHost(batch, {.seed = 11});
   EncoderLayerBench full_bench(full, batch, DType::kFloat32);
@@ -164,7 +162,7 @@ std::pair<double, double> ChangesByALaterToken(const AttentionConfig& attention)
 
 TEST(CausalLayer, ALaterTokenChangesNoEarlierOutput) {
   for (const AttentionConfig& attention :
-       {FullAttention(), TreeAttention(AttentionKind::kTf, kBinary, TreeGradient::kFlip)}) {
+       {FullAttention(), TreeAttention(&kTfAttention, kBinary, TreeGradient::kFlip)}) {
     const auto [earlier, own] = ChangesByALaterToken<double>(attention);
     EXPECT_EQ(earlier, 0);
     EXPECT_GT(own, 0.1);
@@ -204,7 +202,7 @@ INSTANTIATE_TEST_SUITE_P(Attention, PackedTest, testing::Range(0, 8));
 
 TEST(EncoderLayer, HasTheNamesOfHuggingFaceAndTheRolesOfItsParameters) {
   const ModelConfig config =
-      SmallConfig({TreeAttention(AttentionKind::kTc, kBinary, TreeGradient::kDense)});
+      SmallConfig({TreeAttention(&kTcAttention, kBinary, TreeGradient::kDense)});
   const datasets::Batch batch = SmallBatch(/*sequences=*/1, kLength, config.vocabulary);
   EncoderLayerBench bench(config, batch, DType::kFloat32);
   struct Expected {

@@ -11,7 +11,7 @@ using namespace testing_util;
 
 ModelConfig TcConfig(bool folded) {
   AttentionConfig attention =
-      TreeAttention(AttentionKind::kTc, TreeShape::Binary(3), TreeGradient::kDense);
+      TreeAttention(&kTcAttention, TreeShape::Binary(3), TreeGradient::kDense);
   attention.tree.fold_projections = folded;
   ModelConfig config = SmallConfig({FullAttention(), attention, attention});
   return config;

@@ -7,7 +7,6 @@ namespace treeformer {
 namespace {
 
 using namespace testing_util;
-using enum AttentionKind;
 using enum TreeGradient;
 
 const TreeShape kBinary = TreeShape::Binary(2);
@@ -37,7 +36,7 @@ class ModelTest : public testing::TestWithParam<bool> {};
 
 // Two layers, FULL below TF, with dropout, padding, packed documents and the tied table.
 TEST_P(ModelTest, BackwardIsTheDerivativeOfTheSummedLoss) {
-  ModelConfig config = SmallConfig({FullAttention(), TreeAttention(kTf, kBinary, kNone)});
+  ModelConfig config = SmallConfig({FullAttention(), TreeAttention(&kTfAttention, kBinary, kNone)});
   config.pre_norm = GetParam();
   ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat64);
   bench.Loss();
@@ -48,8 +47,9 @@ TEST_P(ModelTest, BackwardIsTheDerivativeOfTheSummedLoss) {
 INSTANTIATE_TEST_SUITE_P(PostAndPreNorm, ModelTest, testing::Bool());
 
 TEST(Model, InFloat32AgreesWithFloat64) {
-  const ModelConfig config = SmallConfig(
-      {FullAttention(), TreeAttention(kTf, kBinary, kFlip), TreeAttention(kTc, kBinary, kDense)});
+  const ModelConfig config =
+      SmallConfig({FullAttention(), TreeAttention(&kTfAttention, kBinary, kFlip),
+                   TreeAttention(&kTcAttention, kBinary, kDense)});
   const datasets::Batch batch = SmallBatch(2, 12, config.vocabulary);
   ModelBench wide(config, batch, DType::kFloat64), narrow(config, batch, DType::kFloat32);
   const double loss = wide.Loss();
@@ -97,7 +97,7 @@ TEST(Model, WithProductsOfBFloat16ItsLossAndGradientAreWithinTheirRounding) {
 }
 
 TEST(Model, EvaluationHasTheLossAndPredictionsOfTrainingWithoutDropout) {
-  ModelConfig config = SmallConfig({TreeAttention(kTf, kBinary, kFlip)});
+  ModelConfig config = SmallConfig({TreeAttention(&kTfAttention, kBinary, kFlip)});
   ModelBench with_dropout(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
   config.dropout = config.attention_dropout = 0;
   ModelBench bench(config, with_dropout.batch, DType::kFloat32);
@@ -130,7 +130,8 @@ TEST(ModelDeathTest, BackwardAfterEvaluationDies) {
 
 TEST(Model, TheHookHearsOfEveryElementOnceFromTheBackToTheFront) {
   for (bool pre_norm : {false, true}) {
-    ModelConfig config = SmallConfig({FullAttention(), TreeAttention(kTc, kBinary, kFlip)});
+    ModelConfig config =
+        SmallConfig({FullAttention(), TreeAttention(&kTcAttention, kBinary, kFlip)});
     config.pre_norm = pre_norm;
     ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
     bench.Loss();
@@ -180,12 +181,12 @@ datasets::Batch Cut(const datasets::Batch& batch, int64_t begin, int64_t end) {
 
 // Dropout, random flips and the balance loss are keyed by the place in the global batch.
 TEST(Model, ABatchCutIntoMicroBatchesHasTheSameGradients) {
-  AttentionConfig random_flips = TreeAttention(kTf, kBinary, kFlip);
+  AttentionConfig random_flips = TreeAttention(&kTfAttention, kBinary, kFlip);
   random_flips.tree.flip_choice = FlipChoice::kRandom;
   random_flips.tree.balance = Balance::kLoss;
   random_flips.tree.balance_weight = 0.1f;
   const ModelConfig config =
-      SmallConfig({FullAttention(), random_flips, TreeAttention(kTc, kBinary, kDense)});
+      SmallConfig({FullAttention(), random_flips, TreeAttention(&kTcAttention, kBinary, kDense)});
   datasets::Batch batch = SmallBatch(4, 12, config.vocabulary);
   batch.first_sample = 40;
   batch.target_token[0] = batch.target_token[1] = datasets::kNoTarget;
@@ -206,10 +207,10 @@ TEST(Model, ABatchCutIntoMicroBatchesHasTheSameGradients) {
 }
 
 TEST(Model, NudgingMovesTheTreesOfBiasBalanceAndNoOther) {
-  AttentionConfig balanced = TreeAttention(kTf, kBinary, kFlip);
+  AttentionConfig balanced = TreeAttention(&kTfAttention, kBinary, kFlip);
   balanced.tree.balance = Balance::kBias;
   balanced.tree.balance_weight = 0.01f;
-  const ModelConfig config = SmallConfig({balanced, TreeAttention(kTf, kBinary, kFlip)});
+  const ModelConfig config = SmallConfig({balanced, TreeAttention(&kTfAttention, kBinary, kFlip)});
   ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat64);
   ASSERT_EQ(bench.model.ReadBalanceCounts(bench.ctx).size(), 1u);
   bench.Loss({.training = false});
@@ -241,7 +242,7 @@ TEST(Model, NudgingMovesTheTreesOfBiasBalanceAndNoOther) {
 
 TEST(Model, ActivationsOfTfGrowLinearlyWithTheLength) {
   const auto bytes = [](int64_t length) {
-    ModelConfig config = SmallConfig({TreeAttention(kTf, kBinary, kFlip)});
+    ModelConfig config = SmallConfig({TreeAttention(&kTfAttention, kBinary, kFlip)});
     config.max_positions = 512;
     Context ctx = Context::Cpu();
     return MaskedLanguageModel(ctx, config, {2, length, length / 8}, DType::kFloat32)
@@ -254,7 +255,7 @@ TEST(Model, ActivationsOfTfGrowLinearlyWithTheLength) {
 
 TEST(Model, TemporariesOfTfHoldNoMatrixOfPairs) {
   constexpr int64_t kLength = 4096;
-  ModelConfig config = SmallConfig({TreeAttention(kTf, TreeShape::Binary(4), kFlip)});
+  ModelConfig config = SmallConfig({TreeAttention(&kTfAttention, TreeShape::Binary(4), kFlip)});
   config.max_positions = kLength;
   ModelBench bench(config, SmallBatch(1, kLength, config.vocabulary), DType::kFloat32);
   bench.Loss();
@@ -264,7 +265,7 @@ TEST(Model, TemporariesOfTfHoldNoMatrixOfPairs) {
 }
 
 TEST(Model, EachParameterKnowsItsLayer) {
-  const AttentionConfig tree = TreeAttention(kTc, kBinary, kDense);
+  const AttentionConfig tree = TreeAttention(&kTcAttention, kBinary, kDense);
   ModelConfig config = SmallConfig({FullAttention(), tree});
   config.pre_norm = true;  // with a final norm, which is of no layer
   ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);
@@ -280,8 +281,10 @@ TEST(Model, EachParameterKnowsItsLayer) {
 // The whole of it: gradients that point down hill.
 TEST(Model, LearnsABatchByHeart) {
   for (const AttentionConfig& attention :
-       {FullAttention(), TreeAttention(kTf, kBinary, kFlip), TreeAttention(kTf, kBinary, kDense),
-        TreeAttention(kTc, kBinary, kDense), TreeAttention(kTc, kBinary, kFlip)}) {
+       {FullAttention(), TreeAttention(&kTfAttention, kBinary, kFlip),
+        TreeAttention(&kTfAttention, kBinary, kDense),
+        TreeAttention(&kTcAttention, kBinary, kDense),
+        TreeAttention(&kTcAttention, kBinary, kFlip)}) {
     ModelConfig config = SmallConfig({attention, attention});
     config.dropout = config.attention_dropout = 0;
     ModelBench bench(config, SmallBatch(2, 12, config.vocabulary), DType::kFloat32);

@@ -247,7 +247,7 @@ TEST_F(StartFrom, AnotherVocabularyOrWidthIsRefusedByItsField) {
 
 TEST_F(StartFrom, TreesStayRandom) {
   const auto trees = Model(3, testing_util::SmallConfig({testing_util::TreeAttention(
-                                  AttentionKind::kTf, TreeShape::Binary(2), TreeGradient::kFlip)}));
+                                  &kTfAttention, TreeShape::Binary(2), TreeGradient::kFlip)}));
   const std::string name = "bert.encoder.layer.0.attention.self.tree.weight";
   const std::vector<float> before = Values(*trees, name);
   const std::string said = Load(Write(TensorsOf(*from_, Same)), *trees);

@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "core/attention/registry.h"
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "core/layer.h"
 #include "datasets/batch.h"
 #include "tests/testing.h"
@@ -15,7 +18,7 @@ namespace treeformer::testing_util {
 
 inline AttentionConfig FullAttention() { return {}; }
 
-inline AttentionConfig TreeAttention(AttentionKind kind, const TreeShape& shape,
+inline AttentionConfig TreeAttention(const AttentionKind* kind, const TreeShape& shape,
                                      TreeGradient gradient) {
   AttentionConfig config;
   config.kind = kind;

@@ -16,7 +16,7 @@ constexpr int kMicroBatches = 2;
 constexpr int64_t kLength = 40;
 
 // DENSE in every third step.
-ModelConfig EveryThirdStep(AttentionKind kind) {
+ModelConfig EveryThirdStep(const AttentionKind* kind) {
   AttentionConfig attention = TreeAttention(kind, TreeShape::Binary(2), TreeGradient::kDense);
   attention.tree.router_interval = 3;
   ModelConfig config = SmallConfig({attention});
@@ -56,7 +56,7 @@ void ExpectSameSums(const ModelConfig& config, int64_t first, int64_t end) {
 
 // Whatever step comes first: one in which DENSE runs, or one in which it does not.
 TEST(Graphs, AreMadeOnceForStepsWithAndOnceForStepsWithoutTheDenseGradient) {
-  for (const AttentionKind kind : {AttentionKind::kTf, AttentionKind::kTc}) {
+  for (const AttentionKind* kind : {&kTfAttention, &kTcAttention}) {
     for (const int64_t first : {1, 0}) {
       const int64_t made = emulation::GraphsMade();
       ExpectSameSums(EveryThirdStep(kind), first, first + 6);

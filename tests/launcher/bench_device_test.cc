@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "launcher/bench/router/task_training.h"
 #include "launcher/bench/timing/operator_suite.h"
 #include "launcher/bench/timing/random_rows.h"
@@ -24,7 +26,7 @@ class BenchDeviceTest : public testing::Test {
   }
 };
 
-AttentionConfig Tree(AttentionKind kind, const TreeShape& shape, TreeGradient gradient) {
+AttentionConfig Tree(const AttentionKind* kind, const TreeShape& shape, TreeGradient gradient) {
   AttentionConfig attention;
   attention.kind = kind;
   attention.shape = shape;
@@ -51,11 +53,11 @@ TEST_F(BenchDeviceTest, EveryPassOfEveryKindOfAttentionRuns) {
   const ModuleSize size{.sequences = 2, .length = 35, .heads = 1, .head_width = 32};
   const TreeShape binary = TreeShape::Binary(2), kary = TreeShape::Kary({3, 2});
   const std::vector<OperatorRow> rows = {
-      {"TF", Tree(AttentionKind::kTf, binary, TreeGradient::kFlip), /*spread=*/true},
-      {"skewed", Tree(AttentionKind::kTf, binary, TreeGradient::kFlip), /*spread=*/true, 0.5},
-      {"k-ary", Tree(AttentionKind::kTf, kary, TreeGradient::kFlip), /*spread=*/true},
-      {"DENSE", Tree(AttentionKind::kTf, binary, TreeGradient::kDense)},
-      {"TC", Tree(AttentionKind::kTc, binary, TreeGradient::kDense)},
+      {"TF", Tree(&kTfAttention, binary, TreeGradient::kFlip), /*spread=*/true},
+      {"skewed", Tree(&kTfAttention, binary, TreeGradient::kFlip), /*spread=*/true, 0.5},
+      {"k-ary", Tree(&kTfAttention, kary, TreeGradient::kFlip), /*spread=*/true},
+      {"DENSE", Tree(&kTfAttention, binary, TreeGradient::kDense)},
+      {"TC", Tree(&kTcAttention, binary, TreeGradient::kDense)},
       {"full", AttentionConfig()}};
   const std::string json = testing::TempDir() + "/operators_on_gpu.json";
   std::ostringstream out;
@@ -81,8 +83,7 @@ TEST_F(BenchDeviceTest, EveryPassOfEveryKindOfAttentionRuns) {
 }
 
 TEST_F(BenchDeviceTest, BalancedThresholdsAreThoseThatTheModuleGetsAndSpreadItsRows) {
-  const AttentionConfig attention =
-      Tree(AttentionKind::kTf, TreeShape::Binary(1), TreeGradient::kFlip);
+  const AttentionConfig attention = Tree(&kTfAttention, TreeShape::Binary(1), TreeGradient::kFlip);
   const ModuleSize size{.length = 48, .heads = 2, .head_width = 32};
   const std::vector<float> biases = BalancedBiases(Context::Cuda(0), attention, size, 0);
   ASSERT_EQ(biases.size(), 2u);
@@ -126,7 +127,7 @@ TEST_F(BenchDeviceTest, TaskTrainingLearnsThereWithAndWithoutGraphs) {
   config.feed_forward = 64;
   config.dropout = config.attention_dropout = 0;
   config.initial_deviation = 0.2f;
-  config.attention = {Tree(AttentionKind::kTf, TreeShape::Binary(1), TreeGradient::kFlip)};
+  config.attention = {Tree(&kTfAttention, TreeShape::Binary(1), TreeGradient::kFlip)};
   const Successors task;
   double losses[2];
   for (const bool graphs : {false, true}) {

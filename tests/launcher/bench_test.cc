@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/attention/tf_attention_layer.h"
 #include "dist/local_communicator.h"
 #include "kernels/base/user_error.h"
 #include "launcher/bench/timing/attention_module.h"
@@ -30,7 +31,7 @@ std::vector<nlohmann::json> ReadLines(const std::string& path) {
 
 AttentionConfig Tree(int height) {
   AttentionConfig attention;
-  attention.kind = AttentionKind::kTf;
+  attention.kind = &kTfAttention;
   attention.shape = TreeShape::Binary(height);
   return attention;
 }

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "core/attention/registry.h"
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "core/model/model.h"
 
 namespace treeformer {
@@ -17,11 +22,11 @@ ModelConfig Model() {
   model.vocabulary = 100;
   model.max_positions = 64;
   model.attention.resize(4);
-  model.attention[1].kind = AttentionKind::kTf;
+  model.attention[1].kind = &kTfAttention;
   model.attention[1].shape = TreeShape::Binary(3);
-  model.attention[2].kind = AttentionKind::kTf;
+  model.attention[2].kind = &kTfAttention;
   model.attention[2].shape = TreeShape::Kary({3, 2});
-  model.attention[3].kind = AttentionKind::kTc;
+  model.attention[3].kind = &kTcAttention;
   model.attention[3].shape = TreeShape::Binary(2);
   model.attention[3].tree.gradient = TreeGradient::kDense;
   return model;
@@ -84,20 +89,23 @@ TEST(Cost, ARowOfLogitsIsAMultipleOf64Long) {
 
 TEST(Cost, AttentionIsQuadraticInFullAndLinearInTc) {
   const ModelConfig model = Model();
-  EXPECT_EQ(AttentionFlops(model, 0, 200, 1), 4 * AttentionFlops(model, 0, 100, 1));
-  EXPECT_EQ(AttentionFlops(model, 0, 100, 1), 4.0 * 100 * 100 * 32);
+  const auto flops = [&](int64_t layer, double n, double density) {
+    return CostOfAttention(model, layer, n, density).Forward();
+  };
+  EXPECT_EQ(flops(0, 200, 1), 4 * flops(0, 100, 1));
+  EXPECT_EQ(flops(0, 100, 1), 4.0 * 100 * 100 * 32);
   // Routing: two sides, 2 e FLOP for each of 3 planes in each of H heads.
-  EXPECT_EQ(AttentionFlops(model, 1, 100, 0.125), 4.0 * 100 * 100 * 32 / 8 + 4.0 * 100 * 32 * 3);
+  EXPECT_EQ(flops(1, 100, 0.125), 4.0 * 100 * 100 * 32 / 8 + 4.0 * 100 * 32 * 3);
   const double nodes = 2.0 * 32 * 7;
-  EXPECT_EQ(AttentionFlops(model, 3, 200, 0) - nodes,
-            2 * (AttentionFlops(model, 3, 100, 0) - nodes));
+  EXPECT_EQ(flops(3, 200, 0) - nodes, 2 * (flops(3, 100, 0) - nodes));
 }
 
 TEST(Cost, IdealDensityIsOneLeafsShare) {
   const ModelConfig model = Model();
-  EXPECT_EQ(IdealDensity(model.attention[0]), 1);
-  EXPECT_EQ(IdealDensity(model.attention[1]), 1.0 / 8);
-  EXPECT_EQ(IdealDensity(model.attention[2]), 1.0 / 6);
+  EXPECT_EQ(CostOfAttention(model, 0, 64).density, 1);
+  EXPECT_EQ(CostOfAttention(model, 1, 64).density, 1.0 / 8);
+  EXPECT_EQ(CostOfAttention(model, 2, 64).density, 1.0 / 6);
+  EXPECT_TRUE(std::isnan(CostOfAttention(model, 3, 64).density));
 }
 
 TEST(Cost, TrainingIsThreeTimesTheForwardPassOfTheMatrices) {

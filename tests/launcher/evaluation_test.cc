@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "dist/local_communicator.h"
-#include "launcher/run/cost.h"
 #include "launcher/training/layer_metrics.h"
 #include "tests/core/small_model.h"
 
@@ -22,9 +21,8 @@ constexpr int64_t kLength = 12;
 ModelConfig Config() {
   return testing_util::SmallConfig(
       {testing_util::FullAttention(),
-       testing_util::TreeAttention(AttentionKind::kTf, TreeShape::Binary(2), TreeGradient::kFlip),
-       testing_util::TreeAttention(AttentionKind::kTc, TreeShape::Binary(2),
-                                   TreeGradient::kDense)});
+       testing_util::TreeAttention(&kTfAttention, TreeShape::Binary(2), TreeGradient::kFlip),
+       testing_util::TreeAttention(&kTcAttention, TreeShape::Binary(2), TreeGradient::kDense)});
 }
 
 datasets::Batch Text() { return SmallBatch(/*sequences=*/2, kLength, Config().vocabulary); }
@@ -101,8 +99,11 @@ TEST(Evaluation, TcHasNoDensityButACost) {
   const TreeShares trees = Evaluated(*dist::MakeSingleRank(), {Text()}).trees;
   EXPECT_TRUE(std::isnan(trees.density[2]));
   EXPECT_EQ(trees.operations[0], 1);
-  EXPECT_EQ(trees.operations[1], AttentionShare(Config(), 1, kLength, trees.density[1]));
-  EXPECT_EQ(trees.operations[2], AttentionShare(Config(), 2, kLength, 0));
+  const auto flops = [](int64_t layer, std::optional<double> density) {
+    return CostOfAttention(Config(), layer, kLength, density).Forward();
+  };
+  EXPECT_EQ(trees.operations[1], flops(1, trees.density[1]) / flops(0, {}));
+  EXPECT_EQ(trees.operations[2], flops(2, {}) / flops(0, {}));
 }
 
 TEST(Evaluation, OfNothingItHasNoShares) {

@@ -14,6 +14,8 @@
 #include <sstream>
 #include <thread>
 
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "launcher/bench/timing/operator_work.h"
 #include "launcher/bench/timing/random_rows.h"
 #include "launcher/bench/timing/timing.h"
@@ -25,7 +27,8 @@
 namespace treeformer::bench {
 namespace {
 
-AttentionConfig Tree(AttentionKind kind, int height, TreeGradient gradient = TreeGradient::kFlip) {
+AttentionConfig Tree(const AttentionKind* kind, int height,
+                     TreeGradient gradient = TreeGradient::kFlip) {
   AttentionConfig attention;
   attention.kind = kind;
   attention.shape = TreeShape::Binary(height);
@@ -70,7 +73,7 @@ TEST(CountTilePairs, QueriesWithoutKeysCostNothingAndWidenNoRange) {
 TEST(WorkOf, CountsProductsOfPairsAndTensorsMovedOnce) {
   const ModuleSize size{.sequences = 2, .length = 10, .heads = 3, .head_width = 4};
   const double tensor = 2 * 10 * 12 * 2, pairs = 2 * 3 * 10 * 10, e = 4;
-  const OperatorWork flip = WorkOf(size, Tree(AttentionKind::kTf, 2), /*density=*/0.25, 2);
+  const OperatorWork flip = WorkOf(size, Tree(&kTfAttention, 2), /*density=*/0.25, 2);
   EXPECT_DOUBLE_EQ(flip.forward.flops, 4 * e * pairs / 4);
   EXPECT_DOUBLE_EQ(flip.backward.flops, 18 * e * pairs / 4);
   EXPECT_DOUBLE_EQ(flip.forward.bytes, 4 * tensor);
@@ -78,12 +81,11 @@ TEST(WorkOf, CountsProductsOfPairsAndTensorsMovedOnce) {
   EXPECT_DOUBLE_EQ(flip.route.bytes, 2 * tensor);
   EXPECT_DOUBLE_EQ(flip.layer_forward.flops, 4 * e * pairs / 4 + 4 * 2 * 20 * 12 * 12);
   EXPECT_DOUBLE_EQ(flip.layer_backward.flops, 18 * e * pairs / 4 + 2 * 4 * 2 * 20 * 12 * 12);
-  const OperatorWork dense =
-      WorkOf(size, Tree(AttentionKind::kTf, 2, TreeGradient::kDense), 0.25, 2);
+  const OperatorWork dense = WorkOf(size, Tree(&kTfAttention, 2, TreeGradient::kDense), 0.25, 2);
   EXPECT_DOUBLE_EQ(dense.backward.flops, 10 * e * pairs / 4 + 4 * e * pairs);
   const OperatorWork full = WorkOf(size, AttentionConfig(), /*density=*/1, 2);
   EXPECT_DOUBLE_EQ(full.backward.flops, 10 * e * pairs);
-  const OperatorWork tc = WorkOf(size, Tree(AttentionKind::kTc, 2), 0.25, 2);
+  const OperatorWork tc = WorkOf(size, Tree(&kTcAttention, 2), 0.25, 2);
   EXPECT_DOUBLE_EQ(tc.forward.bytes, 4 * tensor);
   EXPECT_DOUBLE_EQ(tc.backward.bytes, 7 * tensor);
   EXPECT_EQ(tc.forward.flops, 0);
@@ -128,7 +130,7 @@ TEST(MedianSecondsOnStream, IsTheTimeOfOneCallOfAGroup) {
 
 TEST(TreeParts, FindTheDensityThatTheModuleReports) {
   const ModuleSize size{.sequences = 3, .length = 67, .heads = 2, .head_width = 16};
-  for (const AttentionKind kind : {AttentionKind::kTf, AttentionKind::kTc}) {
+  for (const AttentionKind* kind : {&kTfAttention, &kTcAttention}) {
     AttentionModule module(Context::Cpu(), Tree(kind, 3), size);
     module.ForwardWithoutProjections(/*training=*/true);
     TreeParts parts(module);
@@ -143,7 +145,7 @@ TEST(TreeParts, FindTheDensityThatTheModuleReports) {
 
 TEST(AttentionModule, HasBatchesAndABackwardPassWithoutProjections) {
   const ModuleSize size{.sequences = 2, .length = 65, .heads = 3, .head_width = 16};
-  AttentionModule module(Context::Cpu(), Tree(AttentionKind::kTf, 2), size);
+  AttentionModule module(Context::Cpu(), Tree(&kTfAttention, 2), size);
   const View<const float> gradient = In(module.trees().at(0)->dweight());
   const auto sum = [&] {
     return std::accumulate(gradient.data(), gradient.data() + gradient.count(), 0.0,
@@ -211,9 +213,9 @@ class OperatorSuiteTest : public testing::Test {
 TEST_F(OperatorSuiteTest, WritesTheMachinesRatesAndThePassesOfEveryRow) {
   const std::vector<nlohmann::json> lines =
       Run({{size_,
-            {{"TF", Tree(AttentionKind::kTf, 2), /*spread=*/true},
-             {"DENSE", Tree(AttentionKind::kTf, 2, TreeGradient::kDense), /*spread=*/true},
-             {"TC", Tree(AttentionKind::kTc, 2, TreeGradient::kDense)},
+            {{"TF", Tree(&kTfAttention, 2), /*spread=*/true},
+             {"DENSE", Tree(&kTfAttention, 2, TreeGradient::kDense), /*spread=*/true},
+             {"TC", Tree(&kTcAttention, 2, TreeGradient::kDense)},
              {"full", AttentionConfig()}}}});
   EXPECT_GT(lines.at(0).at("copy_bytes_per_second"), 0);
   EXPECT_GT(lines.at(0).at("matmul_flops_per_second"), 0);
@@ -244,13 +246,13 @@ TEST_F(OperatorSuiteTest, WritesTheMachinesRatesAndThePassesOfEveryRow) {
 
 TEST_F(OperatorSuiteTest, GivesADensityThatIsAskedFor) {
   const std::vector<nlohmann::json> lines =
-      Run({{size_, {{"skewed", Tree(AttentionKind::kTf, 3), /*spread=*/true, /*density=*/0.5}}}});
+      Run({{size_, {{"skewed", Tree(&kTfAttention, 3), /*spread=*/true, /*density=*/0.5}}}});
   EXPECT_NEAR(lines.at(1).at("density"), 0.5, 0.1);
 }
 
 TEST_F(OperatorSuiteTest, TimesOnlyTheRowsThatAreAskedFor) {
   const std::vector<OperatorProblem> problems = {
-      {size_, {{"TF", Tree(AttentionKind::kTf, 1)}, {"full", AttentionConfig()}}}};
+      {size_, {{"TF", Tree(&kTfAttention, 1)}, {"full", AttentionConfig()}}}};
   EXPECT_TRUE(PassesOf(Run(problems, "full"), "TF").empty());
   EXPECT_REFUSED(Run(problems, "none such"), "no row has this in it");
 }

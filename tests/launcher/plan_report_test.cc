@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "core/attention/tc_attention_layer.h"
 #include "core/training/config.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
@@ -40,7 +41,7 @@ TEST(PlanReport, SharesAreTheAttentionsAloneAndWithItsProjections) {
   model.attention.resize(1);
   BootstrapConfig bootstrap;
   bootstrap.tree_steps = 6;
-  bootstrap.attention.kind = AttentionKind::kTc;
+  bootstrap.attention.kind = &kTcAttention;
   bootstrap.attention.shape = TreeShape::Binary(6);
   const BootstrapPlan plan(model, bootstrap);
   const auto print = [&](DType dtype, double density) {

@@ -40,7 +40,7 @@ TEST(RunConfig, OverridesSetFieldsOfEveryKind) {
       "bootstrap.attention.branching=100,10,model.causal=true");
   EXPECT_EQ(config.model().layers(), 6);
   EXPECT_EQ(config.optimizer().learning_rate(), 2e-3);
-  EXPECT_EQ(config.bootstrap().attention().kind(), config::TreeAttention::TC);
+  EXPECT_EQ(config.bootstrap().attention().kind(), config::Attention::TC);
   ASSERT_EQ(config.bootstrap().attention().branching_size(), 2);
   EXPECT_EQ(config.bootstrap().attention().branching(1), 10);
   EXPECT_TRUE(config.model().causal());

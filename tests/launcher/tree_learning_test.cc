@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include "core/attention/tf_attention_layer.h"
 #include "launcher/bench/router/matching_toy.h"
 
 namespace treeformer::bench {
@@ -10,7 +11,7 @@ namespace {
 
 TaskResult Train(TreeGradient gradient, uint64_t seed) {
   AttentionConfig attention;
-  attention.kind = AttentionKind::kTf;
+  attention.kind = &kTfAttention;
   attention.shape = TreeShape::Binary(3);
   attention.tree.gradient = gradient;
   return RunMatchingToy(attention, /*steps=*/600, seed, [](int64_t) {});

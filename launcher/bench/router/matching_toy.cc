@@ -5,7 +5,7 @@
 #include <numeric>
 #include <random>
 
-#include "core/attention/attention.h"
+#include "core/attention/registry.h"
 #include "kernels/matmul/linear.h"
 
 namespace treeformer::bench {

@@ -6,6 +6,8 @@
 #include <iostream>
 #include <vector>
 
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
 #include "launcher/bench/router/matching_toy.h"
 #include "launcher/bench/router/task_training.h"
@@ -20,7 +22,7 @@ struct Row {
 
 AttentionConfig Tree(int height, TreeGradient gradient) {
   AttentionConfig attention;
-  attention.kind = AttentionKind::kTf;
+  attention.kind = &kTfAttention;
   attention.shape = TreeShape::Binary(height);
   attention.tree.gradient = gradient;
   return attention;
@@ -41,7 +43,7 @@ AttentionConfig Dense(int height, DenseTerms terms, float clamp) {
 // TC with the gradient that the design found to be its best.
 AttentionConfig Tc(int height, TreeGradient gradient) {
   AttentionConfig attention = Tree(height, gradient);
-  attention.kind = AttentionKind::kTc;
+  attention.kind = &kTcAttention;
   return attention;
 }
 

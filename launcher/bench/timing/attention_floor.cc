@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/attention/registry.h"
 #include "kernels/matmul/matrix_product.h"
 #include "launcher/bench/timing/timing.h"
 
@@ -41,7 +42,7 @@ Work AttentionWork(const ModelConfig& model, int64_t n, double density, DType dt
   const double d = static_cast<double>(model.width), rows = static_cast<double>(n);
   const int64_t e = model.head_width();
   Work work;
-  if (attention.kind != AttentionKind::kTc) {
+  if (attention.kind->has_pairs) {
     const int64_t leaf = std::clamp<int64_t>(static_cast<int64_t>(rows * density), 1, 1024);
     const double half = 2 * rows * rows * d * density;
     work.flops = 2 * half;
@@ -54,7 +55,7 @@ Work AttentionWork(const ModelConfig& model, int64_t n, double density, DType dt
 // The hyperplanes on the ways of queries and keys.
 Work RoutingWork(const ModelConfig& model, int64_t n) {
   const AttentionConfig& attention = model.attention.at(0);
-  if (attention.kind == AttentionKind::kFull) return {};
+  if (!attention.HasTrees()) return {};
   const int64_t planes = attention.shape.planes_on_path();
   const double flops = 2.0 * 2 * static_cast<double>(n * model.width * planes);
   return {flops, flops / GemmRate(std::min<int64_t>(n, 1024), planes, model.head_width(), 'T',
@@ -72,9 +73,9 @@ Floor AttentionFloor(const ModelConfig& model, int64_t length, double density,
                          flops / GemmRate(std::min<int64_t>(length, 2048), d, d, 'T', dtype)};
   const Work routing = RoutingWork(model, length);
   const Work attention = AttentionWork(model, length, density, dtype);
-  const bool flips = model.attention.at(0).tree.gradient == TreeGradient::kFlip &&
-                     model.attention.at(0).kind == AttentionKind::kTf;
-  const double backward = flips ? 4.5 : 2.5;
+  const AttentionConfig& config = model.attention.at(0);
+  const bool flips = config.HasTrees() && config.tree.gradient == TreeGradient::kFlip;
+  const double backward = flips ? 4.5 : 2.5;  // where there are no pairs, of nothing
   Floor floor;
   floor.forward_attention = routing.seconds + attention.seconds;
   floor.forward = projections.seconds + floor.forward_attention;

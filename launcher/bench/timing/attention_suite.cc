@@ -6,9 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/attention/registry.h"
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
 #include "launcher/bench/timing/attention_floor.h"
 #include "launcher/bench/timing/attention_module.h"
+#include "launcher/bench/timing/plain_attentions.h"
 #include "launcher/bench/timing/timing.h"
 
 namespace treeformer::bench {
@@ -21,11 +25,12 @@ struct Row {
   std::optional<TrainedAttention> trained;
 };
 
-AttentionConfig MakeConfig(AttentionKind kind, const TreeShape& shape) {
+AttentionConfig MakeConfig(const AttentionKind& kind, const TreeShape& shape,
+                           TreeGradient gradient) {
   AttentionConfig attention;
-  attention.kind = kind;
+  attention.kind = &kind;
   attention.shape = shape;
-  if (kind == AttentionKind::kTc) attention.tree.gradient = TreeGradient::kDense;
+  attention.tree.gradient = gradient;
   return attention;
 }
 
@@ -33,17 +38,17 @@ Row MakeTrainedRow(const TimingOptions& options) {
   const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
   TrainedAttention trained = ReadTrainedAttention(kModuleWidth, kModuleHeads, longest);
   const AttentionConfig attention = trained.attention;
-  const char* kind = attention.kind == AttentionKind::kTc ? "TC" : "TF";
-  return {Sentence(kind, " h=", attention.shape.height(), " trained"),
+  return {Sentence(attention.kind->label, " h=", attention.shape.height(), " trained"),
           attention,
           {},
           std::move(trained)};
 }
 
 std::vector<Row> MakeRows(const TimingOptions& options) {
-  const AttentionConfig tf = MakeConfig(AttentionKind::kTf, TreeShape::Binary(6));
-  const AttentionConfig wide = MakeConfig(AttentionKind::kTf, TreeShape::Kary({100, 10}));
-  const AttentionConfig tc = MakeConfig(AttentionKind::kTc, TreeShape::Binary(6));
+  const AttentionConfig tf = MakeConfig(kTfAttention, TreeShape::Binary(6), TreeGradient::kFlip);
+  const AttentionConfig wide =
+      MakeConfig(kTfAttention, TreeShape::Kary({100, 10}), TreeGradient::kFlip);
+  const AttentionConfig tc = MakeConfig(kTcAttention, TreeShape::Binary(6), TreeGradient::kDense);
   std::vector<Row> rows;
   const auto add = [&](const std::string& name, const AttentionConfig& attention,
                        const std::function<std::vector<float>()>& biases) {
@@ -52,7 +57,9 @@ std::vector<Row> MakeRows(const TimingOptions& options) {
     }
   };
   const auto none = [] { return std::vector<float>(); };
-  add("full", AttentionConfig(), none);
+  for (const PlainAttention& plain : PlainAttentions()) {
+    add(plain.name, plain.attention, none);
+  }
   add("TF h=6 balanced", tf, [&] { return BalancedBiases(tf); });
   add("TF h=6 random", tf, none);
   add("TF h=6 density .3", tf, [&] { return BalancedBiases(tf, 0.3); });
@@ -111,7 +118,7 @@ class Table {
   }
 
   void Add(const Row& row, int64_t length, const std::string& pass, const Measured& measured) {
-    if (row.attention.kind == AttentionKind::kFull) full_[{length, pass}] = measured.seconds;
+    if (row.attention.kind == &kFullAttention) full_[{length, pass}] = measured.seconds;
     const auto full = full_.find({length, pass});
     out_ << std::setw(6) << length << "  " << std::left << std::setw(22) << row.name
          << std::setw(17) << pass << std::right << std::fixed << std::setprecision(2)

@@ -1,4 +1,7 @@
+#include "core/attention/tc_attention_layer.h"
+#include "core/attention/tf_attention_layer.h"
 #include "launcher/bench/timing/operator_suite.h"
+#include "launcher/bench/timing/plain_attentions.h"
 
 namespace treeformer::bench {
 namespace {
@@ -7,14 +10,14 @@ constexpr int64_t kLongestFull = 32768, kLongestDense = 8192;  // tokens: they c
 
 OperatorRow Tf(const std::string& name, const TreeShape& shape, double density = 0) {
   AttentionConfig attention;
-  attention.kind = AttentionKind::kTf;
+  attention.kind = &kTfAttention;
   attention.shape = shape;
   return {name, attention, /*spread=*/true, density};
 }
 
 OperatorRow Tc(int height) {
   AttentionConfig attention;
-  attention.kind = AttentionKind::kTc;
+  attention.kind = &kTcAttention;
   attention.shape = TreeShape::Binary(height);
   attention.tree.gradient = TreeGradient::kDense;
   return {"TC h=" + std::to_string(height), attention};
@@ -32,7 +35,10 @@ std::vector<OperatorRow> RowsOfLength(int64_t length) {
     rows.push_back(Tf("TF h=6 DENSE", TreeShape::Binary(6)));
     rows.back().attention.tree.gradient = TreeGradient::kDense;
   }
-  if (length <= kLongestFull) rows.push_back({"full", AttentionConfig()});
+  for (const PlainAttention& plain : PlainAttentions()) {
+    const bool full = plain.attention.kind == &kFullAttention;
+    if (!full || length <= kLongestFull) rows.push_back({plain.name, plain.attention});
+  }
   return rows;
 }
 

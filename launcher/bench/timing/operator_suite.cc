@@ -5,6 +5,7 @@
 #include <optional>
 #include <tuple>
 
+#include "core/attention/registry.h"
 #include "kernels/base/user_error.h"
 #include "launcher/bench/timing/machine_rates.h"
 #include "launcher/bench/timing/operator_table.h"
@@ -42,7 +43,7 @@ MeasuredRow CountRow(AttentionModule& module, const ModuleSize& size, TreeParts*
   const TilePairs pairs = parts->CountPairs();
   const double all = static_cast<double>(size.rows() * size.length * size.heads);
   row.density = static_cast<double>(pairs.useful) / all;
-  if (module.config().attention.at(0).kind == AttentionKind::kTf) {
+  if (module.config().attention.at(0).kind->has_pairs) {
     row.useful_share = static_cast<double>(pairs.useful) / static_cast<double>(pairs.computed);
   }
   return row;

@@ -1,11 +1,13 @@
 #include "launcher/bench/timing/operator_work.h"
 
+#include "core/attention/registry.h"
+
 namespace treeformer::bench {
 namespace {
 
 double BackwardFlops(const AttentionConfig& attention, double forward, double all_pairs) {
   double flops = 2.5 * forward;
-  if (attention.kind == AttentionKind::kFull) return flops;
+  if (!attention.HasTrees()) return flops;
   if (attention.tree.gradient == TreeGradient::kFlip) flops += 2 * forward;
   if (attention.tree.gradient == TreeGradient::kDense) flops += all_pairs;
   return flops;
@@ -19,7 +21,7 @@ OperatorWork WorkOf(const ModuleSize& size, const AttentionConfig& attention, do
   const double d = static_cast<double>(size.width());
   const double tensor = rows * d * static_cast<double>(element_bytes);
   OperatorWork work;
-  if (attention.kind == AttentionKind::kTc) {
+  if (!attention.kind->has_pairs) {
     work.forward = {0, 4 * tensor};
     work.backward = {0, 7 * tensor};
   } else {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
 #include "launcher/bench/router/task_training.h"
 #include "launcher/bench/timing/timing.h"
@@ -80,7 +81,7 @@ std::vector<Row> RowsOf(int64_t length, bool on_gpu) {
   int height = 1;
   while ((length >> height) > kLeafTokens) ++height;
   AttentionConfig tree;
-  tree.kind = AttentionKind::kTf;
+  tree.kind = &kTfAttention;
   tree.shape = TreeShape::Binary(height);
   std::vector<Row> rows = {{"full", AttentionConfig()}, {Sentence("TF h=", height), tree}};
   for (int i = 0; i < 2; ++i) {

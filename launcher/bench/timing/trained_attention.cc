@@ -17,7 +17,7 @@ void Require(bool good, const TrainedRun& run, const std::string& found,
 int64_t DeepestTreeLayer(const TrainedRun& run, const ModelConfig& config) {
   for (int64_t layer = config.layers - 1; layer >= 0; --layer) {
     const AttentionConfig& attention = config.attention[layer];
-    if (attention.kind != AttentionKind::kFull && !attention.tree.fold_projections) return layer;
+    if (attention.HasTrees() && !attention.tree.fold_projections) return layer;
   }
   Require(false, run, "it has no tree layer with projections", "one");
   return -1;
