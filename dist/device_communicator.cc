@@ -1,54 +1,51 @@
 #include "dist/device_communicator.h"
 
+#include <utility>
+
 #include "dist/nccl_communicator.h"
 
 namespace treeformer::dist {
 namespace {
 
-bool OnHost(Out data) { return data.device() == Device::kCpu; }
-
-class NothingToDo : public Request {
- public:
-  bool Test() override { return true; }
-  void Wait() override {}
-};
-
 // What one rank holds is the sum, and what its root sends.
 class OneGpuCommunicator : public DeviceCommunicator {
  public:
-  using DeviceCommunicator::DeviceCommunicator;
+  template <typename Base>
+  OneGpuCommunicator(Base&& base, Context& ctx)
+      : DeviceCommunicator(std::forward<Base>(base)), ctx_(ctx) {}
 
  private:
-  std::unique_ptr<Request> StartSumOnGpu(Out, cudaStream_t) override {
-    CHECK_EQ(size(), 1) << "ranks that work on the CPU sum a buffer on a GPU";
-    return std::make_unique<NothingToDo>();
+  std::unique_ptr<Operation> StartOnGpu(const Call& call, cudaStream_t stream) override {
+    CHECK_EQ(size(), 1) << "ranks that work on the CPU call " << call.summary() << " on a GPU";
+    if (call.in && call.in.data() != call.out.data()) {
+      CHECK_EQ(stream, ctx_.stream()) << call.summary();
+      Copy(ctx_, call.out, call.in);
+    }
+    return nullptr;
   }
-  void BroadcastOnGpu(Out, int root, cudaStream_t) override {
-    CHECK_EQ(size(), 1) << "ranks that work on the CPU broadcast a buffer on a GPU";
-    CHECK_EQ(root, 0);
+  std::unique_ptr<Communicator> Over(std::unique_ptr<Communicator> part) override {
+    return std::make_unique<OneGpuCommunicator>(std::move(part), ctx_);
   }
+
+  Context& ctx_;
 };
 
 }  // namespace
 
-void DeviceCommunicator::AllReduceSum(Out data, cudaStream_t stream) {
-  if (OnHost(data)) return base_.AllReduceSum(data, stream);
-  StartSumOnGpu(data, stream)->Wait();
+std::unique_ptr<Operation> DeviceCommunicator::DoStart(const Call& call, cudaStream_t stream) {
+  if (call.device() == Device::kCpu) return StartOn(base_, call, stream);
+  return StartOnGpu(call, stream);
 }
 
-std::unique_ptr<Request> DeviceCommunicator::StartAllReduceSum(Out data, cudaStream_t stream) {
-  if (OnHost(data)) return base_.StartAllReduceSum(data, stream);
-  return StartSumOnGpu(data, stream);
+std::unique_ptr<Communicator> DeviceCommunicator::DoSplit(int colour, int key,
+                                                          const std::string& name) {
+  std::unique_ptr<Communicator> part = SplitOn(base_, colour, key, name);
+  return part ? Over(std::move(part)) : nullptr;
 }
 
-void DeviceCommunicator::Broadcast(Out data, int root, cudaStream_t stream) {
-  if (OnHost(data)) return base_.Broadcast(data, root, stream);
-  BroadcastOnGpu(data, root, stream);
-}
-
-std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator& base, const Context& ctx) {
+std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator& base, Context& ctx) {
   if (ctx.device() == Device::kCuda && base.size() > 1) return MakeNcclCommunicator(base);
-  return std::make_unique<OneGpuCommunicator>(base);
+  return std::make_unique<OneGpuCommunicator>(base, ctx);
 }
 
 }  // namespace treeformer::dist

@@ -4,12 +4,13 @@
 
 namespace treeformer::dist {
 
-// A sum in which each rank fills its own row.
 std::vector<std::string> AllGatherText(Communicator& communicator, const std::string& text) {
   const int64_t length = static_cast<int64_t>(communicator.Max(static_cast<double>(text.size())));
   std::vector<int32_t> rows(communicator.size() * length);
-  std::copy(text.begin(), text.end(), rows.begin() + communicator.rank() * length);
-  communicator.AllReduceSum(View<int32_t>(rows.data(), {communicator.size(), length}), nullptr);
+  std::vector<int32_t> mine(text.begin(), text.end());
+  mine.resize(length);
+  communicator.AllGather(View<int32_t>(rows.data(), {communicator.size(), length}),
+                         View<int32_t>(mine.data(), {length}), nullptr);
   std::vector<std::string> texts;
   for (auto row = rows.begin(); row != rows.end(); row += length) {
     texts.emplace_back(row, std::find(row, row + length, 0));

@@ -47,7 +47,7 @@ void GradientReducer::Wait(cudaStream_t stream) {
   CHECK_EQ(started_, bucket_count()) << "gradients not reported before Wait: " << missing_[started_]
                                      << " of bucket " << started_ << " of " << bucket_count();
   CHECK(finished_.empty() || stream == stream_) << "another stream than the reports'";
-  for (const std::unique_ptr<Request>& request : pending_) request->Wait();
+  for (Request& request : pending_) request.Wait();
   Reset();
 }
 
@@ -71,7 +71,7 @@ void GradientReducer::Report(int64_t begin, int64_t end) {
 
 // Open MPI 4.1 moves a message only inside a call; a test of one request moves all of them.
 void GradientReducer::Poll() {
-  while (!pending_.empty() && pending_.front()->Test()) pending_.pop_front();
+  while (!pending_.empty() && pending_.front().Test()) pending_.pop_front();
 }
 
 void GradientReducer::Reset() {

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "dist/communicator.h"
@@ -48,7 +47,7 @@ class GradientReducer {
   std::vector<int64_t> missing_;         // [bucket]: elements not yet reported
   int64_t started_ = 0;                  // buckets
   cudaStream_t stream_ = nullptr;        // of this step's reports
-  std::deque<std::unique_ptr<Request>> pending_;
+  std::deque<Request> pending_;
 };
 
 }  // namespace treeformer::dist

@@ -1,7 +1,7 @@
 #pragma once
 
 // Ranks as threads of one process: a cluster for tests, and the one rank of a plain process.  Sums
-// are taken in rank order.  Views on the CPU only; float32, float64, int32.
+// are taken in rank order.  Views on the CPU only.
 //
 // A rank that ends while another waits for it, and ranks whose calls disagree, are fatal: nobody
 // stays behind in a collective.

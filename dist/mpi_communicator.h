@@ -1,7 +1,8 @@
 #pragma once
 
-// Ranks as processes under MPI.  Views on the CPU only; float32, float64, int32.  Sums are taken in
-// an order that MPI fixes by count and number of ranks; all ranks get the same bits.
+// Ranks as processes under MPI.  Views on the CPU only.  Sums are taken in an order that MPI fixes
+// by count and number of ranks; all ranks get the same bits.  A buffer with a part for each rank
+// (reduce-scatter, all-gather, all-to-all) has at most 2^30 elements.
 
 #include <memory>
 #include <string>

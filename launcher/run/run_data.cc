@@ -24,9 +24,8 @@ namespace {
 
 // A barrier in which who waits sleeps, so that the others have the cores.
 void WaitQuietly(dist::Communicator& communicator) {
-  int32_t arrived = 1;
-  const auto request = communicator.StartAllReduceSum(View<int32_t>(&arrived, {1}), nullptr);
-  while (!request->Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  dist::Request request = communicator.StartBarrier();
+  while (!request.Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
 bool MakesFiles(const DatasetConfig& config) { return !config.has_token_file(); }

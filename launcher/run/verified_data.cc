@@ -22,9 +22,9 @@ void ShareQuietly(dist::Communicator& communicator, TokenFileRecords& records) {
   const auto bytes = records.size() * sizeof(TokenFileRecord);
   std::vector<int32_t> words(bytes / sizeof(int32_t), 0);
   if (communicator.rank() == 0) memcpy(words.data(), records.data(), bytes);
-  const View<int32_t> sum(words.data(), {static_cast<int64_t>(words.size())});  // of one summand
-  const auto request = communicator.StartAllReduceSum(sum, nullptr);
-  while (!request->Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const View<int32_t> view(words.data(), {static_cast<int64_t>(words.size())});
+  dist::Request request = communicator.StartBroadcast(view, /*root=*/0, nullptr);
+  while (!request.Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   memcpy(static_cast<void*>(records.data()), words.data(), bytes);
 }
 

@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <vector>
 
 #include "dist/communicator.h"
+#include "tests/dist/call_checks.h"
 
 namespace treeformer::testing_util {
 
@@ -28,11 +28,6 @@ void ExpectSum(const std::vector<T>& values, int size) {
 }
 
 template <typename T>
-View<T> Whole(std::vector<T>& values) {
-  return View<T>(values.data(), {static_cast<int64_t>(values.size())});
-}
-
-template <typename T>
 void CheckCollectivesOf(dist::Communicator& comm) {
   for (int64_t count : {0, 1, 37, 5000}) {
     std::vector<T> values = OfRank<T>(comm.rank(), count);
@@ -43,10 +38,10 @@ void CheckCollectivesOf(dist::Communicator& comm) {
     std::vector<T> second = OfRank<T>(comm.rank(), 2 * count);
     auto first_sum = comm.StartAllReduceSum(Whole(first), nullptr);
     auto second_sum = comm.StartAllReduceSum(Whole(second), nullptr);
-    second_sum->Wait();
-    while (!first_sum->Test()) {
+    second_sum.Wait();
+    while (!first_sum.Test()) {
     }
-    EXPECT_TRUE(first_sum->Test());
+    EXPECT_TRUE(first_sum.Test());
     ExpectSum(first, comm.size());
     ExpectSum(second, comm.size());
 
@@ -70,6 +65,8 @@ inline void CheckCollectives(dist::Communicator& comm) {
   const double ranks = comm.size();
   EXPECT_EQ(sums, (std::vector<double>{ranks, 10 * ranks * (ranks - 1) / 2, -ranks}));
   comm.Barrier();
+  HostMemory memory;
+  CheckCalls(comm, memory);
 }
 
 // Values whose sum depends on the order: all ranks must still hold the same bits.

@@ -10,7 +10,7 @@ namespace treeformer::dist {
 namespace {
 
 TEST(DeviceCommunicator, OnTheCpuItDoesWhatItsBaseDoes) {
-  const Context ctx = Context::Cpu();
+  Context ctx = Context::Cpu();
   for (int size : {1, 2, 3}) {
     RunLocalRanks(size, [&](Communicator& base) {
       const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(base, ctx);
@@ -29,21 +29,24 @@ Out OnGpu() { return Out(reinterpret_cast<void*>(64), DType::kFloat32, {7}, Devi
 
 TEST(DeviceCommunicator, OneRankLeavesBuffersOnItsGpuAlone) {
   const std::unique_ptr<Communicator> base = MakeSingleRank();
-  const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(*base, Context::Cpu());
+  Context ctx = Context::Cpu();
+  const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(*base, ctx);
   comm->AllReduceSum(OnGpu(), nullptr);
   comm->Broadcast(OnGpu(), /*root=*/0, nullptr);
-  const std::unique_ptr<Request> request = comm->StartAllReduceSum(OnGpu(), nullptr);
-  EXPECT_TRUE(request->Test());
-  request->Wait();
+  Request request = comm->StartAllReduceSum(OnGpu(), nullptr);
+  EXPECT_TRUE(request.Test());
+  request.Wait();
+  comm->AllGather(OnGpu(), OnGpu(), nullptr);
+  comm->ReduceScatterSum(OnGpu(), OnGpu(), nullptr);
 }
 
 TEST(DeviceCommunicatorDeathTest, RanksOnTheCpuDoNotSumBuffersOnAGpu) {
   EXPECT_DEATH(RunLocalRanks(2,
                              [](Communicator& base) {
-                               const Context ctx = Context::Cpu();
+                               Context ctx = Context::Cpu();
                                MakeDeviceCommunicator(base, ctx)->AllReduceSum(OnGpu(), nullptr);
                              }),
-               "ranks that work on the CPU sum a buffer on a GPU");
+               "ranks that work on the CPU call all-reduce of 7 float32 on a GPU");
 }
 
 }  // namespace

@@ -76,11 +76,17 @@ TEST(GradientReducer, EmptyRangesAndAnEmptyBufferAreFine) {
 }
 
 // Records what is started and done, in order.
-class Recorder : public Communicator {
+class StartedSums : public Communicator {
  public:
-  class Done : public Request {
+  StartedSums() : Communicator(Place{}) {}
+
+  std::vector<int64_t> started;  // elements of each sum
+  int polls = 0;
+
+ private:
+  class NeverDone : public Operation {
    public:
-    explicit Done(int* polls) : polls_(polls) {}
+    explicit NeverDone(int* polls) : polls_(polls) {}
     bool Test() override {
       ++*polls_;
       return false;
@@ -91,27 +97,16 @@ class Recorder : public Communicator {
     int* polls_;
   };
 
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  int local_rank() const override { return 0; }
-  int local_size() const override { return 1; }
-  void Barrier() override {}
-  void AllReduceSum(Out, cudaStream_t) override {}
-  std::unique_ptr<Request> StartAllReduceSum(Out data, cudaStream_t) override {
-    started.push_back(data.count());
-    return std::make_unique<Done>(&polls);
+  std::unique_ptr<Operation> DoStart(const Call& call, cudaStream_t) override {
+    EXPECT_EQ(call.kind, CallKind::kAllReduceSum);
+    started.push_back(call.out.count());
+    return std::make_unique<NeverDone>(&polls);
   }
-  void Broadcast(Out, int, cudaStream_t) override {}
-  std::vector<double> AllGather(std::span<const double> values) override {
-    return {values.begin(), values.end()};
-  }
-
-  std::vector<int64_t> started;  // elements of each sum
-  int polls = 0;
+  std::unique_ptr<Communicator> DoSplit(int, int, const std::string&) override { return nullptr; }
 };
 
 TEST(GradientReducer, AFullBucketStartsAtOnceAndEachFurtherReportPolls) {
-  Recorder comm;
+  StartedSums comm;
   std::vector<float> gradients(10);
   GradientReducer reducer(comm, Whole(gradients), /*bucket_bytes=*/16);  // 4, 4, and 2 in front
   reducer.Ready(7, 10);
@@ -127,7 +122,7 @@ TEST(GradientReducer, AFullBucketStartsAtOnceAndEachFurtherReportPolls) {
 }
 
 TEST(GradientReducer, BucketsStartFromTheBackWhateverTheOrderOfReports) {
-  Recorder comm;
+  StartedSums comm;
   std::vector<float> gradients(10);
   GradientReducer reducer(comm, Whole(gradients), /*bucket_bytes=*/16);
   reducer.Ready(0, 6);
@@ -139,7 +134,7 @@ TEST(GradientReducer, BucketsStartFromTheBackWhateverTheOrderOfReports) {
 
 class GradientReducerDeathTest : public testing::Test {
  protected:
-  Recorder comm_;
+  StartedSums comm_;
   std::vector<float> gradients_ = std::vector<float>(10);
   GradientReducer reducer_{comm_, Whole(gradients_), /*bucket_bytes=*/16};
 };

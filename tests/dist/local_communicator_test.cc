@@ -68,7 +68,9 @@ TEST_F(LocalCommunicatorDeathTest, CallsThatDisagreeAreFatal) {
     std::vector<float> values(3 + comm.rank());
     comm.AllReduceSum(testing_util::Whole(values), nullptr);
   };
-  EXPECT_DEATH(RunLocalRanks(2, work), "operation 0: rank . calls sum of . elements, others");
+  EXPECT_DEATH(
+      RunLocalRanks(2, work),
+      "group world, collective 0: rank . calls all-reduce of . float32, rank . all-reduce");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 
 Communicator* g_base = nullptr;  // of the session in main
 
-class CudaGpu : public testing_util::Gpu {
+class CudaGpu : public testing_util::Memory {
  public:
   explicit CudaGpu(Context& ctx)
       : ctx_(ctx), large_(Device::kCuda, DType::kInt32, {int64_t{1} << 24}) {}
@@ -60,7 +60,7 @@ class NcclCommunicator : public testing::Test {
   std::optional<CudaGpu> gpu_;
 };
 
-TEST_F(NcclCommunicator, SumsAndBroadcastsAreExactAndInTheOrderOfTheStream) {
+TEST_F(NcclCommunicator, EveryCallIsExactAndInTheOrderOfTheStream) {
   testing_util::CheckGpuCollectives(*MakeNcclCommunicator(*g_base), *gpu_);
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using simulated::Order;
 
-class SimulatedGpu : public testing_util::Gpu {
+class SimulatedGpu : public testing_util::Memory {
  public:
   cudaStream_t stream() override { return stream_; }
   Out Allocate(DType dtype, int64_t count) override {
@@ -41,7 +41,7 @@ class SimulatedGpu : public testing_util::Gpu {
 
 class NcclSimulated : public testing::TestWithParam<Order> {};
 
-TEST_P(NcclSimulated, SumsAndBroadcastsAreExactAndInTheOrderOfTheStream) {
+TEST_P(NcclSimulated, EveryCallIsExactAndInTheOrderOfTheStream) {
   for (int size : {1, 2, 3, 5}) {
     simulated::Reset(GetParam(), /*seed=*/size);
     RunLocalRanks(size, [](Communicator& base) {
@@ -51,7 +51,7 @@ TEST_P(NcclSimulated, SumsAndBroadcastsAreExactAndInTheOrderOfTheStream) {
       EXPECT_EQ(comm->size(), base.size());
       testing_util::CheckGpuCollectives(*comm, gpu);
     });
-    EXPECT_EQ(simulated::counts().destroyed, size);
+    EXPECT_EQ(simulated::counts().destroyed, simulated::counts().made);
     EXPECT_EQ(simulated::counts().aborted, 0);
   }
 }
@@ -65,9 +65,9 @@ TEST(NcclSimulated, StartingASumDoesNotWaitForAnything) {
   const std::unique_ptr<Communicator> base = MakeSingleRank();
   SimulatedGpu gpu;
   const std::unique_ptr<Communicator> comm = MakeNcclCommunicator(*base);
-  const testing_util::GpuArray<float> x(gpu, 7, /*rank=*/0);
-  const auto request = comm->StartAllReduceSum(x.view(), gpu.stream());
-  request->Wait();
+  const testing_util::Array<float> x(gpu, 7, /*rank=*/0);
+  auto request = comm->StartAllReduceSum(x.view(), gpu.stream());
+  request.Wait();
   comm->AllReduceSum(x.view(), gpu.stream());
   EXPECT_EQ(simulated::counts().sums, 0);
   simulated::Synchronize(gpu.stream());
@@ -79,6 +79,29 @@ TEST(NcclSimulated, HostBuffersDoNotReachNccl) {
   RunLocalRanks(
       2, [](Communicator& base) { testing_util::CheckCollectives(*MakeNcclCommunicator(base)); });
   EXPECT_EQ(simulated::counts().sums + simulated::counts().broadcasts, 0);
+}
+
+TEST(NcclSimulated, RanksThatSendNoMessagesHaveOneCommunicator) {
+  simulated::Reset(Order::kRandom, 1);
+  RunLocalRanks(3, [](Communicator& base) {
+    SimulatedGpu gpu;
+    const std::unique_ptr<Communicator> comm = MakeNcclCommunicator(base);
+    const testing_util::Array<float> x(gpu, 7, base.rank());
+    comm->AllReduceSum(x.view(), gpu.stream());
+    x.ExpectSum(3, "a sum");
+  });
+  EXPECT_EQ(simulated::counts().made, 3);
+}
+
+// Ranks that are not neighbours, and do not connect beforehand.
+TEST(NcclSimulated, TheFirstMessageConnectsTwoRanks) {
+  simulated::Reset(Order::kRandom, 1);
+  RunLocalRanks(3, [](Communicator& base) {
+    SimulatedGpu gpu;
+    const std::unique_ptr<Communicator> comm = MakeNcclCommunicator(base);
+    testing_util::CheckBlockingMessagesOf<float>(*comm, gpu);
+  });
+  EXPECT_EQ(simulated::counts().made, 3 + 2 * 2);
 }
 
 TEST(NcclSimulated, ARankThatFailsAbortsForOthersDoNotComeToAnOrderlyEnd) {
@@ -93,16 +116,18 @@ TEST(NcclSimulated, ARankThatFailsAbortsForOthersDoNotComeToAnOrderlyEnd) {
   EXPECT_EQ(simulated::counts().destroyed, 0);
 }
 
-TEST(NcclSimulatedDeathTest, ALostConnectionKillsWhoTestsOrWaits) {
+TEST(NcclSimulatedDeathTest, ALostConnectionKillsARankThatTestsOrWaitsOrGivesUp) {
   simulated::Reset(Order::kRandom, 1);
   const std::unique_ptr<Communicator> base = MakeSingleRank();
   SimulatedGpu gpu;
   const std::unique_ptr<Communicator> comm = MakeNcclCommunicator(*base);
-  const testing_util::GpuArray<float> x(gpu, 7, /*rank=*/0);
-  const auto request = comm->StartAllReduceSum(x.view(), gpu.stream());
-  simulated::LoseConnection();
-  EXPECT_DEATH(request->Test(), "NCCL, during a collective: .*the connection is lost");
-  EXPECT_DEATH(request->Wait(), "NCCL, during a collective: .*the connection is lost");
+  const testing_util::Array<float> x(gpu, 7, /*rank=*/0);
+  auto request = comm->StartAllReduceSum(x.view(), gpu.stream());
+  simulated::SetConnectionLost(true);
+  EXPECT_DEATH(request.Test(), "NCCL, during a collective: .*the connection is lost");
+  EXPECT_DEATH(request.Wait(), "NCCL, during a collective: .*the connection is lost");
+  EXPECT_DEATH(Request(std::move(request)), "NCCL, during a collective: .*the connection is lost");
+  simulated::SetConnectionLost(false);
 }
 
 }  // namespace

@@ -303,30 +303,23 @@ TEST_F(TrainerTest, RanksWithOtherDataOrParametersAreRefusedAtTheStart) {
 // Rank 1 finds another number in one of its sums of gradients.
 class FaultyCommunicator : public dist::Communicator {
  public:
-  explicit FaultyCommunicator(dist::Communicator& base) : base_(base) {}
-
-  int rank() const override { return base_.rank(); }
-  int size() const override { return base_.size(); }
-  int local_rank() const override { return base_.local_rank(); }
-  int local_size() const override { return base_.local_size(); }
-  void Barrier() override { base_.Barrier(); }
-  void AllReduceSum(Out data, cudaStream_t stream) override { base_.AllReduceSum(data, stream); }
-  std::unique_ptr<dist::Request> StartAllReduceSum(Out data, cudaStream_t stream) override {
-    auto request = base_.StartAllReduceSum(data, stream);
-    if (rank() == 1 && data.dtype() == DType::kFloat32 && ++sums_ == 6) {
-      request->Wait();
-      data.as<float>()[0] += 1;
-    }
-    return request;
-  }
-  void Broadcast(Out data, int root, cudaStream_t stream) override {
-    base_.Broadcast(data, root, stream);
-  }
-  std::vector<double> AllGather(std::span<const double> values) override {
-    return base_.AllGather(values);
-  }
+  explicit FaultyCommunicator(dist::Communicator& base) : Communicator(base), base_(base) {}
 
  private:
+  std::unique_ptr<dist::Operation> DoStart(const dist::Call& call, cudaStream_t stream) override {
+    auto operation = StartOn(base_, call, stream);
+    const bool is_gradient =
+        call.kind == dist::CallKind::kAllReduceSum && call.dtype() == DType::kFloat32;
+    if (rank() != 1 || !is_gradient || ++sums_ != 6) return operation;
+    operation->Wait();
+    call.out.as<float>()[0] += 1;
+    return nullptr;
+  }
+  std::unique_ptr<dist::Communicator> DoSplit(int colour, int key,
+                                              const std::string& name) override {
+    return SplitOn(base_, colour, key, name);
+  }
+
   dist::Communicator& base_;
   int sums_ = 0;
 };
