@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "dist/mpi_session.h"
+#include "kernels/base/fault_point.h"
 #include "launcher/commands/commands.h"
 #include "launcher/program/failure.h"
 #include "launcher/training/stop_signal.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   try {
     stop_signals.emplace();
     session = std::make_unique<treeformer::dist::MpiSession>();
+    treeformer::ArmFaultPointFromEnvironment();
     return treeformer::Dispatch(treeformer::AllCommands(), {argv + 1, argv + argc}, *session,
                                 std::cout);
   } catch (...) {

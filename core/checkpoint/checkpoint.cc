@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/checkpoint/safetensors.h"
+#include "kernels/base/fault_point.h"
 #include "kernels/base/output_file.h"
 #include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
@@ -191,6 +192,7 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
   }
   SyncFolder(aside);
   if (fs::exists(path)) SetAside({step, path});
+  FaultPoint("checkpoint.before_rename");
   fs::rename(aside, path, error);
   if (error) throw UserError(Sentence(path.string(), " cannot be named: ", error.message()));
   SyncFolder(directory);

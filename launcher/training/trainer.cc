@@ -6,6 +6,7 @@
 #include "core/checkpoint/pretrained_weights.h"
 #include "core/training/births.h"
 #include "dist/mpi_session.h"
+#include "kernels/base/fault_point.h"
 #include "kernels/base/user_error.h"
 #include "launcher/program/command.h"
 #include "launcher/run/fingerprint.h"
@@ -132,6 +133,7 @@ int Trainer::Run(int64_t last_step) {
     const BootstrapStage& stage = plan_.StageOfStep(step_);
     if (runner_.stage() != &stage) EnterStage(stage);
     const StepResult result = Step();
+    FaultPoint("update.before_report");
     if (!result.IsFinite()) return Diverge(result);
     ++step_;
     report_.AddStep(result, step_, stage);

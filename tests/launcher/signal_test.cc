@@ -40,16 +40,6 @@ class SignalTest : public ProgramTest {
   }
 };
 
-TEST_F(SignalTest, KilledInStageTwoAndStartedAgainTheMetricsAreThoseOfAnUndisturbedRun) {
-  const pid_t pid = Start("run", {"--set", kSteps});
-  WaitForStage("run", 2);
-  kill(pid, SIGKILL);
-  EXPECT_EQ(Status(pid), 1000 + SIGKILL);
-  EXPECT_EQ(Status(Start("run", {"--set", kSteps})), 0) << folder_.Read("output");
-  EXPECT_NE(folder_.Read("output").find("going on from"), std::string::npos);
-  EXPECT_EQ(Metrics("run"), Undisturbed());
-}
-
 TEST_F(SignalTest, StopSignalsLeaveACheckpointAndStatus75AndTheRunGoesOn) {
   for (int signal : {SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP}) {
     const std::string run = "run_" + std::to_string(signal);
