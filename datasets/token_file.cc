@@ -1,9 +1,6 @@
 #include "datasets/token_file.h"
 
 #include <glog/logging.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -13,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/base/regular_file.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer::datasets {
@@ -48,25 +44,9 @@ int64_t FileBytes(const Header& header) {
          (header.documents + 1) * sizeof(int64_t);
 }
 
-// Sets size, time and place.
-std::string_view Map(const std::string& path, TokenFileRecord* record) {
-  const int fd = OpenRegularFile(path);
-  struct stat status;
-  CHECK_EQ(fstat(fd, &status), 0) << path;
-  void* data = MAP_FAILED;
-  if (status.st_size > 0) data = mmap(nullptr, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-  close(fd);
-  constexpr int64_t kNanoseconds = 1'000'000'000;
-  record->bytes = status.st_size;
-  record->modified = status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec;
-  record->inode = status.st_ino;
-  if (data == MAP_FAILED) throw UserError(Sentence(path, " is not a token file"));
-  return {static_cast<const char*>(data), static_cast<size_t>(status.st_size)};
-}
-
 Header ReadHeader(const std::string& path, std::string_view file) {
-  if (file.substr(0, sizeof kMagic) !=
-      std::string_view(kMagic, std::min(file.size(), sizeof kMagic))) {
+  if (file.empty() || file.substr(0, sizeof kMagic) !=
+                          std::string_view(kMagic, std::min(file.size(), sizeof kMagic))) {
     throw UserError(Sentence(path, " is not a token file: it does not begin with TREETOKS"));
   }
   if (file.size() < sizeof(Header)) {
@@ -113,8 +93,7 @@ void CheckOffsets(const std::string& path, std::span<const int64_t> offsets, int
 
 TokenFile TokenFile::Open(const std::string& path,
                           std::optional<uint64_t> expected_vocabulary_hash) {
-  TokenFile file;
-  file.Parse(path);
+  TokenFile file(path);
   file.CheckPayload(Vocabulary::kNone);
   if (expected_vocabulary_hash) file.CheckVocabulary(*expected_vocabulary_hash);
   return file;
@@ -122,8 +101,7 @@ TokenFile TokenFile::Open(const std::string& path,
 
 TokenFile TokenFile::Open(const std::string& path, const Vocabulary& vocabulary,
                           const TokenFileRecords& verified) {
-  TokenFile file;
-  file.Parse(path);
+  TokenFile file(path);
   file.CheckVocabulary(vocabulary.hash());
   if (file.vocabulary_size_ != vocabulary.size()) {
     throw UserError(Sentence("token file ", path, " is corrupt: its header says a vocabulary of ",
@@ -140,11 +118,10 @@ TokenFile TokenFile::Open(const std::string& path, const Vocabulary& vocabulary,
   return file;
 }
 
-void TokenFile::Parse(const std::string& path) {
-  path_ = path;
-  mapping_ = Map(path, &record_);
-  const Header header = ReadHeader(path_, mapping_);
-  const int64_t bytes = mapping_.size();
+TokenFile::TokenFile(const std::string& path) : path_(path), file_(path) {
+  const Header header = ReadHeader(path_, file_.bytes());
+  const char* const data = file_.bytes().data();
+  const int64_t bytes = std::ssize(file_.bytes());
   if (bytes < FileBytes(header)) {
     throw UserError(Sentence("token file ", path_, " is cut short: it has ", bytes, " of its ",
                              FileBytes(header), " bytes"));
@@ -153,14 +130,17 @@ void TokenFile::Parse(const std::string& path) {
     throw UserError(Sentence("token file ", path_, " is corrupt: it has ", bytes,
                              " bytes, expected ", FileBytes(header)));
   }
-  tokens_ = {reinterpret_cast<const int32_t*>(mapping_.data() + sizeof(Header)),
+  tokens_ = {reinterpret_cast<const int32_t*>(data + sizeof(Header)),
              static_cast<size_t>(header.tokens)};
-  offsets_ = {reinterpret_cast<const int64_t*>(mapping_.data() + bytes) - (header.documents + 1),
+  offsets_ = {reinterpret_cast<const int64_t*>(data + bytes) - (header.documents + 1),
               static_cast<size_t>(header.documents + 1)};
   CheckOffsets(path_, offsets_, header.tokens);
   vocabulary_size_ = header.vocabulary_size;
   vocabulary_hash_ = header.vocabulary_hash;
   payload_checksum_ = header.payload_checksum;
+  record_.bytes = bytes;
+  record_.modified = file_.modified();
+  record_.inode = file_.inode();
   record_.header = header.header_checksum;
   record_.tokens = header.tokens;
 }
@@ -172,7 +152,7 @@ void TokenFile::CheckVocabulary(uint64_t hash) const {
 }
 
 void TokenFile::CheckPayload(int32_t unknown) {
-  const std::string_view payload = mapping_.substr(sizeof(Header));
+  const std::string_view payload = file_.bytes().substr(sizeof(Header));
   if (XXH3_64bits(payload.data(), payload.size()) != payload_checksum_) {
     throw UserError(Sentence("token file ", path_,
                              " is corrupt: its checksum does not match; prepare it again"));
@@ -185,24 +165,6 @@ void TokenFile::CheckPayload(int32_t unknown) {
     }
     record_.unknown_tokens += id == unknown;
   }
-}
-
-TokenFile::TokenFile(TokenFile&& other) noexcept { *this = std::move(other); }
-
-TokenFile& TokenFile::operator=(TokenFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(mapping_, other.mapping_);
-  std::swap(tokens_, other.tokens_);
-  std::swap(offsets_, other.offsets_);
-  std::swap(vocabulary_size_, other.vocabulary_size_);
-  std::swap(vocabulary_hash_, other.vocabulary_hash_);
-  std::swap(payload_checksum_, other.payload_checksum_);
-  std::swap(record_, other.record_);
-  return *this;
-}
-
-TokenFile::~TokenFile() {
-  if (!mapping_.empty()) munmap(const_cast<char*>(mapping_.data()), mapping_.size());
 }
 
 TokenFileWriter::TokenFileWriter(const std::string& path, uint64_t vocabulary_hash,

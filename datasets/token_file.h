@@ -17,10 +17,10 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "datasets/token_file_record.h"
 #include "datasets/vocabulary.h"
+#include "kernels/base/mapped_file.h"
 #include "kernels/base/output_file.h"
 
 typedef struct XXH3_state_s XXH3_state_t;
@@ -36,9 +36,6 @@ class TokenFile {
   // The same, unless one of `verified` is of this very file, and counts unknown tokens.
   static TokenFile Open(const std::string& path, const Vocabulary& vocabulary,
                         const TokenFileRecords& verified = {});
-  TokenFile(TokenFile&& other) noexcept;
-  TokenFile& operator=(TokenFile&& other) noexcept;
-  ~TokenFile();
 
   const std::string& path() const { return path_; }
   int64_t documents() const { return offsets_.size() - 1; }
@@ -54,13 +51,12 @@ class TokenFile {
   const TokenFileRecord& record() const { return record_; }
 
  private:
-  TokenFile() = default;
-  void Parse(const std::string& path);  // checks header and offsets, sets the spans
+  explicit TokenFile(const std::string& path);  // checks header and offsets
   void CheckVocabulary(uint64_t hash) const;
   void CheckPayload(int32_t unknown);  // its checksum and every id; counts `unknown`
 
   std::string path_;
-  std::string_view mapping_;
+  MappedFile file_;
   std::span<const int32_t> tokens_;
   std::span<const int64_t> offsets_;
   int32_t vocabulary_size_ = 0;
@@ -69,8 +65,8 @@ class TokenFile {
   TokenFileRecord record_;
 };
 
-// Writes PATH, aside as PATH.tmp until Finish().  Memory is bounded whatever the
-// number of documents (their offsets wait in PATH.offsets.tmp).
+// Writes PATH, aside until Finish().  Memory is bounded whatever the number of documents: their
+// offsets wait in a second file.
 class TokenFileWriter {
  public:
   TokenFileWriter(const std::string& path, uint64_t vocabulary_hash, int32_t vocabulary_size);
@@ -79,7 +75,7 @@ class TokenFileWriter {
   // The next tokens of the current document; a document may come in many pieces.
   void Append(std::span<const int32_t> tokens);
   void EndDocument();  // a document without tokens is a CHECK
-  void Seal();         // after the last document: all is on disk, still as PATH.tmp
+  void Seal();         // after the last document: all is on disk, without its name
   void Finish();       // seals; after it the file exists under its name
 
   int64_t documents() const { return documents_; }

@@ -21,6 +21,16 @@ MappedFile::MappedFile(const std::string& path) {
   close(file);
   if (data == MAP_FAILED) throw UserError(Sentence(path, " cannot be read: ", strerror(error)));
   bytes_ = {static_cast<const char*>(data), static_cast<size_t>(status.st_size)};
+  constexpr int64_t kNanoseconds = 1'000'000'000;  // of a second
+  modified_ = status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec;
+  inode_ = status.st_ino;
+}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  std::swap(modified_, other.modified_);
+  std::swap(inode_, other.inode_);
+  return *this;
 }
 
 MappedFile::~MappedFile() {
