@@ -40,6 +40,9 @@ bool IsNamed(int fd, const std::string& path) {
          open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
 }
 
+// True also where there is none.
+bool Remove(const std::string& path) { return unlink(path.c_str()) == 0 || errno == ENOENT; }
+
 }  // namespace
 
 OutputFile::OutputFile(const std::string& path)
@@ -77,16 +80,18 @@ int OutputFile::CreateTemporary() const {
 
 void OutputFile::RemoveLeftOver() const {
   const int fd = open(temporary_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return;
-  if (fd < 0 && errno != ELOOP) Refuse("cannot be created");  // another's, perhaps under way
-  const bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  if (!held && (fd < 0 || IsNamed(fd, temporary_)) && unlink(temporary_.c_str()) != 0 &&
-      errno != ENOENT) {
-    if (fd >= 0) close(fd);
-    Refuse("cannot be created");
+  if (fd < 0) {
+    const bool is_gone = errno == ENOENT || (errno == ELOOP && Remove(temporary_));  // a link
+    if (!is_gone) Refuse("cannot be created");  // another's, perhaps under way
+    return;
   }
-  if (fd >= 0) close(fd);
+  const bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const bool is_gone = held || !IsNamed(fd, temporary_) || Remove(temporary_);
+  const int error = errno;
+  close(fd);
+  errno = error;
   if (held) throw UserError(Sentence(path_, " is being written by another process"));
+  if (!is_gone) Refuse("cannot be created");
 }
 
 void OutputFile::Append(const void* data, int64_t bytes) {
