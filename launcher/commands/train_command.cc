@@ -17,10 +17,13 @@ int RunTrain(dist::Communicator& communicator) {
   const int threads = ConfigureThreadsFromFlag(communicator);
   const std::string directory = RunDirectoryFromFlag();
   ValidateRun(config, communicator.size(), device.device, directory);
-  const StageRange stages = ParseStages(
-      FLAGS_stages, MakeBootstrapPlan(config, PlannedVocabulary(config.data(), directory)));
+  const BootstrapPlan plan = MakeBootstrapPlan(config, PlannedVocabulary(config.data(), directory));
+  RunPart part{FLAGS_resume, ParseStages(FLAGS_stages, plan), {}};
   if (!HasCheckpoints(directory + "/checkpoints")) ValidateStartFrom(config);
-  if (communicator.rank() == 0) RequireRunApartFromText(directory, config);
+  if (communicator.rank() == 0) {
+    part.text = ListRunText(config.data());
+    RequireRunApartFromText(directory, config.data(), part.text);
+  }
   LogTo(directory, communicator.rank());
   if (FLAGS_verify_data && communicator.rank() == 0) {
     std::filesystem::remove(VerifiedDataFile(directory));  // what is not known is read whole
@@ -29,7 +32,7 @@ int RunTrain(dist::Communicator& communicator) {
   progress.Line(Sentence("treeformer train: ", FLAGS_config, " in ", directory, ", ",
                          communicator.size(), communicator.size() == 1 ? " rank" : " ranks", " of ",
                          threads, threads == 1 ? " thread" : " threads"));
-  return RunTraining(communicator, config, directory, {FLAGS_resume, stages}, device, progress);
+  return RunTraining(communicator, config, directory, part, device, progress);
 }
 
 }  // namespace

@@ -30,33 +30,6 @@ void WaitQuietly(dist::Communicator& communicator) {
 
 bool MakesFiles(const DatasetConfig& config) { return !config.has_token_file(); }
 
-// Everything the files depend on: settings, and each input file with its size and time.
-std::string DescribeSource(const DatasetConfig& config) {
-  DatasetConfig settings = config;
-  settings.clear_masking();
-  settings.clear_pack();
-  std::string source = settings.DebugString();
-  std::vector<std::string> files{config.text().begin(), config.text().end()};
-  std::vector<std::string> paths;
-  if (!files.empty()) {
-    for (const datasets::InputFile& file : datasets::ListInputFiles(files).files) {
-      if (file.pipe) {
-        throw UserError(Sentence(file.path,
-                                 " is a pipe, which can be read only once, expected a "
-                                 "file; or `treeformer prepare` makes a token file"));
-      }
-      paths.push_back(file.path);
-    }
-  }
-  if (config.has_vocabulary()) paths.push_back(config.vocabulary());
-  for (const std::string& path : paths) {
-    std::error_code error;
-    const auto time = fs::last_write_time(path, error).time_since_epoch().count();
-    source += Sentence(path, " ", fs::file_size(path, error), " bytes, time ", time, "\n");
-  }
-  return source;
-}
-
 std::string ReadText(const std::string& path) {
   return fs::is_regular_file(path) ? ReadRegularFile(path) : std::string();
 }
@@ -153,11 +126,11 @@ uint64_t HashData(const DataFiles& files) {
 namespace {
 
 // On rank 0, of a run that begins.
-void MakeNewFiles(const DatasetConfig& config, const std::string& run_directory,
-                  const DataFiles& files, Progress& progress) {
+void MakeNewFiles(const DatasetConfig& config, const RunText& text,
+                  const std::string& run_directory, const DataFiles& files, Progress& progress) {
   const std::string record = run_directory + "/data/source.txt";
-  const std::string source = DescribeSource(config);
-  if (ReadText(record) == source && AreWhole(files, run_directory)) return;
+  const std::string source = DescribeSource(config, text);
+  if (IsSource(ReadText(record), config, text) && AreWhole(files, run_directory)) return;
   std::error_code none;
   fs::remove(record, none);
   MakeFiles(config, run_directory + "/data", files, progress);
@@ -165,14 +138,15 @@ void MakeNewFiles(const DatasetConfig& config, const std::string& run_directory,
 }
 
 // Whether the files would be made of the same; if not, `why`.
-bool SourceIsUnchanged(const DatasetConfig& config, const std::string& record, std::string* why) {
+bool SourceIsUnchanged(const DatasetConfig& config, const RunText& text, const std::string& record,
+                       std::string* why) {
   const std::string before = ReadText(record);
   *why = before.empty() ? record + ", which says what the tokens were made of, is lost"
          : config.has_vocabulary() && !fs::exists(config.vocabulary())
              ? "data.vocabulary, " + config.vocabulary() + ", is gone"
              : "the text or the vocabulary has changed since the run began";
   try {
-    return before == DescribeSource(config);
+    return IsSource(before, config, text);
   } catch (const UserError& error) {
     *why = Sentence("the text is not there as it was (", error.what(), ")");
     return false;
@@ -181,15 +155,15 @@ bool SourceIsUnchanged(const DatasetConfig& config, const std::string& record, s
 
 // On rank 0, of a run that goes on.  `known`: the hash in its checkpoint; older versions kept none,
 // and then only unchanged text gives the same files.
-void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
-                  const std::optional<uint64_t>& known, const DataFiles& files,
-                  Progress& progress) {
+void FindOldFiles(const DatasetConfig& config, const RunText& text,
+                  const std::string& run_directory, const std::optional<uint64_t>& known,
+                  const DataFiles& files, Progress& progress) {
   const std::string directory = run_directory + "/data", record = directory + "/source.txt";
   const auto are_known = [&] {
     return AreWhole(files, run_directory) && (!known || HashData(files) == *known);
   };
   std::string why;
-  const bool unchanged = SourceIsUnchanged(config, record, &why);
+  const bool unchanged = SourceIsUnchanged(config, text, record, &why);
   if (are_known()) {
     if (!unchanged) {
       progress.Line(
@@ -214,14 +188,14 @@ void FindOldFiles(const DatasetConfig& config, const std::string& run_directory,
                              "; expected the text and vocabulary as they were, or another "
                              "--run_dir to begin anew"));
   }
-  WriteText(record, DescribeSource(config));
+  WriteText(record, DescribeSource(config, text));
 }
 
 }  // namespace
 
 DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& config,
-                         const std::string& run_directory, const nlohmann::json& state,
-                         Progress& progress) {
+                         const RunText& text, const std::string& run_directory,
+                         const nlohmann::json& state, Progress& progress) {
   if (config.has_token_file() && !config.has_held_out_token_file()) {
     throw UserError(
         "data.held_out_token_file is missing beside data.token_file; expected a token "
@@ -240,9 +214,9 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const DatasetConfig& 
                                  " is not the one that this run began with"));
       }
     } else if (state.empty()) {
-      MakeNewFiles(config, run_directory, files, progress);
+      MakeNewFiles(config, text, run_directory, files, progress);
     } else {
-      FindOldFiles(config, run_directory, known, files, progress);
+      FindOldFiles(config, text, run_directory, known, files, progress);
     }
   }
   WaitQuietly(communicator);

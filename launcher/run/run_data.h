@@ -18,6 +18,7 @@
 #include "dist/communicator.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
+#include "launcher/run/run_text.h"
 
 namespace treeformer {
 
@@ -25,11 +26,11 @@ struct DataFiles {
   std::string vocabulary, training, held_out;
 };
 
-// Rank 0 makes what is missing, the others wait.  `state`: of the checkpoint from which the run
+// Rank 0, which has the list `text`, makes what is missing; the others wait.  `state`: of the checkpoint from which the run
 // goes on, or null; UserError where the files are not those it began with.  Collective.
 DataFiles PrepareRunData(dist::Communicator& communicator, const config::DatasetConfig& config,
-                         const std::string& run_directory, const nlohmann::json& state,
-                         Progress& progress);
+                         const RunText& text, const std::string& run_directory,
+                         const nlohmann::json& state, Progress& progress);
 
 // Of their contents, which token files hold in their headers.
 uint64_t HashData(const DataFiles& files);

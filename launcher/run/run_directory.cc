@@ -8,9 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <set>
 
-#include "datasets/input_files.h"
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
 #include "launcher/run/run_plan.h"
@@ -81,46 +79,6 @@ RunStart FindStart(const std::string& directory, const config::RunConfig& config
 }
 
 }  // namespace
-
-namespace {
-
-// None where they cannot be listed: a run that goes on may have lost them, a new one is told later.
-std::vector<std::string> TextFiles(const config::RunConfig& config) {
-  std::vector<std::string> paths;
-  try {
-    const std::vector<std::string> inputs{config.data().text().begin(), config.data().text().end()};
-    for (const auto& file : datasets::ListInputFiles(inputs).files) paths.push_back(file.path);
-  } catch (const UserError&) {
-  }
-  return paths;
-}
-
-}  // namespace
-
-void RequireRunApartFromText(const std::string& directory, const config::RunConfig& config) {
-  const auto whole = [](const fs::path& path) {  // also of what does not exist yet
-    const fs::path canonical = fs::weakly_canonical(fs::absolute(path));
-    return canonical.has_filename() ? canonical : canonical.parent_path();
-  };
-  const fs::path run = whole(directory);
-  const auto refuse_if_same = [&](const fs::path& folder, const std::string& input) {
-    const fs::path text = whole(folder.empty() ? "." : folder);
-    for (const fs::path& own : {run, run / "data", run / "log", run / "checkpoints"}) {
-      if (text != own) continue;
-      throw UserError(Sentence("--run_dir: ", directory, " would have its files in ", own,
-                               ", a folder of the text, data.text ", input,
-                               "; expected another one; a new folder inside it will do"));
-    }
-  };
-  for (const std::string& input : config.data().text()) {
-    if (fs::is_directory(input)) refuse_if_same(input, input);
-  }
-  std::set<fs::path> folders;
-  for (const std::string& path : TextFiles(config)) {
-    const fs::path folder = fs::path(path).parent_path();
-    if (folders.insert(folder).second) refuse_if_same(folder, path);
-  }
-}
 
 // A file system without locks lets the run go on without.
 RunLock::RunLock(const std::string& path)

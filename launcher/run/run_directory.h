@@ -44,9 +44,6 @@ struct RunStart {
 RunStart OpenRunDirectory(dist::Communicator& communicator, const std::string& directory,
                           const config::RunConfig& config, bool resume);
 
-// UserError where the run would lie in a folder of its text: its files would become text.
-void RequireRunApartFromText(const std::string& directory, const config::RunConfig& config);
-
 // Makes DIRECTORY/log.  From now on glog's files are rank_RANK.* there; warnings go to stderr too.
 // For the whole process: call it once, in the command.
 void LogTo(const std::string& directory, int rank);

@@ -126,7 +126,7 @@ int RunTraining(dist::Communicator& communicator, const RunConfig& config,
   const RunStart start = OpenRunDirectory(communicator, directory, config, part.resume);
   RequireStagesBefore(part.stages, plan, start.checkpoint ? start.checkpoint->step : 0, directory);
   const DataFiles files =
-      PrepareRunData(communicator, config.data(), directory, start.state, progress);
+      PrepareRunData(communicator, config.data(), part.text, directory, start.state, progress);
   const datasets::Vocabulary vocabulary = datasets::Vocabulary::Load(files.vocabulary);
   const datasets::TokenFileRecords verified =
       VerifyTokenFiles(communicator, {files.training, files.held_out}, vocabulary,

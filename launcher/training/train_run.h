@@ -7,14 +7,16 @@
 #include "dist/communicator.h"
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
+#include "launcher/run/run_text.h"
 #include "launcher/run/stage_range.h"
 
 namespace treeformer {
 
-// What one command trains of a run.
+// What one command trains of a run, and on which text.
 struct RunPart {
   bool resume = true;  // else a run that has checkpoints is refused
   StageRange stages;   // with the last of the plan come the controls and the summary
+  RunText text;        // on rank 0
 };
 
 // Runs that part of `config` in `directory`, from its newest checkpoint on; returns the exit status.

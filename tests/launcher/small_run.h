@@ -37,7 +37,8 @@ inline config::RunConfig SmallRun(const std::string& overrides = "") {
 
 inline RunPart PartOf(const config::RunConfig& config, const std::string& stages = "") {
   return {.resume = true,
-          .stages = ParseStages(stages, MakeBootstrapPlan(config, /*vocabulary=*/1000))};
+          .stages = ParseStages(stages, MakeBootstrapPlan(config, /*vocabulary=*/1000)),
+          .text = ListRunText(config.data())};
 }
 
 // The exit status of rank 0.
@@ -45,7 +46,7 @@ inline int Train(const config::RunConfig& config, const std::string& directory, 
                  const DeviceChoice& device = {}, const std::string& stages = "") {
   ValidateRun(config, ranks, device.device, directory);
   const RunPart part = PartOf(config, stages);
-  RequireRunApartFromText(directory, config);
+  RequireRunApartFromText(directory, config.data(), part.text);
   int status = -1;
   dist::RunLocalRanks(ranks, [&](dist::Communicator& communicator) {
     omp_set_num_threads(1);
