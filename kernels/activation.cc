@@ -18,37 +18,26 @@ double NormalDensity(double x) {
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void GeluForward(View<T> y, View<const T> x) {
+void reference::GeluForward(Context&, Out y_any, In x_any) {
+  const View<T> y = y_any;
+  const View<const T> x = x_any;
   for (int64_t i = 0; i < x.count(); ++i) y[i] = x[i] * NormalCdf(x[i]);
 }
 
 template <typename T>
-void GeluBackward(View<T> dx, View<const T> dy, View<const T> x) {
+void reference::GeluBackward(Context&, Out dx_any, In dy_any, In x_any) {
+  const View<T> dx = dx_any;
+  const View<const T> dy = dy_any, x = x_any;
   for (int64_t i = 0; i < x.count(); ++i) {
     dx[i] = dy[i] * (NormalCdf(x[i]) + x[i] * NormalDensity(x[i]));
   }
 }
 
-#define INSTANTIATE(T)                                  \
-  template void GeluForward<T>(View<T>, View<const T>); \
-  template void GeluBackward<T>(View<T>, View<const T>, View<const T>);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // activation_cpu.cc
-void GeluForward(Context& ctx, View<float> y, View<const float> x);
-void GeluBackward(Context& ctx, View<float> dx, View<const float> dy, View<const float> x);
-}  // namespace cpu
-
-namespace cuda {  // activation.cu
-void GeluForward(Context& ctx, Out y, In x);
-void GeluBackward(Context& ctx, Out dx, In dy, In x);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(GeluForward)
+INSTANTIATE_REFERENCE(GeluBackward)
 
 void GeluForward(Context& ctx, Out y, In x) {
   CHECK_EQ(y.shape(), x.shape());

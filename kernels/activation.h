@@ -5,20 +5,13 @@
 //   y = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2
 //   dx = dy (Phi(x) + x phi(x)),  phi(x) = exp(-x^2 / 2) / sqrt(2 pi)
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace treeformer {
 
 void GeluForward(Context& ctx, Out y, In x);
+DECLARE_BACK_ENDS(GeluForward)
 void GeluBackward(Context& ctx, Out dx, In dy, In x);  // dx may be dy
-
-namespace reference {
-
-template <typename T>
-void GeluForward(View<T> y, View<const T> x);
-template <typename T>
-void GeluBackward(View<T> dx, View<const T> dy, View<const T> x);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(GeluBackward)
 
 }  // namespace treeformer

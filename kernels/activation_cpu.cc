@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "kernels/runtime/context.h"
+#include "kernels/activation.h"
 #include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -76,25 +76,32 @@ void GeluBackwardRange(float* dx, const float* dy, const float* x, int64_t count
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 
 HWY_EXPORT(GeluForwardRange);
 HWY_EXPORT(GeluBackwardRange);
 
 constexpr int64_t kChunk = 1 << 14;  // elements
 
-void GeluForward(Context&, View<float> y, View<const float> x) {
+}  // namespace cpu
+
+void cpu::GeluForward(Context&, Out y_any, In x_any) {
+  const View<float> y = y_any;
+  const View<const float> x = x_any;
   ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(GeluForwardRange)(y.data() + begin, x.data() + begin, end - begin);
   });
 }
 
-void GeluBackward(Context&, View<float> dx, View<const float> dy, View<const float> x) {
+void cpu::GeluBackward(Context&, Out dx_any, In dy_any, In x_any) {
+  const View<float> dx = dx_any;
+  const View<const float> dy = dy_any, x = x_any;
   ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(GeluBackwardRange)
     (dx.data() + begin, dy.data() + begin, x.data() + begin, end - begin);
   });
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer
 #endif

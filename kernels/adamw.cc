@@ -27,10 +27,14 @@ int64_t UpdatesOf(int64_t i, const Shape& shape, const AdamWOptions& options) {
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
-           const AdamWOptions& options, View<BFloat16> copy) {
+void reference::AdamW(Context&, Out w_any, Out m_any, Out v_any, In gradient_any, In scale_any,
+                      const AdamWOptions& options, Out copy_any) {
+  const View<T> w = w_any, m = m_any, v = v_any;
+  const View<const T> gradient = gradient_any, scale = scale_any;
+  const View<BFloat16> copy = copy_any;
   if (std::isnan(scale[0])) return;
   const double beta1 = options.beta1, beta2 = options.beta2;
   for (int64_t i = 0; i < w.count(); ++i) {
@@ -47,52 +51,31 @@ void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T
 }
 
 template <typename T>
-void RoundToBFloat16(View<BFloat16> copy, View<const T> w) {
+void reference::RoundToBFloat16(Context&, Out copy_any, In w_any) {
+  const View<BFloat16> copy = copy_any;
+  const View<const T> w = w_any;
   for (int64_t i = 0; i < w.count(); ++i) copy[i] = Rounded(w[i]);
 }
 
 template <typename T>
-void SquaredNorm(View<double> sum, View<const T> x) {
+void reference::SquaredNorm(Context&, View<double> sum, In x_any) {
+  const View<const T> x = x_any;
   sum[0] = 0;
   for (int64_t i = 0; i < x.count(); ++i) sum[0] += static_cast<double>(x[i]) * x[i];
 }
 
 template <typename T>
-void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm) {
+void reference::ClipScale(Context&, Out scale, View<const double> squared_norm, double count,
+                          double max_norm) {
   const double norm = std::sqrt(squared_norm[0]) / count;
   const bool clip = max_norm > 0 && norm > max_norm;
-  scale[0] = std::isfinite(norm) ? (clip ? max_norm / norm : 1) / count : NAN;
+  scale.as<T>()[0] = std::isfinite(norm) ? (clip ? max_norm / norm : 1) / count : NAN;
 }
 
-#define INSTANTIATE(T)                                                            \
-  template void AdamW<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
-                         const AdamWOptions&, View<BFloat16>);                    \
-  template void RoundToBFloat16<T>(View<BFloat16>, View<const T>);                \
-  template void SquaredNorm<T>(View<double>, View<const T>);                      \
-  template void ClipScale<T>(View<T>, View<const double>, double, double);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // adamw_cpu.cc
-void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
-           View<const float> scale, const AdamWOptions& options, View<BFloat16> copy);
-void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);
-void SquaredNorm(Context& ctx, View<double> sum, View<const float> x);
-void ClipScale(Context& ctx, View<float> scale, View<const double> squared_norm, double count,
-               double max_norm);
-}  // namespace cpu
-
-namespace cuda {  // adamw.cu
-void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
-           Out copy);
-void RoundToBFloat16(Context& ctx, Out copy, In w);
-void SquaredNorm(Context& ctx, View<double> sum, In x);
-void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
-               double max_norm);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(AdamW)
+INSTANTIATE_REFERENCE(RoundToBFloat16)
+INSTANTIATE_REFERENCE(SquaredNorm)
+INSTANTIATE_REFERENCE(ClipScale)
 
 namespace {
 

@@ -4,7 +4,8 @@
 #include "kernels/adamw_kernels.cuh"
 #include "kernels/cuda/launch.h"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
 AdamWFactors MakeFactors(const AdamWOptions& options, int64_t t) {
@@ -32,9 +33,10 @@ AdamWLevels MakeLevels(const Shape& shape, const AdamWOptions& options) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
-           Out copy) {
+void cuda::AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale,
+                 const AdamWOptions& options, Out copy) {
   for (In view : {In(w), In(m), In(v), gradient, In(copy)}) CheckAligned(view);
   if (!options.levels.empty()) {
     Launch(ctx, AdamWLevelsKernel, {DivideUp(w.count(), kAdamWThreads)}, kAdamWThreads, 0,
@@ -49,13 +51,13 @@ void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamW
          MakeFactors(options, options.t), w.count());
 }
 
-void RoundToBFloat16(Context& ctx, Out copy, In w) {
+void cuda::RoundToBFloat16(Context& ctx, Out copy, In w) {
   for (In view : {In(copy), w}) CheckAligned(view);
   Launch(ctx, RoundToBFloat16Kernel, {DivideUp(w.count(), kAdamWPerBlock)}, kAdamWThreads, 0,
          copy.as<BFloat16>().data(), w.as<float>().data(), w.count());
 }
 
-void SquaredNorm(Context& ctx, View<double> sum, In x) {
+void cuda::SquaredNorm(Context& ctx, View<double> sum, In x) {
   Scratch::Scope scope(ctx.scratch());
   const int64_t blocks = DivideUp(x.count(), kNormPerBlock);
   const View<double> partial = scope.Take<double>({blocks});
@@ -67,10 +69,10 @@ void SquaredNorm(Context& ctx, View<double> sum, In x) {
          partial.data(), blocks);
 }
 
-void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
-               double max_norm) {
+void cuda::ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+                     double max_norm) {
   Launch(ctx, ClipScaleKernel, {1}, device::kWarpThreads, 0, scale.as<float>().data(),
          squared_norm.data(), count, max_norm);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

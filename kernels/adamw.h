@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace treeformer {
 
@@ -35,30 +35,20 @@ struct AdamWOptions {
 // clipping in one factor.  `copy` [N] bfloat16, may be null: w rounded, for the matrix products.
 void AdamW(Context& ctx, Out w, Out m, Out v, In gradient, In scale, const AdamWOptions& options,
            Out copy);
+DECLARE_BACK_ENDS(AdamW)
 
 // copy [N] bfloat16 = w, rounded to nearest, ties to even.
 void RoundToBFloat16(Context& ctx, Out copy, In w);
+DECLARE_BACK_ENDS(RoundToBFloat16)
 
 // sum [1] float64 = sum_i x_i^2, in an order that does not depend on the number of threads.
 void SquaredNorm(Context& ctx, View<double> sum, In x);
+DECLARE_BACK_ENDS(SquaredNorm)
 
 // scale [1] = 1 / count * min(1, max_norm / (sqrt(squared_norm) / count)); max_norm 0: no clipping.
 // NaN where the norm is not finite.
 void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
                double max_norm);
-
-namespace reference {
-
-template <typename T>
-void AdamW(View<T> w, View<T> m, View<T> v, View<const T> gradient, View<const T> scale,
-           const AdamWOptions& options, View<BFloat16> copy);
-template <typename T>
-void RoundToBFloat16(View<BFloat16> copy, View<const T> w);
-template <typename T>
-void SquaredNorm(View<double> sum, View<const T> x);
-template <typename T>
-void ClipScale(View<T> scale, View<const double> squared_norm, double count, double max_norm);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(ClipScale)
 
 }  // namespace treeformer

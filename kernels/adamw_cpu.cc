@@ -59,20 +59,46 @@ void AdamWRange(float* w, float* m, float* v, const float* gradient, float scale
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 
 HWY_EXPORT(AdamWRange);
 
 constexpr int64_t kChunk = 1 << 14;  // elements
 
-void RoundToBFloat16(Context&, View<BFloat16> copy, View<const float> w) {
+namespace {
+
+// The square of a float is exact in double.  Sixteen lanes on every machine.
+double SquaredNormRange(const float* x, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] += static_cast<double>(x[i + lane]) * x[i + lane];
+    }
+  }
+  for (; i < count; ++i) lanes[i % kLanes] += static_cast<double>(x[i]) * x[i];
+  double sum = 0;
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+}  // namespace
+}  // namespace cpu
+
+void cpu::RoundToBFloat16(Context&, Out copy_any, In w_any) {
+  const View<BFloat16> copy = copy_any;
+  const View<const float> w = w_any;
   ParallelChunks(w.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     RoundToBFloat16(copy.data() + begin, w.data() + begin, end - begin);
   });
 }
 
-void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const float> gradient,
-           View<const float> scale, const AdamWOptions& options, View<BFloat16> copy) {
+void cpu::AdamW(Context& ctx, Out w_any, Out m_any, Out v_any, In gradient_any, In scale_any,
+                const AdamWOptions& options, Out copy) {
+  const View<float> w = w_any, m = m_any, v = v_any;
+  const View<const float> gradient = gradient_any, scale = scale_any;
   if (std::isnan(scale[0])) return;
   const auto update = [&](int64_t begin, int64_t end, int64_t t) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
@@ -96,23 +122,8 @@ void AdamW(Context& ctx, View<float> w, View<float> m, View<float> v, View<const
   if (copy) cpu::RoundToBFloat16(ctx, copy, w);
 }
 
-// The square of a float is exact in double.  Sixteen lanes on every machine.
-double SquaredNormRange(const float* x, int64_t count) {
-  constexpr int64_t kLanes = 16;
-  double lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] += static_cast<double>(x[i + lane]) * x[i + lane];
-    }
-  }
-  for (; i < count; ++i) lanes[i % kLanes] += static_cast<double>(x[i]) * x[i];
-  double sum = 0;
-  for (double lane : lanes) sum += lane;
-  return sum;
-}
-
-void SquaredNorm(Context& ctx, View<double> sum, View<const float> x) {
+void cpu::SquaredNorm(Context& ctx, View<double> sum, In x_any) {
+  const View<const float> x = x_any;
   Scratch::Scope scope(ctx.scratch());
   View<double> partial = scope.Take<double>({x.count() / kChunk + 1});
   ParallelChunks(x.count(), kChunk, [&](int64_t index, int64_t begin, int64_t end) {
@@ -122,10 +133,10 @@ void SquaredNorm(Context& ctx, View<double> sum, View<const float> x) {
   for (int64_t i = 0; i * kChunk < x.count(); ++i) sum[0] += partial[i];
 }
 
-void ClipScale(Context&, View<float> scale, View<const double> squared_norm, double count,
-               double max_norm) {
-  reference::ClipScale<float>(scale, squared_norm, count, max_norm);
+void cpu::ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+                    double max_norm) {
+  reference::ClipScale<float>(ctx, scale, squared_norm, count, max_norm);
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer
 #endif

@@ -7,11 +7,10 @@
 
 namespace treeformer {
 
-namespace reference {
-
 template <typename T>
-void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, int64_t V,
-                         Indices target, bool gradient) {
+void reference::SoftmaxCrossEntropy(Context&, Out loss_any, View<int32_t> correct, Out logits_any,
+                                    int64_t V, Indices target, bool gradient) {
+  const View<T> loss = loss_any, logits = logits_any;
   const int64_t M = logits.shape()[0], ld = logits.shape()[1];
   for (int64_t m = 0; m < M; ++m) {
     T* z = logits.data() + m * ld;
@@ -34,35 +33,16 @@ void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, in
 }
 
 template <typename T>
-void AddLossSums(View<double> sums, View<const T> loss, Indices correct) {
+void reference::AddLossSums(Context&, View<double> sums, In loss_any, Indices correct) {
+  const View<const T> loss = loss_any;
   for (int64_t m = 0; m < loss.count(); ++m) {
     sums[0] += loss[m];
     sums[1] += correct[m];
   }
 }
 
-template void AddLossSums<float>(View<double>, View<const float>, Indices);
-template void AddLossSums<double>(View<double>, View<const double>, Indices);
-template void SoftmaxCrossEntropy<float>(View<float>, View<int32_t>, View<float>, int64_t, Indices,
-                                         bool);
-template void SoftmaxCrossEntropy<double>(View<double>, View<int32_t>, View<double>, int64_t,
-                                          Indices, bool);
-
-}  // namespace reference
-
-namespace cpu {  // cross_entropy_cpu.cc
-void SoftmaxCrossEntropy(Context& ctx, View<float> loss, View<int32_t> correct, View<float> logits,
-                         int64_t V, Indices target, bool gradient);
-void AddLossSums(Context&, View<double> sums, View<const float> loss, Indices correct) {
-  reference::AddLossSums<float>(sums, loss, correct);
-}
-}  // namespace cpu
-
-namespace cuda {  // cross_entropy.cu
-void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
-                         Indices target, bool gradient);
-void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(SoftmaxCrossEntropy)
+INSTANTIATE_REFERENCE(AddLossSums)
 
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
                          Indices target, bool gradient) {

@@ -12,24 +12,15 @@
 //   correct [M]     1 where the target is the arg max (the lowest index wins a tie), else 0
 
 #include "kernels/embedding.h"
-#include "kernels/runtime/context.h"
 
 namespace treeformer {
 
 void SoftmaxCrossEntropy(Context& ctx, Out loss, View<int32_t> correct, Out logits, int64_t V,
                          Indices target, bool gradient);
+DECLARE_BACK_ENDS(SoftmaxCrossEntropy)
 
 // sums [2] float64, on the device: += {sum_m loss_m, sum_m correct_m}, in a fixed order.
 void AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct);
-
-namespace reference {
-
-template <typename T>
-void SoftmaxCrossEntropy(View<T> loss, View<int32_t> correct, View<T> logits, int64_t V,
-                         Indices target, bool gradient);
-template <typename T>
-void AddLossSums(View<double> sums, View<const T> loss, Indices correct);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(AddLossSums)
 
 }  // namespace treeformer

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/embedding.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -73,14 +73,18 @@ void Scale(float* z, int64_t count, float factor) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 
 HWY_EXPORT(Largest);
 HWY_EXPORT(SumOfExponentials);
 HWY_EXPORT(Scale);
 
-void SoftmaxCrossEntropy(Context&, View<float> loss, View<int32_t> correct, View<float> logits,
-                         int64_t V, Indices target, bool gradient) {
+}  // namespace cpu
+
+void cpu::SoftmaxCrossEntropy(Context&, Out loss_any, View<int32_t> correct, Out logits_any,
+                              int64_t V, Indices target, bool gradient) {
+  const View<float> loss = loss_any, logits = logits_any;
   const int64_t M = logits.shape()[0], ld = logits.shape()[1];
   const int64_t chunk = RowsPerChunk(V, /*elements=*/1 << 14);
   ParallelChunks(M, chunk, [&](int64_t, int64_t begin, int64_t end) {
@@ -105,5 +109,9 @@ void SoftmaxCrossEntropy(Context&, View<float> loss, View<int32_t> correct, View
   });
 }
 
-}  // namespace treeformer::cpu
+void cpu::AddLossSums(Context& ctx, View<double> sums, In loss, Indices correct) {
+  reference::AddLossSums<float>(ctx, sums, loss, correct);
+}
+
+}  // namespace treeformer
 #endif

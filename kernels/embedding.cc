@@ -16,11 +16,15 @@ T* Row(View<T> table, int32_t index) {
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void EmbeddingForward(View<T> y, Indices tokens, Indices positions, Indices types,
-                      View<const T> token_table, View<const T> position_table,
-                      View<const T> type_table) {
+void reference::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices positions,
+                                 Indices types, In token_table_any, In position_table_any,
+                                 In type_table_any) {
+  const View<T> y = y_any;
+  const View<const T> token_table = token_table_any, position_table = position_table_any;
+  const View<const T> type_table = type_table_any;
   const int64_t N = y.shape()[0], C = y.shape()[1];
   for (int64_t n = 0; n < N; ++n) {
     const T* token = Row(token_table, tokens[n]);
@@ -31,15 +35,18 @@ void EmbeddingForward(View<T> y, Indices tokens, Indices positions, Indices type
 }
 
 template <typename T>
-void EmbeddingBackward(View<T> d_token_table, View<T> d_position_table, View<T> d_type_table,
-                       View<const T> dy, Indices tokens, Indices positions, Indices types) {
-  ScatterAddRows(d_token_table, dy, tokens);
-  ScatterAddRows(d_position_table, dy, positions);
-  ScatterAddRows(d_type_table, dy, types);
+void reference::EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table,
+                                  Acc d_type_table, In dy, Indices tokens, Indices positions,
+                                  Indices types) {
+  reference::ScatterAddRows<T>(ctx, d_token_table, dy, tokens);
+  reference::ScatterAddRows<T>(ctx, d_position_table, dy, positions);
+  reference::ScatterAddRows<T>(ctx, d_type_table, dy, types);
 }
 
 template <typename T>
-void GatherRows(View<T> y, View<const T> x, Indices rows) {
+void reference::GatherRows(Context&, Out y_any, In x_any, Indices rows) {
+  const View<T> y = y_any;
+  const View<const T> x = x_any;
   const int64_t M = y.shape()[0], C = y.shape()[1];
   for (int64_t m = 0; m < M; ++m) {
     const T* x_m = Row(x, rows[m]);
@@ -48,7 +55,9 @@ void GatherRows(View<T> y, View<const T> x, Indices rows) {
 }
 
 template <typename T>
-void ScatterAddRows(View<T> dx, View<const T> dy, Indices rows) {
+void reference::ScatterAddRows(Context&, Acc dx_any, In dy_any, Indices rows) {
+  const View<T> dx = dx_any;
+  const View<const T> dy = dy_any;
   const int64_t M = dy.shape()[0], C = dy.shape()[1];
   for (int64_t m = 0; m < M; ++m) {
     T* dx_m = Row(dx, rows[m]);
@@ -56,38 +65,10 @@ void ScatterAddRows(View<T> dx, View<const T> dy, Indices rows) {
   }
 }
 
-#define INSTANTIATE(T)                                                                           \
-  template void EmbeddingForward<T>(View<T>, Indices, Indices, Indices, View<const T>,           \
-                                    View<const T>, View<const T>);                               \
-  template void EmbeddingBackward<T>(View<T>, View<T>, View<T>, View<const T>, Indices, Indices, \
-                                     Indices);                                                   \
-  template void GatherRows<T>(View<T>, View<const T>, Indices);                                  \
-  template void ScatterAddRows<T>(View<T>, View<const T>, Indices);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // embedding_cpu.cc
-void EmbeddingForward(Context& ctx, View<float> y, Indices tokens, Indices positions, Indices types,
-                      View<const float> token_table, View<const float> position_table,
-                      View<const float> type_table);
-void EmbeddingBackward(Context& ctx, View<float> d_token_table, View<float> d_position_table,
-                       View<float> d_type_table, View<const float> dy, Indices tokens,
-                       Indices positions, Indices types);
-void GatherRows(Context& ctx, View<float> y, View<const float> x, Indices rows);
-void ScatterAddRows(Context& ctx, View<float> dx, View<const float> dy, Indices rows);
-}  // namespace cpu
-
-namespace cuda {  // embedding.cu
-void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
-                      In token_table, In position_table, In type_table);
-void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Acc d_type_table,
-                       In dy, Indices tokens, Indices positions, Indices types);
-void GatherRows(Context& ctx, Out y, In x, Indices rows);
-void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(EmbeddingForward)
+INSTANTIATE_REFERENCE(EmbeddingBackward)
+INSTANTIATE_REFERENCE(GatherRows)
+INSTANTIATE_REFERENCE(ScatterAddRows)
 
 namespace {
 

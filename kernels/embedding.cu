@@ -2,7 +2,8 @@
 #include "kernels/embedding.h"
 #include "kernels/embedding_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
 Table MakeTable(In values, Indices index) {
@@ -49,9 +50,10 @@ void ScatterAdd(Context& ctx, View<T> dx, In dy, Indices rows) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
-                      In token_table, In position_table, In type_table) {
+void cuda::EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
+                            In token_table, In position_table, In type_table) {
   const int64_t N = y.shape()[0], C = y.shape()[1];
   const auto kernel = AllowsVectors(C, {y, token_table, position_table, type_table})
                           ? EmbeddingForwardKernel<8>
@@ -61,22 +63,23 @@ void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, In
          MakeTable(type_table, types), N, C);
 }
 
-void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Acc d_type_table,
-                       In dy, Indices tokens, Indices positions, Indices types) {
+void cuda::EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table,
+                             Acc d_type_table, In dy, Indices tokens, Indices positions,
+                             Indices types) {
   ScatterAdd<float>(ctx, d_token_table, dy, tokens);
   ScatterAdd<float>(ctx, d_position_table, dy, positions);
   ScatterAdd<float>(ctx, d_type_table, dy, types);
 }
 
-void GatherRows(Context& ctx, Out y, In x, Indices rows) {
+void cuda::GatherRows(Context& ctx, Out y, In x, Indices rows) {
   const int64_t N = y.shape()[0], C = y.shape()[1];
   const auto kernel = AllowsVectors(C, {y, x}) ? GatherRowsKernel<8> : GatherRowsKernel<1>;
   Launch(ctx, kernel, {DivideUp(N, kEmbeddingWarps)}, kEmbeddingThreads, 0, y.as<BFloat16>().data(),
          MakeTable(x, rows), N, C);
 }
 
-void ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {
+void cuda::ScatterAddRows(Context& ctx, Acc dx, In dy, Indices rows) {
   ScatterAdd<BFloat16>(ctx, dx, dy, rows);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

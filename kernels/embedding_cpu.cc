@@ -6,7 +6,8 @@
 #include "kernels/embedding.h"
 #include "kernels/runtime/parallel.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kChunk = 1 << 14;  // elements
@@ -37,10 +38,13 @@ int64_t ColumnsPerThread(int64_t C) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void EmbeddingForward(Context&, View<float> y, Indices tokens, Indices positions, Indices types,
-                      View<const float> token_table, View<const float> position_table,
-                      View<const float> type_table) {
+void cpu::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices positions, Indices types,
+                           In token_table_any, In position_table_any, In type_table_any) {
+  const View<float> y = y_any;
+  const View<const float> token_table = token_table_any, position_table = position_table_any;
+  const View<const float> type_table = type_table_any;
   const int64_t N = y.shape()[0], C = y.shape()[1];
   CheckIndices(tokens, token_table.shape()[0]);
   CheckIndices(positions, position_table.shape()[0]);
@@ -56,9 +60,9 @@ void EmbeddingForward(Context&, View<float> y, Indices tokens, Indices positions
   });
 }
 
-void EmbeddingBackward(Context&, View<float> d_token_table, View<float> d_position_table,
-                       View<float> d_type_table, View<const float> dy, Indices tokens,
-                       Indices positions, Indices types) {
+void cpu::EmbeddingBackward(Context&, Acc d_token_table, Acc d_position_table, Acc d_type_table,
+                            In dy_any, Indices tokens, Indices positions, Indices types) {
+  const View<const float> dy = dy_any;
   const int64_t C = dy.shape()[1];
   CheckIndices(tokens, d_token_table.shape()[0]);
   CheckIndices(positions, d_position_table.shape()[0]);
@@ -70,7 +74,9 @@ void EmbeddingBackward(Context&, View<float> d_token_table, View<float> d_positi
   });
 }
 
-void GatherRows(Context&, View<float> y, View<const float> x, Indices rows) {
+void cpu::GatherRows(Context&, Out y_any, In x_any, Indices rows) {
+  const View<float> y = y_any;
+  const View<const float> x = x_any;
   const int64_t M = y.shape()[0], C = y.shape()[1];
   CheckIndices(rows, x.shape()[0]);
   ParallelChunks(M, RowsPerChunk(C, kChunk), [&](int64_t, int64_t begin, int64_t end) {
@@ -80,7 +86,9 @@ void GatherRows(Context&, View<float> y, View<const float> x, Indices rows) {
   });
 }
 
-void ScatterAddRows(Context&, View<float> dx, View<const float> dy, Indices rows) {
+void cpu::ScatterAddRows(Context&, Acc dx_any, In dy_any, Indices rows) {
+  const View<float> dx = dx_any;
+  const View<const float> dy = dy_any;
   const int64_t C = dy.shape()[1];
   CheckIndices(rows, dx.shape()[0]);
   ParallelChunks(C, ColumnsPerThread(C), [&](int64_t, int64_t begin, int64_t end) {
@@ -88,4 +96,4 @@ void ScatterAddRows(Context&, View<float> dx, View<const float> dy, Indices rows
   });
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

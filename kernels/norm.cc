@@ -6,11 +6,11 @@
 
 namespace treeformer {
 
-namespace reference {
-
 template <typename T>
-void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, View<const T> gamma,
-                      View<const T> beta, float eps) {
+void reference::LayerNormForward(Context&, Out y_any, Out mean_any, Out rstd_any, In x_any,
+                                 In gamma_any, In beta_any, float eps) {
+  const View<T> y = y_any, mean = mean_any, rstd = rstd_any;
+  const View<const T> x = x_any, gamma = gamma_any, beta = beta_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];
   for (int64_t n = 0; n < N; ++n) {
     const T* x_n = x.data() + n * C;
@@ -28,8 +28,10 @@ void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, Vi
 }
 
 template <typename T>
-void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy, View<const T> x,
-                       View<const T> gamma, View<const T> mean, View<const T> rstd) {
+void reference::LayerNormBackward(Context&, Out dx_any, Acc dgamma_any, Acc dbeta_any, In dy_any,
+                                  In x_any, In gamma_any, In mean_any, In rstd_any) {
+  const View<T> dx = dx_any, dgamma = dgamma_any, dbeta = dbeta_any;
+  const View<const T> dy = dy_any, x = x_any, gamma = gamma_any, mean = mean_any, rstd = rstd_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];
   for (int64_t n = 0; n < N; ++n) {
     const T *x_n = x.data() + n * C, *dy_n = dy.data() + n * C;
@@ -50,31 +52,8 @@ void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> 
   }
 }
 
-#define INSTANTIATE(T)                                                                        \
-  template void LayerNormForward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>,  \
-                                    View<const T>, float);                                    \
-  template void LayerNormBackward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
-                                     View<const T>, View<const T>, View<const T>);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // norm_cpu.cc
-void LayerNormForward(Context& ctx, View<float> y, View<float> mean, View<float> rstd,
-                      View<const float> x, View<const float> gamma, View<const float> beta,
-                      float eps);
-void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<float> dbeta,
-                       View<const float> dy, View<const float> x, View<const float> gamma,
-                       View<const float> mean, View<const float> rstd);
-}  // namespace cpu
-
-namespace cuda {  // norm.cu
-void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps);
-void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
-                       In rstd);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(LayerNormForward)
+INSTANTIATE_REFERENCE(LayerNormBackward)
 
 void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps) {
   CHECK_EQ(x.shape().rank(), 2) << x.shape();

@@ -1,9 +1,11 @@
 #include "kernels/cuda/launch.h"
+#include "kernels/norm.h"
 #include "kernels/norm_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
 
-void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps) {
+void cuda::LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta,
+                            float eps) {
   const int64_t N = x.shape()[0], C = x.shape()[1];
   const auto kernel =
       AllowsVectors(C, {y, x, gamma, beta}) ? LayerNormForwardKernel<8> : LayerNormForwardKernel<1>;
@@ -12,8 +14,8 @@ void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, I
          gamma.as<BFloat16>().data(), beta.as<BFloat16>().data(), eps, N, C);
 }
 
-void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
-                       In rstd) {
+void cuda::LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma,
+                             In mean, In rstd) {
   const int64_t N = x.shape()[0], C = x.shape()[1], chunks = ColumnChunks(N);
   const bool vectors = AllowsVectors(C, {dx, dy, x, gamma});
   Scratch::Scope scope(ctx.scratch());
@@ -33,4 +35,4 @@ void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x,
          dy_data, x_data, gamma.as<BFloat16>().data(), m.data(), r.data(), N, C);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

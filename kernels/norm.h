@@ -11,27 +11,18 @@
 //   mean, rstd           [N]     written by Forward, read by Backward
 //   On a GPU mean, rstd, dgamma and dbeta are float32, all else bfloat16.
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace treeformer {
 
 void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, In beta, float eps);
+DECLARE_BACK_ENDS(LayerNormForward)
 
 //   dn = gamma dy
 //   dx = rstd (dn - mean_c(dn) - n mean_c(dn n))     dx may be dy
 //   dgamma += sum_n dy n        dbeta += sum_n dy
 void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
                        In rstd);
-
-namespace reference {
-
-template <typename T>
-void LayerNormForward(View<T> y, View<T> mean, View<T> rstd, View<const T> x, View<const T> gamma,
-                      View<const T> beta, float eps);
-template <typename T>
-void LayerNormBackward(View<T> dx, View<T> dgamma, View<T> dbeta, View<const T> dy, View<const T> x,
-                       View<const T> gamma, View<const T> mean, View<const T> rstd);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(LayerNormBackward)
 
 }  // namespace treeformer

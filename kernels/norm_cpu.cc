@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/runtime/context.h"
+#include "kernels/norm.h"
 #include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -85,14 +85,18 @@ void BackwardRow(float* dx, float* dgamma, float* dbeta, const float* dy, const 
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 
 HWY_EXPORT(ForwardRow);
 HWY_EXPORT(BackwardRow);
 
-void LayerNormForward(Context&, View<float> y, View<float> mean, View<float> rstd,
-                      View<const float> x, View<const float> gamma, View<const float> beta,
-                      float eps) {
+}  // namespace cpu
+
+void cpu::LayerNormForward(Context&, Out y_any, Out mean_any, Out rstd_any, In x_any, In gamma_any,
+                           In beta_any, float eps) {
+  const View<float> y = y_any, mean = mean_any, rstd = rstd_any;
+  const View<const float> x = x_any, gamma = gamma_any, beta = beta_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];
   const int64_t chunk = RowsPerChunk(C, /*elements=*/1 << 14);
   ParallelChunks(N, chunk, [&](int64_t, int64_t begin, int64_t end) {
@@ -103,9 +107,11 @@ void LayerNormForward(Context&, View<float> y, View<float> mean, View<float> rst
   });
 }
 
-void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<float> dbeta,
-                       View<const float> dy, View<const float> x, View<const float> gamma,
-                       View<const float> mean, View<const float> rstd) {
+void cpu::LayerNormBackward(Context& ctx, Out dx_any, Acc dgamma_any, Acc dbeta_any, In dy_any,
+                            In x_any, In gamma_any, In mean_any, In rstd_any) {
+  const View<float> dx = dx_any, dgamma = dgamma_any, dbeta = dbeta_any;
+  const View<const float> dy = dy_any, x = x_any, gamma = gamma_any;
+  const View<const float> mean = mean_any, rstd = rstd_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];
   const int64_t chunk = RowsPerPartialSum(N);
   const int64_t chunks = (N + chunk - 1) / chunk;
@@ -128,5 +134,5 @@ void LayerNormBackward(Context& ctx, View<float> dx, View<float> dgamma, View<fl
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer
 #endif

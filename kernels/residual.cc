@@ -14,36 +14,24 @@ T Dropped(T value, const Dropout& dropout, int64_t i) {
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void ApplyDropout(View<T> y, View<const T> x, const Dropout& dropout) {
+void reference::ApplyDropout(Context&, Out y_any, In x_any, const Dropout& dropout) {
+  const View<T> y = y_any;
+  const View<const T> x = x_any;
   for (int64_t i = 0; i < x.count(); ++i) y[i] = Dropped(x[i], dropout, i);
 }
 
 template <typename T>
-void AddResidual(View<T> y, View<const T> x, View<const T> branch, const Dropout& dropout) {
+void reference::AddResidual(Context&, Out y_any, In x_any, In branch_any, const Dropout& dropout) {
+  const View<T> y = y_any;
+  const View<const T> x = x_any, branch = branch_any;
   for (int64_t i = 0; i < x.count(); ++i) y[i] = x[i] + Dropped(branch[i], dropout, i);
 }
 
-#define INSTANTIATE(T)                                                   \
-  template void ApplyDropout<T>(View<T>, View<const T>, const Dropout&); \
-  template void AddResidual<T>(View<T>, View<const T>, View<const T>, const Dropout&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // residual_cpu.cc
-void ApplyDropout(Context& ctx, View<float> y, View<const float> x, const Dropout& dropout);
-void AddResidual(Context& ctx, View<float> y, View<const float> x, View<const float> branch,
-                 const Dropout& dropout);
-}  // namespace cpu
-
-namespace cuda {  // residual.cu
-void ApplyDropout(Context& ctx, Out y, In x, const Dropout& dropout);
-void AddResidual(Context& ctx, Out y, In x, In branch, const Dropout& dropout);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(ApplyDropout)
+INSTANTIATE_REFERENCE(AddResidual)
 
 namespace {
 

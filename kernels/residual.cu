@@ -1,7 +1,9 @@
 #include "kernels/cuda/launch.h"
+#include "kernels/residual.h"
 #include "kernels/residual_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
 // y = x + dropout(branch); x may be null: 0.
@@ -15,14 +17,15 @@ void AddDropped(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void ApplyDropout(Context& ctx, Out y, In x, const Dropout& dropout) {
+void cuda::ApplyDropout(Context& ctx, Out y, In x, const Dropout& dropout) {
   if (!dropout.enabled() && y.data() == x.data()) return;
   AddDropped(ctx, y, /*x=*/In(), /*branch=*/x, dropout);
 }
 
-void AddResidual(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
+void cuda::AddResidual(Context& ctx, Out y, In x, In branch, const Dropout& dropout) {
   AddDropped(ctx, y, x, branch, dropout);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/base/random.h"
-#include "kernels/runtime/context.h"
+#include "kernels/residual.h"
 #include "kernels/runtime/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -60,13 +59,18 @@ void AddDropout(float* y, const float* x, const float* branch, const Dropout& dr
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 
 HWY_EXPORT(AddDropout);
 
 constexpr int64_t kChunk = 1 << 14;  // elements
 
-void ApplyDropout(Context&, View<float> y, View<const float> x, const Dropout& dropout) {
+}  // namespace cpu
+
+void cpu::ApplyDropout(Context&, Out y_any, In x_any, const Dropout& dropout) {
+  const View<float> y = y_any;
+  const View<const float> x = x_any;
   ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     if (dropout.enabled()) {
       HWY_DYNAMIC_DISPATCH(AddDropout)(y.data(), nullptr, x.data(), dropout, begin, end);
@@ -76,8 +80,9 @@ void ApplyDropout(Context&, View<float> y, View<const float> x, const Dropout& d
   });
 }
 
-void AddResidual(Context&, View<float> y, View<const float> x, View<const float> branch,
-                 const Dropout& dropout) {
+void cpu::AddResidual(Context&, Out y_any, In x_any, In branch_any, const Dropout& dropout) {
+  const View<float> y = y_any;
+  const View<const float> x = x_any, branch = branch_any;
   ParallelChunks(x.count(), kChunk, [&](int64_t, int64_t begin, int64_t end) {
     if (dropout.enabled()) {
       HWY_DYNAMIC_DISPATCH(AddDropout)(y.data(), x.data(), branch.data(), dropout, begin, end);
@@ -87,5 +92,5 @@ void AddResidual(Context&, View<float> y, View<const float> x, View<const float>
   });
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer
 #endif

@@ -2,8 +2,6 @@
 
 #include <numeric>
 
-#include "kernels/tree/tc/tc_attention.h"
-
 namespace treeformer {
 
 namespace {
@@ -44,11 +42,19 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
       << name << ": the balance loss needs a binary tree";
 }
 
+TcOperands TcAttention::Operands(In v, const MicroBatch& batch) const {
+  return {.v = v,
+          .alpha = parameters_->exact_value(alpha_),
+          .query_leaf = queries_.leaf(),
+          .key_leaf = keys_.leaf(),
+          .document = batch.document,
+          .shape = config_.shape};
+}
+
 void TcAttention::Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) {
   queries_.Forward(ctx, q, batch);
   keys_.Forward(ctx, k, batch);
-  TcForward(ctx, o, v, parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(),
-            batch.document, config_.shape);
+  TcForward(ctx, o, Operands(v, batch));
 }
 
 void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In,
@@ -60,9 +66,8 @@ void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, I
   Scratch::Scope scope(ctx.scratch());
   const Out query_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
   const Out key_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
-  TcBackward(ctx, dv, parameters_->gradient(alpha_), query_effect, key_effect, d_o, v,
-             parameters_->exact_value(alpha_), queries_.leaf(), keys_.leaf(), batch.document,
-             config_.shape);
+  TcBackward(ctx, {dv, parameters_->gradient(alpha_), query_effect, key_effect}, d_o,
+             Operands(v, batch));
   Zero(ctx, dq);  // only the routing reads q and k
   Zero(ctx, dk);
   RouteBackward(ctx, queries_, dq, q, query_effect, batch);

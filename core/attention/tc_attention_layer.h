@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/attention/attention.h"
+#include "kernels/tree/tc/tc_attention.h"
 
 namespace treeformer {
 
@@ -25,6 +26,7 @@ class TcAttention : public Attention {
   std::vector<Tree*> trees() override;
 
  private:
+  TcOperands Operands(In v, const MicroBatch& batch) const;
   void RouteBackward(Context& ctx, TreeRouting& side, Acc dx, In x, In effect,
                      const MicroBatch& batch);
 

@@ -49,13 +49,10 @@ void TfAttention::Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatc
   keys_.Forward(ctx, k, batch);
   SortByLeaf(ctx, query_order_, queries_.leaf(), batch.document, leaves);
   SortByLeaf(ctx, key_order_, keys_.leaf(), batch.document, leaves);
-  MatchRanges(ctx, key_range_, query_order_, queries_.leaf(), key_order_, keys_.leaf(),
-              batch.document, leaves);
-  if (batch.step.training) {
-    MatchRanges(ctx, query_range_, key_order_, keys_.leaf(), query_order_, queries_.leaf(),
-                batch.document, leaves);
-  }
-  TfForward(ctx, o, lse_, q, k, v, buckets(), Options(batch));
+  const RowsByLeaf queries{query_order_, queries_.leaf()}, keys{key_order_, keys_.leaf()};
+  MatchRanges(ctx, key_range_, queries, keys, batch.document);
+  if (batch.step.training) MatchRanges(ctx, query_range_, keys, queries, batch.document);
+  TfForward(ctx, o, lse_, {q, k, v, buckets(), Options(batch)});
 }
 
 void TfAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
@@ -65,7 +62,8 @@ void TfAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, I
   const Out delta = scope.Take(lse_.dtype(), lse_.shape());
   const Out key_effect =
       tree.gradient == TreeGradient::kFlip ? scope.Take(lse_.dtype(), lse_.shape()) : Out();
-  TfBackward(ctx, dq, dk, dv, delta, key_effect, d_o, q, k, v, o, lse_, buckets(), Options(batch));
+  TfBackward(ctx, {dq, dk, dv, delta, key_effect}, d_o, o, lse_,
+             {q, k, v, buckets(), Options(batch)});
   if (tree.gradient == TreeGradient::kFlip) {
     FlipTree(ctx, dq, dk, d_o, q, k, v, delta, key_effect, batch);
   } else if (config_.RunsDense(batch.step.step)) {
@@ -84,16 +82,24 @@ void TfAttention::FlipTree(Context& ctx, Acc dq, Acc dk, In d_o, In q, In k, In 
   const View<int32_t> query_order = order(), key_order = order();
   const View<int32_t> key_range = range(), query_range = range();
   SortByLeaf(ctx, query_order, queries_.alternative(), batch.document, leaves);
-  MatchRanges(ctx, key_range, query_order, queries_.alternative(), key_order_, keys_.leaf(),
-              batch.document, leaves);
+  MatchRanges(ctx, key_range, {query_order, queries_.alternative()}, {key_order_, keys_.leaf()},
+              batch.document);
   SortByLeaf(ctx, key_order, keys_.alternative(), batch.document, leaves);
-  MatchRanges(ctx, query_range, key_order, keys_.alternative(), query_order_, queries_.leaf(),
-              batch.document, leaves);
+  MatchRanges(ctx, query_range, {key_order, keys_.alternative()}, {query_order_, queries_.leaf()},
+              batch.document);
   const Out query_gain = scope.Take(lse_.dtype(), lse_.shape());
   const Out key_gain = scope.Take(lse_.dtype(), lse_.shape());
-  FlipGains(ctx, query_gain, key_gain, d_o, q, k, v, lse_, delta, key_effect,
-            /*query_probe=*/{query_order, key_order_, key_range, query_range_},
-            /*key_probe=*/{query_order_, key_order, key_range_, query_range}, config_.causal);
+  FlipGains(ctx, query_gain, key_gain,
+            {.d_o = d_o,
+             .q = q,
+             .k = k,
+             .v = v,
+             .lse = lse_,
+             .delta = delta,
+             .key_effect = key_effect,
+             .query_probe = {query_order, key_order_, key_range, query_range_},
+             .key_probe = {query_order_, key_order, key_range_, query_range},
+             .causal = config_.causal});
   queries_.FlipBackward(ctx, dq, q, query_gain);
   keys_.FlipBackward(ctx, dk, k, key_gain);
 }
@@ -104,8 +110,17 @@ void TfAttention::DenseTree(Context& ctx, Acc dq, Acc dk, In d_o, In q, In k, In
   Scratch::Scope scope(ctx.scratch());
   const Out query_effect = scope.Take(lse_.dtype(), effects);
   const Out key_effect = scope.Take(lse_.dtype(), effects);
-  DenseLeafEffects(ctx, query_effect, key_effect, d_o, q, k, v, lse_, delta, queries_.leaf(),
-                   keys_.leaf(), batch.document, config_.tree.dense);
+  DenseLeafEffects(ctx, query_effect, key_effect,
+                   {.d_o = d_o,
+                    .q = q,
+                    .k = k,
+                    .v = v,
+                    .lse = lse_,
+                    .delta = delta,
+                    .query_leaf = queries_.leaf(),
+                    .key_leaf = keys_.leaf(),
+                    .document = batch.document,
+                    .options = config_.tree.dense});
   queries_.DenseBackward(ctx, dq, q, query_effect);
   keys_.DenseBackward(ctx, dk, k, key_effect);
 }

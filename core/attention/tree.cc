@@ -141,19 +141,18 @@ void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {
   if (!batch.step.training) routing = {leaf_, strength_, {}, {}, {}, {}};
   const FlipRule rule{config_.flip_choice, MakeRandomKey(batch.step, layer_, flip_place_),
                       static_cast<uint64_t>(batch.first_sample * leaf_.count() / leaf_.shape()[0])};
-  Route(ctx, routing, x, tree_->weight(), tree_->bias(), batch.document, tree_->shape(), rule);
+  Route(ctx, routing, tree_->Router(x), batch.document, rule);
   if (batch.step.training && config_.balance == Balance::kBias) tree_->CountRows(ctx, leaf_);
 }
 
 void TreeRouting::FlipBackward(Context& ctx, Acc dx, In x, In gain) {
   const FlipDecisions decisions{own_plane_, other_plane_, margin_};
-  treeformer::FlipBackward(ctx, tree_->dweight(), tree_->dbias(), dx, gain, x, tree_->weight(),
-                           decisions, tree_->shape(), config_.temperature);
+  treeformer::FlipBackward(ctx, tree_->Gradients(dx), gain, tree_->Router(x), decisions,
+                           config_.temperature);
 }
 
 void TreeRouting::DenseBackward(Context& ctx, Acc dx, In x, In effect) {
-  SoftTreeBackward(ctx, tree_->dweight(), tree_->dbias(), dx, effect, x, tree_->weight(),
-                   tree_->bias(), strength_, leaf_, tree_->shape());
+  SoftTreeBackward(ctx, tree_->Gradients(dx), effect, tree_->Router(x), strength_, leaf_);
 }
 
 void TreeRouting::BalanceBackward(Context& ctx, Acc dx, In x, const MicroBatch& batch) {

@@ -22,6 +22,9 @@ class Tree {
   In bias() const;
   Acc dweight() const { return parameters_->gradient(weight_); }
   Acc dbias() const { return parameters_->gradient(bias_); }
+  // What the operations on rows x read of the tree, and the gradients that they add to.
+  RouterOperands Router(In x) const { return {x, weight(), bias(), shape_}; }
+  RouterGradients Gradients(Acc dx) const { return {dweight(), dbias(), dx}; }
   const TreeShape& shape() const { return shape_; }
   int64_t heads() const { return heads_; }
 

@@ -5,11 +5,11 @@
 
 namespace treeformer {
 
-namespace reference {
-
 template <typename T>
-void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b, Transpose transpose_b,
-          T alpha, T beta) {
+void reference::Gemm(Context&, Out c_any, In a_any, Transpose transpose_a, In b_any,
+                     Transpose transpose_b, float alpha, float beta) {
+  const View<T> c = c_any;
+  const View<const T> a = a_any, b = b_any;
   const bool a_is_transposed = transpose_a == Transpose::kYes;
   const bool b_is_transposed = transpose_b == Transpose::kYes;
   const int64_t M = c.shape()[0], ldc = c.shape()[1], lda = a.shape()[1];
@@ -28,8 +28,10 @@ void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b, Tr
 }
 
 template <typename T>
-void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bias) {
-  Gemm<T>(y, x, Transpose::kNo, w, Transpose::kYes, 1, 0);
+void reference::LinearForward(Context& ctx, Out y_any, In x, In w, In bias_any) {
+  reference::Gemm<T>(ctx, y_any, x, Transpose::kNo, w, Transpose::kYes, 1, 0);
+  const View<T> y = y_any;
+  const View<const T> bias = bias_any;
   if (!bias) return;
   const int64_t N = y.shape()[0], ld = y.shape()[1], O = bias.count();
   for (int64_t n = 0; n < N; ++n) {
@@ -38,20 +40,21 @@ void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bi
 }
 
 template <typename T>
-void LinearGeluForward(View<T> y, View<T> pre, View<const T> x, View<const T> w,
-                       View<const T> bias) {
-  LinearForward<T>(pre, x, w, bias);
-  GeluForward<T>(y, pre);
+void reference::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) {
+  reference::LinearForward<T>(ctx, pre, x, w, bias);
+  reference::GeluForward<T>(ctx, y, pre);
 }
 
 template <typename T>
-void LinearBackwardInput(View<T> dx, View<const T> dy, View<const T> w, bool accumulate) {
-  Gemm<T>(dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate);
+void reference::LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
+  reference::Gemm<T>(ctx, dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate);
 }
 
 template <typename T>
-void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<const T> x) {
-  Gemm<T>(dw, dy, Transpose::kYes, x, Transpose::kNo, 1, 1);
+void reference::LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias_any, In dy_any, In x) {
+  reference::Gemm<T>(ctx, dw, dy_any, Transpose::kYes, x, Transpose::kNo, 1, 1);
+  const View<T> dbias = dbias_any;
+  const View<const T> dy = dy_any;
   if (!dbias) return;
   const int64_t N = dy.shape()[0], ld = dy.shape()[1], O = dbias.count();
   for (int64_t n = 0; n < N; ++n) {
@@ -59,40 +62,11 @@ void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<con
   }
 }
 
-#define INSTANTIATE(T)                                                                      \
-  template void Gemm<T>(View<T>, View<const T>, Transpose, View<const T>, Transpose, T, T); \
-  template void LinearForward<T>(View<T>, View<const T>, View<const T>, View<const T>);     \
-  template void LinearGeluForward<T>(View<T>, View<T>, View<const T>, View<const T>,        \
-                                     View<const T>);                                        \
-  template void LinearBackwardInput<T>(View<T>, View<const T>, View<const T>, bool);        \
-  template void LinearBackwardWeights<T>(View<T>, View<T>, View<const T>, View<const T>);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // linear_cpu.cc
-void Gemm(Context& ctx, View<float> c, View<const float> a, Transpose transpose_a,
-          View<const float> b, Transpose transpose_b, float alpha, float beta);
-void LinearForward(Context& ctx, View<float> y, View<const float> x, View<const float> w,
-                   View<const float> bias);
-void LinearGeluForward(Context& ctx, View<float> y, View<float> pre, View<const float> x,
-                       View<const float> w, View<const float> bias);
-void LinearBackwardInput(Context& ctx, View<float> dx, View<const float> dy, View<const float> w,
-                         bool accumulate);
-void LinearBackwardWeights(Context& ctx, View<float> dw, View<float> dbias, View<const float> dy,
-                           View<const float> x);
-}  // namespace cpu
-
-namespace cuda {  // linear.cu
-void Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-          float alpha, float beta);
-void LinearForward(Context& ctx, Out y, In x, In w, In bias);
-void LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias);
-void LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate);
-void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(Gemm)
+INSTANTIATE_REFERENCE(LinearForward)
+INSTANTIATE_REFERENCE(LinearGeluForward)
+INSTANTIATE_REFERENCE(LinearBackwardInput)
+INSTANTIATE_REFERENCE(LinearBackwardWeights)
 
 namespace {
 

@@ -1,3 +1,4 @@
+#include "kernels/activation.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/matmul/cublaslt.h"
 #include "kernels/matmul/linear.h"
@@ -6,10 +7,8 @@
 // The GELU epilogues of cuBLASLt are not used: NVIDIA's manual does not say whether they are the
 // erf form of activation.h or the tanh one.
 
-namespace treeformer::cuda {
-
-void GeluForward(Context& ctx, Out y, In x);  // activation.cu
-
+namespace treeformer {
+namespace cuda {
 namespace {
 
 // c = bias in every row
@@ -66,27 +65,28 @@ void AddBiasGradient(Context& ctx, Acc dbias, In dy) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-          float alpha, float beta) {
+void cuda::Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
+                float alpha, float beta) {
   MultiplyAny(ctx, {c, a, transpose_a, b, transpose_b, alpha, beta, /*bias=*/In()});
 }
 
-void LinearForward(Context& ctx, Out y, In x, In w, In bias) {
+void cuda::LinearForward(Context& ctx, Out y, In x, In w, In bias) {
   MultiplyAny(ctx, {y, x, Transpose::kNo, w, Transpose::kYes, /*alpha=*/1, /*beta=*/0, bias});
 }
 
-void LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) {
+void cuda::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) {
   cuda::LinearForward(ctx, pre, x, w, bias);
   cuda::GeluForward(ctx, y, pre);
 }
 
-void LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
+void cuda::LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
   const float beta = accumulate ? 1 : 0;
   MultiplyAny(ctx, {dx, dy, Transpose::kNo, w, Transpose::kNo, /*alpha=*/1, beta, /*bias=*/In()});
 }
 
-void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
+void cuda::LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   if (dw.count() > 0) {
     Multiply(ctx, {dw, dy, Transpose::kYes, x, Transpose::kNo, /*alpha=*/1, /*beta=*/1,
                    /*bias=*/In()});
@@ -94,4 +94,4 @@ void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   if (dbias) AddBiasGradient(ctx, dbias, dy);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

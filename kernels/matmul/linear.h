@@ -7,7 +7,7 @@
 // The rows of y and dy of a linear layer may be AlignedColumns(O) long instead of O.  What lies
 // behind the first O elements of a row is not written, and its value is never used.
 
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/dispatch.h"
 
 namespace treeformer {
 
@@ -20,34 +20,22 @@ inline int64_t AlignedColumns(int64_t columns) { return (columns + 63) / 64 * 64
 // beta = 0 overwrites c whatever it held.
 void Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
           float alpha, float beta);
+DECLARE_BACK_ENDS(Gemm)
 
 // y = x w^T + bias       x [N, I]   w [O, I]   bias [O], may be null   y [N, O]
 void LinearForward(Context& ctx, Out y, In x, In w, In bias);
+DECLARE_BACK_ENDS(LinearForward)
 
 // pre = x w^T + bias,  y = gelu(pre): one pass where the back end has such an epilogue.
 void LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias);
+DECLARE_BACK_ENDS(LinearGeluForward)
 
 // dx = dy w  (or dx += dy w)
 void LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate);
+DECLARE_BACK_ENDS(LinearBackwardInput)
 
 // dw += dy^T x           dbias += sum_n dy_n, dbias may be null
 void LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x);
-
-namespace reference {
-
-template <typename T>
-void Gemm(View<T> c, View<const T> a, Transpose transpose_a, View<const T> b, Transpose transpose_b,
-          T alpha, T beta);
-template <typename T>
-void LinearForward(View<T> y, View<const T> x, View<const T> w, View<const T> bias);
-template <typename T>
-void LinearGeluForward(View<T> y, View<T> pre, View<const T> x, View<const T> w,
-                       View<const T> bias);
-template <typename T>
-void LinearBackwardInput(View<T> dx, View<const T> dy, View<const T> w, bool accumulate);
-template <typename T>
-void LinearBackwardWeights(View<T> dw, View<T> dbias, View<const T> dy, View<const T> x);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(LinearBackwardWeights)
 
 }  // namespace treeformer

@@ -2,14 +2,13 @@
 // one thread makes each.
 
 #include "kernels/activation.h"
+#include "kernels/adamw.h"
 #include "kernels/matmul/linear.h"
 #include "kernels/matmul/matrix_product.h"
 #include "kernels/runtime/parallel.h"
 
-namespace treeformer::cpu {
-void GeluForward(Context& ctx, View<float> y, View<const float> x);            // activation_cpu.cc
-void RoundToBFloat16(Context& ctx, View<BFloat16> copy, View<const float> w);  // adamw_cpu.cc
-
+namespace treeformer {
+namespace cpu {
 namespace {
 
 // Edges of one tile of the result.
@@ -61,7 +60,7 @@ Matrix Operand(Context& ctx, Scratch::Scope& scope, View<const float> x) {
   const int64_t columns = x.shape()[1];
   if (ctx.matmul_precision() == MatmulPrecision::kFloat32) return {x.data(), columns};
   const View<BFloat16> rounded = scope.Take<BFloat16>(x.shape());
-  RoundToBFloat16(ctx, rounded, x);
+  cpu::RoundToBFloat16(ctx, rounded, x);
   return {rounded.data(), columns, DType::kBFloat16};
 }
 
@@ -165,9 +164,10 @@ void AddRowSum(Context& ctx, View<float> sum, View<const float> x) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void Gemm(Context& ctx, View<float> c, View<const float> a, Transpose transpose_a,
-          View<const float> b, Transpose transpose_b, float alpha, float beta) {
+void cpu::Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
+               float alpha, float beta) {
   if (transpose_a == Transpose::kYes) {
     TransposedGemm(ctx, c, a, b, transpose_b, alpha, beta);
   } else {
@@ -175,29 +175,25 @@ void Gemm(Context& ctx, View<float> c, View<const float> a, Transpose transpose_
   }
 }
 
-void LinearForward(Context& ctx, View<float> y, View<const float> x, View<const float> w,
-                   View<const float> bias) {
+void cpu::LinearForward(Context& ctx, Out y, In x, In w, In bias) {
   TiledGemm(ctx, y, x, w, Transpose::kYes, 1, 0,
             [&](int64_t n, int64_t n_end, int64_t o, int64_t o_end) {
               if (bias) AddBias(y, bias, n, n_end, o, o_end);
             });
 }
 
-void LinearGeluForward(Context& ctx, View<float> y, View<float> pre, View<const float> x,
-                       View<const float> w, View<const float> bias) {
-  LinearForward(ctx, pre, x, w, bias);
-  GeluForward(ctx, y, pre);
+void cpu::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) {
+  cpu::LinearForward(ctx, pre, x, w, bias);
+  cpu::GeluForward(ctx, y, pre);
 }
 
-void LinearBackwardInput(Context& ctx, View<float> dx, View<const float> dy, View<const float> w,
-                         bool accumulate) {
+void cpu::LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
   TiledGemm(ctx, dx, dy, w, Transpose::kNo, 1, accumulate, kNothing);
 }
 
-void LinearBackwardWeights(Context& ctx, View<float> dw, View<float> dbias, View<const float> dy,
-                           View<const float> x) {
+void cpu::LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   TransposedGemm(ctx, dw, dy, x, Transpose::kNo, 1, 1);
   if (dbias) AddRowSum(ctx, dbias, dy);
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

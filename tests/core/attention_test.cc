@@ -51,9 +51,10 @@ struct Side {
     const Routing routing{leaf, strength, alternative, own_plane, other_plane, margin};
     const auto weight = parameters.Find(kName + ".tree.weight");
     const auto bias = parameters.Find(kName + ".tree.bias");
-    Route(ctx, routing, View<const double>(x.data(), kHeads),
-          Parameters::Window(parameters.values(), *weight),
-          Parameters::Window(parameters.values(), *bias), document, shape, {});
+    Route(ctx, routing,
+          {View<const double>(x.data(), kHeads), Parameters::Window(parameters.values(), *weight),
+           Parameters::Window(parameters.values(), *bias), shape},
+          document, /*rule=*/{});
   }
   FlipDecisions decisions() const { return {own_plane, other_plane, margin}; }
 
@@ -71,10 +72,9 @@ Buffer Order(Context& ctx, Ids leaf, Ids document, const TreeShape& shape) {
   return order;
 }
 
-Buffer Ranges(Context& ctx, Ids order, Ids leaf, Ids other_order, Ids other_leaf, Ids document,
-              const TreeShape& shape) {
+Buffer Ranges(Context& ctx, const RowsByLeaf& rows, const RowsByLeaf& others, Ids document) {
   Buffer range = Side::Ints({B, H, n, 2});
-  MatchRanges(ctx, range, order, leaf, other_order, other_leaf, document, shape.leaves());
+  MatchRanges(ctx, range, rows, others, document);
   return range;
 }
 
@@ -87,14 +87,14 @@ struct TfByHand {
         keys(ctx, bench.x.k, bench.parameters, shape, document),
         query_order(Order(ctx, queries.leaf, document, shape)),
         key_order(Order(ctx, keys.leaf, document, shape)),
-        key_range(Ranges(ctx, query_order, queries.leaf, key_order, keys.leaf, document, shape)),
-        query_range(Ranges(ctx, key_order, keys.leaf, query_order, queries.leaf, document, shape)) {
-    const Buckets buckets{query_order, key_order, key_range, query_range};
+        key_range(Ranges(ctx, {query_order, queries.leaf}, {key_order, keys.leaf}, document)),
+        query_range(Ranges(ctx, {key_order, keys.leaf}, {query_order, queries.leaf}, document)) {
     const Out q = On(bench.x.q, kHeads), k = On(bench.x.k, kHeads), v = On(bench.x.v, kHeads);
     const Buffer o = Side::Doubles(kHeads);
-    TfForward(ctx, o, lse, q, k, v, buckets, {});
-    TfBackward(ctx, On(d.q, kHeads), On(d.k, kHeads), On(d.v, kHeads), delta, key_effect,
-               On(bench.d_o, kHeads), q, k, v, o, lse, buckets, {});
+    const TfOperands operands{q, k, v, {query_order, key_order, key_range, query_range}, {}};
+    TfForward(ctx, o, lse, operands);
+    TfBackward(ctx, {On(d.q, kHeads), On(d.k, kHeads), On(d.v, kHeads), delta, key_effect},
+               On(bench.d_o, kHeads), o, lse, operands);
   }
 
   Context& ctx;
@@ -133,14 +133,10 @@ ModelConfig ConfigOf(const AttentionConfig& attention) {
   return config;
 }
 
-In WeightOf(const AttentionBench& bench) {
-  return Parameters::Window(bench.parameters.values(),
-                            *bench.parameters.Find(kName + ".tree.weight"));
-}
-
-In BiasOf(const AttentionBench& bench) {
-  return Parameters::Window(bench.parameters.values(),
-                            *bench.parameters.Find(kName + ".tree.bias"));
+RouterOperands RouterOf(const AttentionBench& bench, In x, const TreeShape& shape) {
+  const Parameters& parameters = bench.parameters;
+  return {x, Parameters::Window(parameters.values(), *parameters.Find(kName + ".tree.weight")),
+          Parameters::Window(parameters.values(), *parameters.Find(kName + ".tree.bias")), shape};
 }
 
 class TfFlipTest : public testing::TestWithParam<bool> {};
@@ -161,19 +157,27 @@ TEST_P(TfFlipTest, GradientIsTheGainsOfTheAlternativeLeaves) {
   const Buffer query_order = Order(ctx, query_other, hand.document, shape);
   const Buffer key_order = Order(ctx, key_other, hand.document, shape);
   const Buffer key_range =
-      Ranges(ctx, query_order, query_other, hand.key_order, hand.keys.leaf, hand.document, shape);
+      Ranges(ctx, {query_order, query_other}, {hand.key_order, hand.keys.leaf}, hand.document);
   const Buffer query_range =
-      Ranges(ctx, key_order, key_other, hand.query_order, hand.queries.leaf, hand.document, shape);
+      Ranges(ctx, {key_order, key_other}, {hand.query_order, hand.queries.leaf}, hand.document);
   const Buffer query_gain = Side::Doubles(kRows), key_gain = Side::Doubles(kRows);
   const Out q = On(bench.x.q, kHeads), k = On(bench.x.k, kHeads), v = On(bench.x.v, kHeads);
-  FlipGains(ctx, query_gain, key_gain, On(bench.d_o, kHeads), q, k, v, hand.lse, hand.delta,
-            hand.key_effect, {query_order, hand.key_order, key_range, hand.query_range},
-            {hand.query_order, key_order, hand.key_range, query_range}, /*causal=*/false);
+  FlipGains(ctx, query_gain, key_gain,
+            {On(bench.d_o, kHeads),
+             q,
+             k,
+             v,
+             hand.lse,
+             hand.delta,
+             hand.key_effect,
+             {query_order, hand.key_order, key_range, hand.query_range},
+             {hand.query_order, key_order, hand.key_range, query_range},
+             /*causal=*/false});
   const TreeGradients tree(shape);
-  FlipBackward(ctx, tree.weight, tree.bias, On(hand.d.q, kHeads), query_gain, q, WeightOf(bench),
-               hand.queries.decisions(), shape, 0.7f);
-  FlipBackward(ctx, tree.weight, tree.bias, On(hand.d.k, kHeads), key_gain, k, WeightOf(bench),
-               hand.keys.decisions(), shape, 0.7f);
+  FlipBackward(ctx, {tree.weight, tree.bias, On(hand.d.q, kHeads)}, query_gain,
+               RouterOf(bench, q, shape), hand.queries.decisions(), 0.7f);
+  FlipBackward(ctx, {tree.weight, tree.bias, On(hand.d.k, kHeads)}, key_gain,
+               RouterOf(bench, k, shape), hand.keys.decisions(), 0.7f);
   ExpectGradients(bench, d, hand.d, tree);
 }
 
@@ -189,14 +193,22 @@ TEST(TfDense, GradientIsTheLeafEffectsThroughTheSoftTree) {
   TfByHand hand(bench, kShape, micro);
   const Out q = On(bench.x.q, kHeads), k = On(bench.x.k, kHeads), v = On(bench.x.v, kHeads);
   const Buffer query_effect = Side::Doubles({B, H, n, 4}), key_effect = Side::Doubles({B, H, n, 4});
-  DenseLeafEffects(bench.ctx, query_effect, key_effect, On(bench.d_o, kHeads), q, k, v, hand.lse,
-                   hand.delta, hand.queries.leaf, hand.keys.leaf, hand.document, {});
+  DenseLeafEffects(bench.ctx, query_effect, key_effect,
+                   {On(bench.d_o, kHeads),
+                    q,
+                    k,
+                    v,
+                    hand.lse,
+                    hand.delta,
+                    hand.queries.leaf,
+                    hand.keys.leaf,
+                    hand.document,
+                    {}});
   const TreeGradients tree(kShape);
-  SoftTreeBackward(bench.ctx, tree.weight, tree.bias, On(hand.d.q, kHeads), query_effect, q,
-                   WeightOf(bench), BiasOf(bench), hand.queries.strength, hand.queries.leaf,
-                   kShape);
-  SoftTreeBackward(bench.ctx, tree.weight, tree.bias, On(hand.d.k, kHeads), key_effect, k,
-                   WeightOf(bench), BiasOf(bench), hand.keys.strength, hand.keys.leaf, kShape);
+  SoftTreeBackward(bench.ctx, {tree.weight, tree.bias, On(hand.d.q, kHeads)}, query_effect,
+                   RouterOf(bench, q, kShape), hand.queries.strength, hand.queries.leaf);
+  SoftTreeBackward(bench.ctx, {tree.weight, tree.bias, On(hand.d.k, kHeads)}, key_effect,
+                   RouterOf(bench, k, kShape), hand.keys.strength, hand.keys.leaf);
   ExpectGradients(bench, d, hand.d, tree);
 }
 
@@ -230,10 +242,10 @@ void ExpectTcGradients(TreeGradient gradient, const TreeShape& shape, const Back
   const std::vector<double> zeros(B * n * H * e, 0);
   Rows expected{zeros, zeros, zeros};
   TcBackward(
-      bench.ctx, On(expected.v, kHeads), dalpha, query_effect, key_effect, On(bench.d_o, kHeads),
-      On(bench.x.v, kHeads),
-      Parameters::Window(bench.parameters.values(), *bench.parameters.Find(kName + ".tree.alpha")),
-      queries.leaf, keys.leaf, micro.document, shape);
+      bench.ctx, {On(expected.v, kHeads), dalpha, query_effect, key_effect}, On(bench.d_o, kHeads),
+      {On(bench.x.v, kHeads),
+       Parameters::Window(bench.parameters.values(), *bench.parameters.Find(kName + ".tree.alpha")),
+       queries.leaf, keys.leaf, micro.document, shape});
   const TreeGradients tree(shape);
   backward(bench, tree, On(expected.q, kHeads), query_effect, On(bench.x.q, kHeads), queries);
   backward(bench, tree, On(expected.k, kHeads), key_effect, On(bench.x.k, kHeads), keys);
@@ -246,9 +258,8 @@ TEST(TcDense, GradientIsTheLeafEffectsThroughTheSoftTree) {
   ExpectTcGradients(TreeGradient::kDense, kShape,
                     [](AttentionBench& bench, const TreeGradients& tree, Acc dx, In effect, In x,
                        const Side& side) {
-                      SoftTreeBackward(bench.ctx, tree.weight, tree.bias, dx, effect, x,
-                                       WeightOf(bench), BiasOf(bench), side.strength, side.leaf,
-                                       kShape);
+                      SoftTreeBackward(bench.ctx, {tree.weight, tree.bias, dx}, effect,
+                                       RouterOf(bench, x, kShape), side.strength, side.leaf);
                     });
 }
 
@@ -259,8 +270,8 @@ TEST(TcFlip, GradientIsTheEffectOfTheAlternativeLeaf) {
                           const Side& side) {
                         const Buffer gain = Side::Doubles(kRows);
                         GainFromEffects(bench.ctx, gain, effect, side.leaf, side.alternative);
-                        FlipBackward(bench.ctx, tree.weight, tree.bias, dx, gain, x,
-                                     WeightOf(bench), side.decisions(), shape, /*tau=*/1);
+                        FlipBackward(bench.ctx, {tree.weight, tree.bias, dx}, gain,
+                                     RouterOf(bench, x, shape), side.decisions(), /*tau=*/1);
                       });
   }
 }
@@ -287,9 +298,9 @@ TEST(BalanceLoss, GradientIsThatOfTheSoftSharesOfTheLeaves) {
       const Buffer effect = Side::Doubles({B, H, 1, 4});
       BalanceEffect(bench.ctx, effect, side.leaf, 0.5f);
       for (int64_t i = 0; i < B * H * 4; ++i) effect.as<double>()[i] *= i < H * 4 ? 2 : 5;
-      SoftTreeBackward(bench.ctx, tree.weight, tree.bias, On(dx, kHeads), effect,
-                       View<const double>(x.data(), kHeads), WeightOf(bench), BiasOf(bench),
-                       side.strength, side.leaf, kShape);
+      SoftTreeBackward(bench.ctx, {tree.weight, tree.bias, On(dx, kHeads)}, effect,
+                       RouterOf(bench, View<const double>(x.data(), kHeads), kShape), side.strength,
+                       side.leaf);
     };
     balance(bench.x.q, expected.q);
     balance(bench.x.k, expected.k);

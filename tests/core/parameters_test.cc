@@ -114,7 +114,8 @@ TEST(Parameters, GradientsAreWindowsOnOneBufferAndZeroAgain) {
 void ExpectRounded(const Parameters& parameters) {
   const View<float> values = parameters.values();
   std::vector<BFloat16> expected(values.count());
-  reference::RoundToBFloat16<float>({expected.data(), values.shape()}, values);
+  reference::RoundToBFloat16<float>(testing_util::HostContext(),
+                                    View<BFloat16>(expected.data(), values.shape()), values);
   const View<BFloat16> rounded = parameters.rounded_values();
   for (int64_t i = 0; i < values.count(); ++i) EXPECT_EQ(rounded[i].bits, expected[i].bits) << i;
 }

@@ -30,10 +30,11 @@ TEST(GeluReference, BackwardIsTheDerivativeOfForward) {
   for (double& value : x) value *= 4;
   std::vector<double> y(101), dx(101);
   auto loss = [&] {
-    reference::GeluForward<double>(On(y, shape), On(x, shape));
+    reference::GeluForward<double>(testing_util::HostContext(), On(y, shape), On(x, shape));
     return Dot(y, dy);
   };
-  reference::GeluBackward<double>(On(dx, shape), On(dy, shape), On(x, shape));
+  reference::GeluBackward<double>(testing_util::HostContext(), On(dx, shape), On(dy, shape),
+                                  On(x, shape));
   ExpectDerivative(loss, x, dx);
 }
 
@@ -42,7 +43,8 @@ TEST_P(Gelu, ForwardKeepsItsRelativeAccuracyFarBelowZero) {
     const Shape shape{count};
     const std::vector<float> x = Inputs(count);
     std::vector<double> x64 = Wide(x), expected(count);
-    reference::GeluForward<double>(On(expected, shape), On(x64, shape));
+    reference::GeluForward<double>(testing_util::HostContext(), On(expected, shape),
+                                   On(x64, shape));
     const Tensor<float> x_on(ctx_, shape, x), y(ctx_, shape);
     GeluForward(ctx_, y, x_on);
     auto tolerance = [&](int64_t i) { return PhiError(x[i]) * std::abs(expected[i]) + 1e-38; };
@@ -56,7 +58,8 @@ TEST_P(Gelu, BackwardAgreesWithTheReferenceAndMayBeInPlace) {
     const Shape shape{count};
     const std::vector<float> x = Inputs(count), dy = Random<float>(count, 2);
     std::vector<double> x64 = Wide(x), dy64 = Wide(dy), expected(count);
-    reference::GeluBackward<double>(On(expected, shape), On(dy64, shape), On(x64, shape));
+    reference::GeluBackward<double>(testing_util::HostContext(), On(expected, shape),
+                                    On(dy64, shape), On(x64, shape));
     const Tensor<float> x_on(ctx_, shape, x), dy_on(ctx_, shape, dy), dx(ctx_, shape);
     GeluBackward(ctx_, dx, dy_on, x_on);
     auto tolerance = [&](int64_t i) {

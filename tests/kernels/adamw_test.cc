@@ -28,8 +28,8 @@ constexpr float kScale = 0.5f;
 TEST(AdamWReference, TheFirstStepIsTheSignOfTheGradientAndTheDecay) {
   std::vector<double> w{1, -2, 3}, m(3), v(3), gradient{0.5, -4, 0}, scale{2};
   const AdamWOptions options{.learning_rate = 0.1, .epsilon = 1e-12, .weight_decay = 0.5};
-  reference::AdamW<double>(On(w, {3}), On(m, {3}), On(v, {3}), On(gradient, {3}), On(scale, {1}),
-                           options, {});
+  reference::AdamW<double>(testing_util::HostContext(), On(w, {3}), On(m, {3}), On(v, {3}),
+                           On(gradient, {3}), On(scale, {1}), options, {});
   EXPECT_NEAR(w[0], 1 - 0.1 * (1 + 0.5 * 1), 1e-11);
   EXPECT_NEAR(w[1], -2 - 0.1 * (-1 + 0.5 * -2), 1e-11);
   EXPECT_NEAR(w[2], 3 - 0.1 * (0.5 * 3), 1e-11);
@@ -41,8 +41,8 @@ TEST(AdamWReference, ALevelHasTheStepOfItsOwnUpdates) {
   std::vector<double> w(4), m(4), v(4), gradient(4, 1), scale{1};
   AdamWOptions options{.learning_rate = 1, .epsilon = 1e-12, .weight_decay = 0};
   options.levels = {{1, 3}, {2, 1}};
-  reference::AdamW<double>(On(w, {2, 2}), On(m, {2, 2}), On(v, {2, 2}), On(gradient, {2, 2}),
-                           On(scale, {1}), options, {});
+  reference::AdamW<double>(testing_util::HostContext(), On(w, {2, 2}), On(m, {2, 2}), On(v, {2, 2}),
+                           On(gradient, {2, 2}), On(scale, {1}), options, {});
   const double late = 0.1 / (1 - 0.9 * 0.9 * 0.9) / std::sqrt(0.001 / (1 - 0.999 * 0.999 * 0.999));
   for (int64_t h = 0; h < 2; ++h) {
     EXPECT_NEAR(w[2 * h], -late, 1e-11);
@@ -59,8 +59,8 @@ TEST_P(Optimizer, AdamWAgreesWithTheReference) {
     const Operands in(count);
     auto w = Wide(in.w), m = Wide(in.m), v = Wide(in.v), gradient = Wide(in.gradient);
     std::vector<double> scale{kScale};
-    reference::AdamW<double>(On(w, shape), On(m, shape), On(v, shape), On(gradient, shape),
-                             On(scale, {1}), kOptions, {});
+    reference::AdamW<double>(testing_util::HostContext(), On(w, shape), On(m, shape), On(v, shape),
+                             On(gradient, shape), On(scale, {1}), kOptions, {});
     const Tensor<float> w_on(ctx_, shape, in.w), m_on(ctx_, shape, in.m), v_on(ctx_, shape, in.v);
     const Tensor<float> gradient_on(ctx_, shape, in.gradient), scale_on(ctx_, {1}, {kScale});
     AdamW(ctx_, w_on, m_on, v_on, gradient_on, scale_on, kOptions, {});
@@ -101,7 +101,8 @@ TEST_P(Optimizer, LevelsBornLaterAreCorrectedForTheirOwnUpdatesAlone) {
       EXPECT_EQ(v.values()[i], v_all.values()[i]) << i;
       std::vector<float> one{w_all.values()[i]};
       std::vector<BFloat16> rounded(1);
-      reference::RoundToBFloat16<float>(On(rounded, {1}), On(one, {1}));
+      reference::RoundToBFloat16<float>(testing_util::HostContext(), On(rounded, {1}),
+                                        On(one, {1}));
       EXPECT_EQ(copy.values()[i].bits, rounded[0].bits) << i;
     }
     begin = level.end;
@@ -193,8 +194,8 @@ TEST(AdamWReference, TheBFloat16CopyIsRoundedToEven) {
   std::vector<float> scale{1};
   std::vector<BFloat16> copy(5);
   const AdamWOptions options{.weight_decay = 0};
-  reference::AdamW<float>(On(w, {5}), On(m, {5}), On(v, {5}), On(g, {5}), On(scale, {1}), options,
-                          On(copy, {5}));
+  reference::AdamW<float>(testing_util::HostContext(), On(w, {5}), On(m, {5}), On(v, {5}),
+                          On(g, {5}), On(scale, {1}), options, On(copy, {5}));
   EXPECT_EQ(copy[0].bits, 0x3f80);
   EXPECT_EQ(copy[1].bits, 0x3f80);
   EXPECT_EQ(copy[2].bits, 0x3f82);

@@ -25,11 +25,13 @@ TEST(CrossEntropyReference, TheGradientIsTheDerivativeOfTheLoss) {
     auto target = Targets(M, V);
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
-    reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(gradient, shape),
-                                           shape[1], On(target, {M}), /*gradient=*/true);
+    reference::SoftmaxCrossEntropy<double>(testing_util::HostContext(), On(loss, {M}),
+                                           On(correct, {M}), On(gradient, shape), shape[1],
+                                           On(target, {M}), /*gradient=*/true);
     auto total = [&] {
-      reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(logits, shape),
-                                             shape[1], On(target, {M}), /*gradient=*/false);
+      reference::SoftmaxCrossEntropy<double>(testing_util::HostContext(), On(loss, {M}),
+                                             On(correct, {M}), On(logits, shape), shape[1],
+                                             On(target, {M}), /*gradient=*/false);
       return Dot(loss, std::vector<double>(M, 1));
     };
     ExpectDerivative(total, logits, gradient);
@@ -51,8 +53,9 @@ TEST_P(CrossEntropy, AgreesWithTheReference) {
     auto expected = Wide(logits);
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
-    reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           shape[1], On(target, {M}), /*gradient=*/true);
+    reference::SoftmaxCrossEntropy<double>(testing_util::HostContext(), On(loss, {M}),
+                                           On(correct, {M}), On(expected, shape), shape[1],
+                                           On(target, {M}), /*gradient=*/true);
     const Tensor<int32_t> target_on(ctx_, {M}, target), correct_on(ctx_, {M});
     const Tensor<float> logits_on(ctx_, shape, logits), loss_on(ctx_, {M});
     SoftmaxCrossEntropy(ctx_, loss_on, correct_on, logits_on, shape[1], target_on,

@@ -44,13 +44,14 @@ TEST(EmbeddingReference, BackwardIsTheDerivativeOfForward) {
   const Shape tokens{kTokens, in.C}, positions{kPositions, in.C}, types{kTypes, in.C};
   auto loss = [&] {
     reference::EmbeddingForward<double>(
-        On(y, shape), On(in.tokens, {in.N}), On(in.positions, {in.N}), On(in.types, {in.N}),
-        On(token, tokens), On(position, positions), On(type, types));
+        testing_util::HostContext(), On(y, shape), On(in.tokens, {in.N}), On(in.positions, {in.N}),
+        On(in.types, {in.N}), On(token, tokens), On(position, positions), On(type, types));
     return Dot(y, dy);
   };
-  reference::EmbeddingBackward<double>(On(d_token, tokens), On(d_position, positions),
-                                       On(d_type, types), On(dy, shape), On(in.tokens, {in.N}),
-                                       On(in.positions, {in.N}), On(in.types, {in.N}));
+  reference::EmbeddingBackward<double>(testing_util::HostContext(), On(d_token, tokens),
+                                       On(d_position, positions), On(d_type, types), On(dy, shape),
+                                       On(in.tokens, {in.N}), On(in.positions, {in.N}),
+                                       On(in.types, {in.N}));
   ExpectDerivative(loss, token, d_token);
   ExpectDerivative(loss, position, d_position);
   ExpectDerivative(loss, type, d_type);
@@ -70,14 +71,15 @@ TEST_P(Embedding, IsTheReferenceBitForBit) {
     const Tensor<float> type_on(ctx_, types, type), y(ctx_, shape);
     EmbeddingForward(ctx_, y, token_ids, position_ids, type_ids, token_on, position_on, type_on);
     std::vector<float> expected(shape.count());
-    reference::EmbeddingForward<float>(On(expected, shape), On(in.tokens, rows),
-                                       On(in.positions, rows), On(in.types, rows),
-                                       On(token, tokens), On(position, positions), On(type, types));
+    reference::EmbeddingForward<float>(testing_util::HostContext(), On(expected, shape),
+                                       On(in.tokens, rows), On(in.positions, rows),
+                                       On(in.types, rows), On(token, tokens),
+                                       On(position, positions), On(type, types));
     EXPECT_EQ(y.values(), expected);
     EmbeddingBackward(ctx_, token_on, position_on, type_on, y, token_ids, position_ids, type_ids);
-    reference::EmbeddingBackward<float>(On(token, tokens), On(position, positions), On(type, types),
-                                        On(expected, shape), On(in.tokens, rows),
-                                        On(in.positions, rows), On(in.types, rows));
+    reference::EmbeddingBackward<float>(
+        testing_util::HostContext(), On(token, tokens), On(position, positions), On(type, types),
+        On(expected, shape), On(in.tokens, rows), On(in.positions, rows), On(in.types, rows));
     EXPECT_EQ(token_on.values(), token);
     EXPECT_EQ(position_on.values(), position);
     EXPECT_EQ(type_on.values(), type);

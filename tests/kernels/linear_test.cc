@@ -32,12 +32,14 @@ TEST(LinearReference, BackwardIsTheDerivativeOfForward) {
     auto dy = Random<double>(N * O, 4);
     std::vector<double> y(N * O), dx(N * I), dw(O * I), dbias(O);
     auto loss = [&] {
-      reference::LinearForward<double>(On(y, {N, O}), On(x, {N, I}), On(w, {O, I}), On(bias, {O}));
+      reference::LinearForward<double>(testing_util::HostContext(), On(y, {N, O}), On(x, {N, I}),
+                                       On(w, {O, I}), On(bias, {O}));
       return Dot(y, dy);
     };
-    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy, {N, O}), On(w, {O, I}), false);
-    reference::LinearBackwardWeights<double>(On(dw, {O, I}), On(dbias, {O}), On(dy, {N, O}),
-                                             On(x, {N, I}));
+    reference::LinearBackwardInput<double>(testing_util::HostContext(), On(dx, {N, I}),
+                                           On(dy, {N, O}), On(w, {O, I}), false);
+    reference::LinearBackwardWeights<double>(testing_util::HostContext(), On(dw, {O, I}),
+                                             On(dbias, {O}), On(dy, {N, O}), On(x, {N, I}));
     ExpectDerivative(loss, x, dx);
     ExpectDerivative(loss, w, dw);
     ExpectDerivative(loss, bias, dbias);
@@ -60,9 +62,11 @@ TEST_P(Linear, ForwardAgreesWithTheReferenceWithAndWithoutBiasAndGelu) {
     const Operands in(size);
     auto x = Wide(in.x), w = Wide(in.w), bias = Wide(in.bias);
     std::vector<double> expected(N * O), gelu(N * O), plain(N * O);
-    reference::LinearForward<double>(On(plain, {N, O}), On(x, {N, I}), On(w, {O, I}), {});
-    reference::LinearGeluForward<double>(On(gelu, {N, O}), On(expected, {N, O}), On(x, {N, I}),
-                                         On(w, {O, I}), On(bias, {O}));
+    reference::LinearForward<double>(testing_util::HostContext(), On(plain, {N, O}), On(x, {N, I}),
+                                     On(w, {O, I}), {});
+    reference::LinearGeluForward<double>(testing_util::HostContext(), On(gelu, {N, O}),
+                                         On(expected, {N, O}), On(x, {N, I}), On(w, {O, I}),
+                                         On(bias, {O}));
     const Tensor<float> x_on(ctx_, {N, I}, in.x), w_on(ctx_, {O, I}, in.w);
     const Tensor<float> bias_on(ctx_, {O}, in.bias), y(ctx_, {N, O}), pre(ctx_, {N, O});
     const double error = DotTolerance(I + 1);
@@ -85,9 +89,10 @@ TEST_P(Linear, BackwardAgreesWithTheReferenceAndAccumulates) {
     const Operands in(size);
     auto x = Wide(in.x), w = Wide(in.w), dy = Wide(in.dy);
     std::vector<double> dx(N * I), dw = w, dbias = Wide(in.bias);
-    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy, {N, O}), On(w, {O, I}), false);
-    reference::LinearBackwardWeights<double>(On(dw, {O, I}), On(dbias, {O}), On(dy, {N, O}),
-                                             On(x, {N, I}));
+    reference::LinearBackwardInput<double>(testing_util::HostContext(), On(dx, {N, I}),
+                                           On(dy, {N, O}), On(w, {O, I}), false);
+    reference::LinearBackwardWeights<double>(testing_util::HostContext(), On(dw, {O, I}),
+                                             On(dbias, {O}), On(dy, {N, O}), On(x, {N, I}));
     const Tensor<float> x_on(ctx_, {N, I}, in.x), w_on(ctx_, {O, I}, in.w);
     const Tensor<float> dy_on(ctx_, {N, O}, in.dy), dx_on(ctx_, {N, I});
     const Tensor<float> dw_on(ctx_, {O, I}, in.w), dbias_on(ctx_, {O}, in.bias);
@@ -193,9 +198,12 @@ TEST(LinearCpu, InBFloat16OnlyTheOperandsAreRounded) {
     auto x = Wide(AsBFloat16(in.x)), w = Wide(AsBFloat16(in.w)), dy = Wide(AsBFloat16(in.dy));
     auto bias = Wide(in.bias), dy_float = Wide(in.dy);
     std::vector<double> y(N * O), dx(N * I), dw = Wide(in.w), dbias = bias;
-    reference::LinearForward<double>(On(y, {N, O}), On(x, {N, I}), On(w, {O, I}), On(bias, {O}));
-    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy, {N, O}), On(w, {O, I}), false);
-    reference::LinearBackwardWeights<double>(On(dw, {O, I}), {}, On(dy, {N, O}), On(x, {N, I}));
+    reference::LinearForward<double>(testing_util::HostContext(), On(y, {N, O}), On(x, {N, I}),
+                                     On(w, {O, I}), On(bias, {O}));
+    reference::LinearBackwardInput<double>(testing_util::HostContext(), On(dx, {N, I}),
+                                           On(dy, {N, O}), On(w, {O, I}), false);
+    reference::LinearBackwardWeights<double>(testing_util::HostContext(), On(dw, {O, I}), {},
+                                             On(dy, {N, O}), On(x, {N, I}));
     for (int64_t n = 0; n < N; ++n) {
       for (int64_t o = 0; o < O; ++o) dbias[o] += dy_float[n * O + o];
     }

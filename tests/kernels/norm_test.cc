@@ -23,14 +23,15 @@ TEST(LayerNormReference, BackwardIsTheDerivativeOfForward) {
     auto dy = Random<double>(N * C, 4);
     std::vector<double> y(N * C), mean(N), rstd(N), dx(N * C), dgamma(C), dbeta(C);
     auto loss = [&] {
-      reference::LayerNormForward<double>(On(y, shape), On(mean, {N}), On(rstd, {N}), On(x, shape),
-                                          On(gamma, {C}), On(beta, {C}), kEpsilon);
+      reference::LayerNormForward<double>(testing_util::HostContext(), On(y, shape), On(mean, {N}),
+                                          On(rstd, {N}), On(x, shape), On(gamma, {C}),
+                                          On(beta, {C}), kEpsilon);
       return Dot(dy, y);
     };
     loss();
-    reference::LayerNormBackward<double>(On(dx, shape), On(dgamma, {C}), On(dbeta, {C}),
-                                         On(dy, shape), On(x, shape), On(gamma, {C}), On(mean, {N}),
-                                         On(rstd, {N}));
+    reference::LayerNormBackward<double>(
+        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}), On(dy, shape),
+        On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
     ExpectDerivative(loss, x, dx);
     ExpectDerivative(loss, gamma, dgamma);
     ExpectDerivative(loss, beta, dbeta);
@@ -79,11 +80,12 @@ TEST_P(LayerNorm, AgreesWithTheReference) {
     const Results results = Compute(ctx_, in);
     auto x = Wide(in.x), gamma = Wide(in.gamma), beta = Wide(in.beta), dy = Wide(in.dy);
     std::vector<double> y(N * C), mean(N), rstd(N), dx(N * C), dgamma = gamma, dbeta = beta;
-    reference::LayerNormForward<double>(On(y, shape), On(mean, {N}), On(rstd, {N}), On(x, shape),
-                                        On(gamma, {C}), On(beta, {C}), kEpsilon);
-    reference::LayerNormBackward<double>(On(dx, shape), On(dgamma, {C}), On(dbeta, {C}),
-                                         On(dy, shape), On(x, shape), On(gamma, {C}), On(mean, {N}),
-                                         On(rstd, {N}));
+    reference::LayerNormForward<double>(testing_util::HostContext(), On(y, shape), On(mean, {N}),
+                                        On(rstd, {N}), On(x, shape), On(gamma, {C}), On(beta, {C}),
+                                        kEpsilon);
+    reference::LayerNormBackward<double>(
+        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}), On(dy, shape),
+        On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
     const double r = *std::max_element(rstd.begin(), rstd.end());
     const double mean_error = 32 * kRounding, n_error = r * 2 * mean_error;
     ExpectNear(results.mean, mean, mean_error, "mean");

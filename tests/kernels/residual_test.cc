@@ -43,7 +43,8 @@ TEST_P(Residual, DropoutIsTheReferenceBitForBitAtEveryOffset) {
       const Dropout dropout{.rate = 0.3f, .key = kKey, .offset = offset};
       auto x = Random<float>(count, 1);
       std::vector<float> expected(count);
-      reference::ApplyDropout<float>(On(expected, {count}), On(x, {count}), dropout);
+      reference::ApplyDropout<float>(testing_util::HostContext(), On(expected, {count}),
+                                     On(x, {count}), dropout);
       const Tensor<float> x_on(ctx_, {count}, x), y(ctx_, {count});
       ApplyDropout(ctx_, y, x_on, dropout);
       EXPECT_EQ(y.values(), expected);
@@ -62,8 +63,8 @@ TEST_P(Residual, AddsTheBranchToTheInput) {
       const auto x = Random<float>(count, 1), branch = Random<float>(count, 2);
       auto x64 = Wide(x), branch64 = Wide(branch);
       std::vector<double> expected(count);
-      reference::AddResidual<double>(On(expected, {count}), On(x64, {count}), On(branch64, {count}),
-                                     dropout);
+      reference::AddResidual<double>(testing_util::HostContext(), On(expected, {count}),
+                                     On(x64, {count}), On(branch64, {count}), dropout);
       const Tensor<float> x_on(ctx_, {count}, x), branch_on(ctx_, {count}, branch);
       const Tensor<float> y(ctx_, {count});
       AddResidual(ctx_, y, x_on, branch_on, dropout);

@@ -4,20 +4,6 @@
 
 namespace treeformer {
 
-namespace cpu {  // buckets_cpu.cc
-void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
-void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t leaves);
-void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf);
-}  // namespace cpu
-
-namespace cuda {  // buckets.cu
-void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
-void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t leaves);
-void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf);
-}  // namespace cuda
-
 void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
   CHECK_EQ(order.shape(), leaf.shape());
   CHECK_EQ(document.shape(), (Shape{leaf.shape()[0], leaf.shape()[2]}));
@@ -26,16 +12,17 @@ void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64
   DISPATCH_IDS(ctx, SortByLeaf, order, leaf, document, leaves);
 }
 
-void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t leaves) {
+void MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
+                 const RowsByLeaf& others, Ids document) {
+  const Ids leaf = rows.leaf;
   const int64_t B = leaf.shape()[0], H = leaf.shape()[1], n = leaf.shape()[2];
   CHECK_EQ(range.shape(), (Shape{B, H, n, 2}));
-  CHECK_EQ(order.shape(), leaf.shape());
-  CHECK_EQ(other_order.shape(), leaf.shape());
-  CHECK_EQ(other_leaf.shape(), leaf.shape());
+  CHECK_EQ(rows.order.shape(), leaf.shape());
+  CHECK_EQ(others.order.shape(), leaf.shape());
+  CHECK_EQ(others.leaf.shape(), leaf.shape());
   CHECK_EQ(document.shape(), (Shape{B, n}));
   if (leaf.count() == 0) return;
-  DISPATCH_IDS(ctx, MatchRanges, range, order, leaf, other_order, other_leaf, document, leaves);
+  DISPATCH_IDS(ctx, MatchRanges, range, rows, others, document);
 }
 
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {

@@ -3,7 +3,8 @@
 #include "kernels/tree/buckets/sort.h"
 #include "kernels/tree/buckets/sort_long_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
 template <int kThreads>
@@ -40,8 +41,9 @@ void SortLongLists(Context& ctx, View<int32_t> order, const SortInput& input) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void SortRows(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
+void cuda::SortRows(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
   const int64_t H = leaf.shape()[1], n = leaf.shape()[2];
   CHECK_LT(n, std::numeric_limits<int32_t>::max());
   CHECK_LT(leaves, std::numeric_limits<int32_t>::max());
@@ -55,19 +57,20 @@ void SortRows(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t
   }
 }
 
-void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
+void cuda::SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
   SortRows(ctx, order, leaf, document, leaves);
 }
 
-void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t /*leaves*/) {
+void cuda::MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
+                       const RowsByLeaf& others, Ids document) {
+  const Ids leaf = rows.leaf;
   const int64_t H = leaf.shape()[1], n = leaf.shape()[2];
   Launch(ctx, MatchRangesKernel, {DivideUp(leaf.count(), kMatchThreads)}, kMatchThreads, 0,
-         range.data(), order.data(), leaf.data(), other_order.data(), other_leaf.data(),
+         range.data(), rows.order.data(), leaf.data(), others.order.data(), others.leaf.data(),
          document.data(), n, H, leaf.count());
 }
 
-void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
+void cuda::CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
   const int64_t lists = leaf.shape()[0] * leaf.shape()[1], n = leaf.shape()[2];
   if (n == 0) return;
   const int64_t chunks = DivideUp(n, kCountRows);
@@ -75,4 +78,4 @@ void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {
          leaf.data(), n, count.shape()[2], chunks);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

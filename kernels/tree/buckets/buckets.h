@@ -12,14 +12,22 @@ namespace treeformer {
 
 // order[b, h, slot] = position.  Stable: positions ascend inside a (document, leaf); padding last.
 void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64_t leaves);
+DECLARE_BACK_ENDS_OF_IDS(SortByLeaf)
 
-// range [B, H, n, 2]: for slot s of `order` the slots [begin, end) of `other_order` with the same
-// document and leaf; [0, 0) when there is none, and for padding.
-void MatchRanges(Context& ctx, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t leaves);
+// Rows and their order by SortByLeaf.
+struct RowsByLeaf {
+  Ids order, leaf;
+};
+
+// range [B, H, n, 2]: for slot s of `rows` the slots [begin, end) of `others` with the same document
+// and leaf; [0, 0) when there is none, and for padding.
+void MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
+                 const RowsByLeaf& others, Ids document);
+DECLARE_BACK_ENDS_OF_IDS(MatchRanges)
 
 // count [B, H, L] += rows per leaf.
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf);
+DECLARE_BACK_ENDS_OF_IDS(CountLeaves)
 
 // What attention reads.  key_range by query slot, query_range by key slot.
 struct Buckets {

@@ -3,7 +3,8 @@
 
 #include "kernels/tree/buckets/buckets.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kParallel = 4096;  // rows: below it, waking threads costs more than the work
@@ -56,8 +57,9 @@ void SparseSort(int32_t* order, const int32_t* leaf, const std::vector<int32_t>&
 }
 
 }  // namespace
+}  // namespace cpu
 
-void SortByLeaf(Context&, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
+void cpu::SortByLeaf(Context&, View<int32_t> order, Ids leaf, Ids document, int64_t leaves) {
   const int64_t B = leaf.shape()[0], H = leaf.shape()[1], n = leaf.shape()[2];
 #pragma omp parallel if (leaf.count() > kParallel)
   {
@@ -78,8 +80,9 @@ void SortByLeaf(Context&, View<int32_t> order, Ids leaf, Ids document, int64_t l
 }
 
 // Both sides ascend in (document, leaf): one walk along the two.
-void MatchRanges(Context&, View<int32_t> range, Ids order, Ids leaf, Ids other_order,
-                 Ids other_leaf, Ids document, int64_t /*leaves*/) {
+void cpu::MatchRanges(Context&, View<int32_t> range, const RowsByLeaf& rows,
+                      const RowsByLeaf& others, Ids document) {
+  const Ids order = rows.order, leaf = rows.leaf;
   const int64_t B = leaf.shape()[0], H = leaf.shape()[1], n = leaf.shape()[2];
 #pragma omp parallel for collapse(2) schedule(static) if (leaf.count() > kParallel)
   for (int64_t b = 0; b < B; ++b) {
@@ -88,14 +91,14 @@ void MatchRanges(Context&, View<int32_t> range, Ids order, Ids leaf, Ids other_o
       const int32_t* d = document.data() + b * n;
       const auto key = [&](Ids ids, int64_t i) { return std::pair(d[i], ids[first + i]); };
       const auto other_key = [&](int64_t slot) {
-        return key(other_leaf, other_order[first + slot]);
+        return key(others.leaf, others.order[first + slot]);
       };
       const auto other_padding = [&](int64_t slot) {
         const auto [other_document, its_leaf] = other_key(slot);
         return IsPadding(its_leaf, other_document);
       };
-      int64_t others = n;  // padding comes last
-      while (others > 0 && other_padding(others - 1)) --others;
+      int64_t other_rows = n;  // padding comes last
+      while (other_rows > 0 && other_padding(other_rows - 1)) --other_rows;
 
       int64_t begin = 0, end = 0;
       for (int64_t slot = 0; slot < n; ++slot) {
@@ -103,9 +106,9 @@ void MatchRanges(Context&, View<int32_t> range, Ids order, Ids leaf, Ids other_o
         int32_t* out = range.data() + (first + slot) * 2;
         out[0] = out[1] = 0;
         if (IsPadding(own.second, own.first)) continue;
-        while (begin < others && other_key(begin) < own) ++begin;
+        while (begin < other_rows && other_key(begin) < own) ++begin;
         end = std::max(begin, end);
-        while (end < others && other_key(end) == own) ++end;
+        while (end < other_rows && other_key(end) == own) ++end;
         if (begin == end) continue;
         out[0] = static_cast<int32_t>(begin);
         out[1] = static_cast<int32_t>(end);
@@ -114,7 +117,7 @@ void MatchRanges(Context&, View<int32_t> range, Ids order, Ids leaf, Ids other_o
   }
 }
 
-void CountLeaves(Context&, View<int32_t> count, Ids leaf) {
+void cpu::CountLeaves(Context&, View<int32_t> count, Ids leaf) {
   const int64_t lists = leaf.shape()[0] * leaf.shape()[1], n = leaf.shape()[2];
   const int64_t L = count.shape()[2];
 #pragma omp parallel for schedule(static) if (leaf.count() > kParallel)
@@ -128,4 +131,4 @@ void CountLeaves(Context&, View<int32_t> count, Ids leaf) {
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

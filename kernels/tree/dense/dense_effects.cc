@@ -23,11 +23,17 @@ double Weight(double score, double lse, bool in_leaf, const DenseOptions& option
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_o, View<const T> q,
-                      View<const T> k, View<const T> v, View<const T> lse, View<const T> delta,
-                      Ids query_leaf, Ids key_leaf, Ids document, const DenseOptions& options) {
+void reference::DenseLeafEffects(Context&, Out query_effect_any, Out key_effect_any,
+                                 const DenseOperands& operands) {
+  const View<T> query_effect = query_effect_any, key_effect = key_effect_any;
+  const View<const T> d_o = operands.d_o, q = operands.q, k = operands.k, v = operands.v;
+  const View<const T> lse = operands.lse, delta = operands.delta;
+  const Ids query_leaf = operands.query_leaf, key_leaf = operands.key_leaf;
+  const Ids document = operands.document;
+  const DenseOptions& options = operands.options;
   const int64_t B = q.shape()[0], n = q.shape()[1], H = q.shape()[2], e = q.shape()[3];
   const int64_t L = query_effect.shape()[3];
   const double scale = 1 / std::sqrt(static_cast<double>(e));
@@ -70,31 +76,11 @@ void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_
   }
 }
 
-#define INSTANTIATE(T)                                                                             \
-  template void DenseLeafEffects<T>(View<T>, View<T>, View<const T>, View<const T>, View<const T>, \
-                                    View<const T>, View<const T>, View<const T>, Ids, Ids, Ids,    \
-                                    const DenseOptions&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
+INSTANTIATE_REFERENCE(DenseLeafEffects)
 
-}  // namespace reference
-
-namespace cpu {  // dense_effects_cpu.cc
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options);
-}  // namespace cpu
-
-namespace cuda {  // dense_effects.cu
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options);
-}  // namespace cuda
-
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options) {
+void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect,
+                      const DenseOperands& operands) {
+  const auto& [d_o, q, k, v, lse, delta, query_leaf, key_leaf, document, options] = operands;
   CHECK_EQ(q.shape().rank(), 4);
   const int64_t B = q.shape()[0], n = q.shape()[1], H = q.shape()[2];
   const Shape rows{B, H, n};
@@ -110,8 +96,7 @@ void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In
   CHECK_EQ(document.shape(), (Shape{B, n}));
   CHECK_GT(options.clamp, 0);
   if (query_effect.count() == 0) return;
-  DISPATCH(ctx, q.dtype(), DenseLeafEffects, query_effect, key_effect, d_o, q, k, v, lse, delta,
-           query_leaf, key_leaf, document, options);
+  DISPATCH(ctx, q.dtype(), DenseLeafEffects, query_effect, key_effect, operands);
 }
 
 }  // namespace treeformer

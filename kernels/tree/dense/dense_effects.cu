@@ -3,11 +3,11 @@
 #include "kernels/cuda/runner.h"
 #include "kernels/tree/dense/dense_effects_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
 
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options) {
+void cuda::DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect,
+                            const DenseOperands& operands) {
+  const auto& [d_o, q, k, v, lse, delta, query_leaf, key_leaf, document, options] = operands;
   const int64_t e = q.shape()[3];
   const DenseSizes sizes{q.shape()[0],
                          q.shape()[1],
@@ -24,4 +24,4 @@ void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In
                       arguments, sizes, options);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

@@ -8,9 +8,7 @@
 //   S_ij = <q_i, k_j> / sqrt(e), L_i = lse of i's own leaf, of all keys it sees when that is empty
 //   query_effect_i[leaf] = sum of X_ij over the leaf's keys, key_effect_j[leaf] = sum of X_ij over
 //   the leaf's queries; only pairs of one document, causal: j <= i
-//   query_effect, key_effect [B, H, n, L]; lse, delta [B, H, n]
-//
-//   d_o, q, k, v [B, n, H, e]   query_leaf, key_leaf [B, H, n]   document [B, n]
+//   query_effect, key_effect [B, H, n, L]
 // The tokens of a document are contiguous (datasets/batch.h).  Rows of padding: 0.  Costs O(n^2 e)
 // but holds no n x n matrix.  Sums in a fixed order.
 
@@ -24,17 +22,17 @@ struct DenseOptions {
   float clamp = 50;
   bool causal = false;
 };
-void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect, In d_o, In q, In k, In v,
-                      In lse, In delta, Ids query_leaf, Ids key_leaf, Ids document,
-                      const DenseOptions& options);
 
-namespace reference {
+struct DenseOperands {
+  In d_o, q, k, v;           // [B, n, H, e]
+  In lse, delta;             // [B, H, n], of TfForward and TfBackward
+  Ids query_leaf, key_leaf;  // [B, H, n]
+  Ids document;              // [B, n]
+  DenseOptions options;
+};
 
-template <typename T>
-void DenseLeafEffects(View<T> query_effect, View<T> key_effect, View<const T> d_o, View<const T> q,
-                      View<const T> k, View<const T> v, View<const T> lse, View<const T> delta,
-                      Ids query_leaf, Ids key_leaf, Ids document, const DenseOptions& options);
-
-}  // namespace reference
+void DenseLeafEffects(Context& ctx, Out query_effect, Out key_effect,
+                      const DenseOperands& operands);
+DECLARE_BACK_ENDS(DenseLeafEffects)
 
 }  // namespace treeformer

@@ -7,7 +7,8 @@
 #include "kernels/tree/dense/dense_tile.h"
 #include "kernels/tree/documents.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kQueries = kDenseQueries, kKeys = kDenseKeys;  // of a tile of scores
@@ -144,13 +145,16 @@ void AddDocument(const Head& head, Memory& memory) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void DenseLeafEffects(Context&, Out query_effect_any, Out key_effect_any, In d_o_any, In q_any,
-                      In k_any, In v_any, In lse_any, In delta_any, Ids query_leaf, Ids key_leaf,
-                      Ids document, const DenseOptions& options) {
+void cpu::DenseLeafEffects(Context&, Out query_effect_any, Out key_effect_any,
+                           const DenseOperands& operands) {
   const View<float> query_effect = query_effect_any, key_effect = key_effect_any;
-  const View<const float> d_o = d_o_any, q = q_any, k = k_any, v = v_any;
-  const View<const float> lse = lse_any, delta = delta_any;
+  const View<const float> d_o = operands.d_o, q = operands.q, k = operands.k, v = operands.v;
+  const View<const float> lse = operands.lse, delta = operands.delta;
+  const Ids query_leaf = operands.query_leaf, key_leaf = operands.key_leaf;
+  const Ids document = operands.document;
+  const DenseOptions& options = operands.options;
   const int64_t B = q.shape()[0], n = q.shape()[1], H = q.shape()[2], e = q.shape()[3];
   const int64_t L = query_effect.shape()[3];
 #pragma omp parallel
@@ -179,4 +183,4 @@ void DenseLeafEffects(Context&, Out query_effect_any, Out key_effect_any, In d_o
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

@@ -8,12 +8,13 @@
 
 namespace treeformer {
 
-namespace reference {
-
 template <typename T>
-void SoftTreeBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> effect,
-                      View<const T> x, View<const T> weight, View<const T> bias,
-                      View<const T> strength, Ids leaf, const TreeShape& shape) {
+void reference::SoftTreeBackward(Context&, const RouterGradients& gradients, In effect_any,
+                                 const RouterOperands& router, In strength_any, Ids leaf) {
+  const View<T> dweight = gradients.dweight, dbias = gradients.dbias, dx = gradients.dx;
+  const View<const T> x = router.x, weight = router.weight, bias = router.bias;
+  const View<const T> effect = effect_any, strength = strength_any;
+  const TreeShape& shape = router.shape;
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
   const int64_t H = weight.shape()[0], P = shape.planes(), L = shape.leaves();
   const int64_t effect_rows = effect.shape()[2];
@@ -62,7 +63,8 @@ void SoftTreeBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> 
 }
 
 template <typename T>
-void BalanceEffect(View<T> effect, Ids leaf, float weight) {
+void reference::BalanceEffect(Context&, Out effect_any, Ids leaf, float weight) {
+  const View<T> effect = effect_any;
   const int64_t trees = leaf.shape()[0] * leaf.shape()[1], n = leaf.shape()[2];
   const int64_t L = effect.shape()[3];
   for (int64_t tree = 0; tree < trees; ++tree) {
@@ -80,34 +82,12 @@ void BalanceEffect(View<T> effect, Ids leaf, float weight) {
   }
 }
 
-#define INSTANTIATE(T)                                                                       \
-  template void SoftTreeBackward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>, \
-                                    View<const T>, View<const T>, View<const T>, Ids,        \
-                                    const TreeShape&);                                       \
-  template void BalanceEffect<T>(View<T>, Ids, float);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
+INSTANTIATE_REFERENCE(SoftTreeBackward)
+INSTANTIATE_REFERENCE(BalanceEffect)
 
-}  // namespace reference
-
-namespace cpu {  // soft_tree_cpu.cc
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
-                      In bias, In strength, Ids leaf, const TreeShape& shape);
-// One pass over the ids: the reference is fast enough.
-void BalanceEffect(Context&, Out effect, Ids leaf, float weight) {
-  reference::BalanceEffect<float>(effect, leaf, weight);
-}
-}  // namespace cpu
-
-namespace cuda {  // soft_tree.cu
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
-                      In bias, In strength, Ids leaf, const TreeShape& shape);
-void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight);
-}  // namespace cuda
-
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
-                      In bias, In strength, Ids leaf, const TreeShape& shape) {
+void SoftTreeBackward(Context& ctx, const RouterGradients& gradients, In effect,
+                      const RouterOperands& router, In strength, Ids leaf) {
+  const auto& [x, weight, bias, shape] = router;
   CHECK(shape.binary) << "the dense gradient is defined for binary trees";
   CHECK_EQ(x.shape().rank(), 4);
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
@@ -115,15 +95,14 @@ void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, I
   CHECK(x_heads == 1 || x_heads == H) << x_heads << " heads of x, " << H << " of the tree";
   CHECK_EQ(weight.shape(), (Shape{H, P, E}));
   CHECK_EQ(bias.shape(), (Shape{H, P}));
-  CHECK_EQ(dweight.shape(), weight.shape());
-  CHECK_EQ(dbias.shape(), bias.shape());
-  CHECK_EQ(dx.shape(), x.shape());
+  CHECK_EQ(gradients.dweight.shape(), weight.shape());
+  CHECK_EQ(gradients.dbias.shape(), bias.shape());
+  CHECK_EQ(gradients.dx.shape(), x.shape());
   CHECK_EQ(effect.shape(), (Shape{B, H, effect.shape()[2] == 1 ? 1 : n, L}));
   CHECK_EQ(strength.shape(), (Shape{B, H, n}));
   CHECK_EQ(leaf.shape(), (Shape{B, H, n}));
   if (leaf.count() == 0 || P == 0) return;
-  DISPATCH(ctx, x.dtype(), SoftTreeBackward, dweight, dbias, dx, effect, x, weight, bias, strength,
-           leaf, shape);
+  DISPATCH(ctx, x.dtype(), SoftTreeBackward, gradients, effect, router, strength, leaf);
 }
 
 void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {

@@ -2,10 +2,12 @@
 #include "kernels/tree/dense/soft_tree.h"
 #include "kernels/tree/dense/soft_tree_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
 
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
-                      In bias, In strength, Ids leaf, const TreeShape& shape) {
+void cuda::SoftTreeBackward(Context& ctx, const RouterGradients& gradients, In effect,
+                            const RouterOperands& router, In strength, Ids leaf) {
+  const auto& [dweight, dbias, dx] = gradients;
+  const auto& [x, weight, bias, shape] = router;
   CHECK_LE(shape.height(), kSoftTreeMaxGpuHeight) << "the dense gradient of a tree on a GPU";
   const SoftSizes sizes{x.shape()[0], x.shape()[1],   x.shape()[2],          weight.shape()[0],
                         x.shape()[3], shape.height(), effect.shape()[2] == 1};
@@ -16,10 +18,10 @@ void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, I
                       strength.as<float>().data(), leaf.data(), sizes);
 }
 
-void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {
+void cuda::BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {
   Runner runner(ctx);
   RunBalanceEffect(runner, effect.as<float>().data(), leaf.data(),
                    leaf.shape()[0] * leaf.shape()[1], leaf.shape()[2], effect.shape()[3], weight);
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

@@ -13,7 +13,6 @@
 //   dweight += df x,  dbias += df,  dx += df weight.  Sums in a fixed order.
 //
 //   effect   [B, H, n, L], or [B, H, 1, L]: the same for all rows
-//   x        [B, n, H, E] or [B, n, 1, E]     weight [H, P, E]     bias [H, P]
 //   strength [B, H, n] and leaf [B, H, n] as Route wrote them
 // On the row's path the decisions are those that led to `leaf`, elsewhere f > 0 goes right.
 // Leaf -1 (padding) and a strength that is not finite (NaN scores): the row passes no gradient.
@@ -24,23 +23,14 @@ namespace treeformer {
 
 constexpr int kSoftTreeMaxGpuHeight = 12;  // a block's rows fill 128 KiB of shared memory
 
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x, In weight,
-                      In bias, In strength, Ids leaf, const TreeShape& shape);
+void SoftTreeBackward(Context& ctx, const RouterGradients& gradients, In effect,
+                      const RouterOperands& router, In strength, Ids leaf);
+DECLARE_BACK_ENDS(SoftTreeBackward)
 
 // The leaf effects of the balance term  weight * L * sum_leaf f_leaf pbar_leaf, f_leaf the share of
 // the rows of one (b, h) in the leaf (constant) and pbar_leaf their mean soft probability:
 //   effect [B, H, 1, L] = weight L f_leaf / rows
 void BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight);
-
-namespace reference {
-
-template <typename T>
-void SoftTreeBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> effect,
-                      View<const T> x, View<const T> weight, View<const T> bias,
-                      View<const T> strength, Ids leaf, const TreeShape& shape);
-template <typename T>
-void BalanceEffect(View<T> effect, Ids leaf, float weight);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(BalanceEffect)
 
 }  // namespace treeformer

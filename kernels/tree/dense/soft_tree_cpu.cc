@@ -6,7 +6,8 @@
 #include "kernels/tree/dense/soft_tree_tile.h"
 #include "kernels/tree/tf/binary_heap.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kRows = kSoftRows;
@@ -139,17 +140,23 @@ void AddRowGradients(View<float> dx, View<const float> df, View<const float> wei
 }
 
 }  // namespace
+}  // namespace cpu
 
-void SoftTreeBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In effect, In x_any,
-                      In weight_any, In bias, In strength, Ids leaf, const TreeShape& shape) {
-  const View<const float> x = x_any, weight = weight_any;
+void cpu::SoftTreeBackward(Context& ctx, const RouterGradients& gradients, In effect,
+                           const RouterOperands& router, In strength, Ids leaf) {
+  const View<const float> x = router.x, weight = router.weight;
+  const TreeShape& shape = router.shape;
   const Sizes sizes{x.shape()[0],      x.shape()[1],   x.shape()[2],   x.shape()[3],
                     weight.shape()[0], shape.planes(), shape.leaves(), effect.shape()[2]};
   runtime::Scratch::Scope scope(ctx.scratch());
   const View<float> df = scope.Take<float>({sizes.B, sizes.H, sizes.tiles(), sizes.P * kRows});
-  PlaneGradients(df, effect, x, weight, bias, strength, leaf, sizes);
-  AddWeightGradients(dweight, dbias, df, x, strength, leaf, sizes);
-  AddRowGradients(dx, df, weight, sizes);
+  PlaneGradients(df, effect, x, weight, router.bias, strength, leaf, sizes);
+  AddWeightGradients(gradients.dweight, gradients.dbias, df, x, strength, leaf, sizes);
+  AddRowGradients(gradients.dx, df, weight, sizes);
 }
 
-}  // namespace treeformer::cpu
+void cpu::BalanceEffect(Context& ctx, Out effect, Ids leaf, float weight) {
+  reference::BalanceEffect<float>(ctx, effect, leaf, weight);  // one pass over the ids
+}
+
+}  // namespace treeformer

@@ -6,11 +6,11 @@
 
 namespace treeformer {
 
-namespace reference {
-
 template <typename T>
-void Route(const Routing& routing, View<const T> x, View<const T> weight, View<const T> bias,
-           Ids document, const TreeShape& shape, const FlipRule& rule) {
+void reference::Route(Context&, const Routing& routing, const RouterOperands& router, Ids document,
+                      const FlipRule& rule) {
+  const View<const T> x = router.x, weight = router.weight, bias = router.bias;
+  const TreeShape& shape = router.shape;
   const int64_t B = x.shape()[0], n = x.shape()[1], E = x.shape()[3];
   const int64_t H = bias.shape()[0], P = bias.shape()[1], x_heads = x.shape()[2];
   const TreeWalk walk(shape);
@@ -38,9 +38,11 @@ void Route(const Routing& routing, View<const T> x, View<const T> weight, View<c
 }
 
 template <typename T>
-void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain, View<const T> x,
-                  View<const T> weight, const FlipDecisions& decisions, const TreeShape& shape,
-                  float tau) {
+void reference::FlipBackward(Context&, const RouterGradients& gradients, In gain_any,
+                             const RouterOperands& router, const FlipDecisions& decisions,
+                             float tau) {
+  const View<T> dweight = gradients.dweight, dbias = gradients.dbias, dx = gradients.dx;
+  const View<const T> gain = gain_any, x = router.x, weight = router.weight;
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
   const int64_t H = weight.shape()[0], P = weight.shape()[1];
   const View<const T> margin = decisions.margin;
@@ -59,7 +61,7 @@ void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain
         const int64_t own = decisions.own_plane[row], other = decisions.other_plane[row];
         if (own < 0) continue;
         const T df = FlipSlope(margin[row], static_cast<T>(tau)) * gain[row];
-        if (shape.binary) {
+        if (router.shape.binary) {
           add(own, margin[row] > 0 ? -df : df);
         } else {
           add(own, -df);
@@ -70,34 +72,13 @@ void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain
   }
 }
 
-#define INSTANTIATE(T)                                                                     \
-  template void Route<T>(const Routing&, View<const T>, View<const T>, View<const T>, Ids, \
-                         const TreeShape&, const FlipRule&);                               \
-  template void FlipBackward<T>(View<T>, View<T>, View<T>, View<const T>, View<const T>,   \
-                                View<const T>, const FlipDecisions&, const TreeShape&, float);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // route_cpu.cc, flip_backward_cpu.cc
-void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
-           const TreeShape& shape, const FlipRule& rule);
-void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
-                  const FlipDecisions& decisions, const TreeShape& shape, float tau);
-}  // namespace cpu
-
-namespace cuda {  // route.cu
-void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
-           const TreeShape& shape, const FlipRule& rule);
-void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
-                  const FlipDecisions& decisions, const TreeShape& shape, float tau);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(Route)
+INSTANTIATE_REFERENCE(FlipBackward)
 
 namespace {
 
-void CheckTree(const TreeShape& shape, In x, In weight) {
+void CheckRouter(const RouterOperands& router) {
+  const auto& [x, weight, bias, shape] = router;
   for (int children : shape.branching) {
     CHECK(shape.binary ? children == 2 : children >= 2) << "branching " << children;
   }
@@ -114,12 +95,13 @@ void CheckShape(const AnyOrTypedView& view, const Shape& shape) {
 
 }  // namespace
 
-void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
-           const TreeShape& shape, const FlipRule& rule) {
-  CheckTree(shape, x, weight);
-  const int64_t B = x.shape()[0], n = x.shape()[1], H = weight.shape()[0];
+void Route(Context& ctx, const Routing& routing, const RouterOperands& router, Ids document,
+           const FlipRule& rule) {
+  CheckRouter(router);
+  const In x = router.x;
+  const int64_t B = x.shape()[0], n = x.shape()[1], H = router.weight.shape()[0];
   const Shape rows{B, H, n};
-  CheckShape(bias, {H, shape.planes()});
+  CheckShape(router.bias, {H, router.shape.planes()});
   CheckShape(document, {B, n});
   if (rows.count() == 0) return;
   CheckShape(routing.leaf, rows);
@@ -132,24 +114,24 @@ void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids d
   } else {
     CHECK(!routing.own_plane && !routing.other_plane && !routing.margin);
   }
-  DISPATCH(ctx, x.dtype(), Route, routing, x, weight, bias, document, shape, rule);
+  DISPATCH(ctx, x.dtype(), Route, routing, router, document, rule);
 }
 
-void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
-                  const FlipDecisions& decisions, const TreeShape& shape, float tau) {
-  CheckTree(shape, x, weight);
+void FlipBackward(Context& ctx, const RouterGradients& gradients, In gain,
+                  const RouterOperands& router, const FlipDecisions& decisions, float tau) {
+  CheckRouter(router);
+  const auto& [x, weight, bias, shape] = router;
   const Shape rows{x.shape()[0], weight.shape()[0], x.shape()[1]};
-  CheckShape(dweight, weight.shape());
-  CheckShape(dbias, {weight.shape()[0], shape.planes()});
-  CheckShape(dx, x.shape());
+  CheckShape(gradients.dweight, weight.shape());
+  CheckShape(gradients.dbias, {weight.shape()[0], shape.planes()});
+  CheckShape(gradients.dx, x.shape());
   CheckShape(gain, rows);
   CheckShape(decisions.own_plane, rows);
   CheckShape(decisions.other_plane, rows);
   CheckShape(decisions.margin, rows);
   CHECK_GT(tau, 0);
   if (rows.count() == 0 || shape.planes() == 0) return;
-  DISPATCH(ctx, x.dtype(), FlipBackward, dweight, dbias, dx, gain, x, weight, decisions, shape,
-           tau);
+  DISPATCH(ctx, x.dtype(), FlipBackward, gradients, gain, router, decisions, tau);
 }
 
 }  // namespace treeformer

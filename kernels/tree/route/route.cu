@@ -1,28 +1,31 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/tree/route/route_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
 template <int kTiles>
-void LaunchRoute(Context& ctx, const RouteOutputs& out, In x, const BFloat16* rounded, In bias,
-                 Ids document, const TreeShape& shape, const RouteSizes& sizes,
+void LaunchRoute(Context& ctx, const RouteOutputs& out, const RouterOperands& router,
+                 const BFloat16* rounded, Ids document, const RouteSizes& sizes,
                  const FlipRule& rule) {
   const int shared_bytes = RouteSharedBytes(sizes.product_planes);
   const int64_t blocks = int64_t{DivideUp(sizes.rows, kRouteRows)} * sizes.heads;
   Launch(ctx, RouteKernel<kTiles>, {blocks}, kRouteThreads, shared_bytes, out,
-         x.as<BFloat16>().data(), rounded, bias.as<float>().data(), document.data(),
-         TreeWalk(shape), sizes, rule);
+         router.x.as<BFloat16>().data(), rounded, router.bias.as<float>().data(), document.data(),
+         TreeWalk(router.shape), sizes, rule);
 }
 
 }  // namespace
+}  // namespace cuda
 
-void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
-           const TreeShape& shape, const FlipRule& rule) {
+void cuda::Route(Context& ctx, const Routing& routing, const RouterOperands& router, Ids document,
+                 const FlipRule& rule) {
+  const In x = router.x, weight = router.weight;
   const int64_t B = x.shape()[0], n = x.shape()[1];
   CHECK_LT(B * n, std::numeric_limits<int32_t>::max());
   CheckAligned(x);
-  const RouteSizes sizes(B, n, weight.shape()[0], x.shape()[2], x.shape()[3], shape);
+  const RouteSizes sizes(B, n, weight.shape()[0], x.shape()[2], x.shape()[3], router.shape);
   const int64_t count = sizes.heads * sizes.rounded_count();
   Scratch::Scope scope(ctx.scratch());
   const View<BFloat16> rounded = scope.Take<BFloat16>({count});
@@ -34,7 +37,7 @@ void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids d
                          routing.alternative.data(), routing.own_plane.data(),
                          routing.other_plane.data(), routing.margin.as<float>().data()};
   const auto launch = [&](const auto& tiles) {
-    LaunchRoute<tiles.value>(ctx, out, x, rounded.data(), bias, document, shape, sizes, rule);
+    LaunchRoute<tiles.value>(ctx, out, router, rounded.data(), document, sizes, rule);
   };
   switch (RouteTiles(sizes.product_planes)) {
     case 1:
@@ -48,4 +51,4 @@ void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids d
   }
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

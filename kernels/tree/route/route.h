@@ -3,20 +3,27 @@
 // Route: which leaf each row goes to, and which single decision would be cheapest to flip.
 //
 //   B batch, H heads, n tokens, E width of a routed row, P planes (TreeShape)
-//   x         [B, n, H, E], or [B, n, 1, E]: every head reads the same row
-//   weight    [H, P, E]     bias [H, P]         float32 (float64 in the reference)
+//   weight and bias are float32 (float64 in the reference)
 //   document  [B, n]        negative: padding, the row is in no leaf
 //   all outputs [B, H, n]; a null view is not computed; padding rows get leaf -1, plane -1, and 0
 //
 // The ids of a forward pass are stored and reused by its backward pass, never recomputed.
 
 #include "kernels/base/random.h"
-#include "kernels/runtime/context.h"
+#include "kernels/runtime/dispatch.h"
 #include "kernels/tree/tree_shape.h"
 
 namespace treeformer {
 
 using Ids = View<const int32_t>;
+
+// The trees of H heads, of one shape, and the rows that they route.
+struct RouterOperands {
+  In x;       // [B, n, H, E], or [B, n, 1, E]: every head reads the same row
+  In weight;  // [H, P, E]
+  In bias;    // [H, P]
+  TreeShape shape;
+};
 
 // FLIP: for each row ONE decision of its path is picked (core/attention/README.md, 3.1).
 // `alternative` is where the row would have gone with that decision flipped (k-ary: to the
@@ -46,8 +53,14 @@ struct FlipRule {
   uint64_t offset = 0;
 };
 
-void Route(Context& ctx, const Routing& routing, In x, In weight, In bias, Ids document,
-           const TreeShape& shape, const FlipRule& rule);
+void Route(Context& ctx, const Routing& routing, const RouterOperands& router, Ids document,
+           const FlipRule& rule);
+DECLARE_BACK_ENDS(Route)
+
+// Of the weights and the rows of RouterOperands, in their shapes.
+struct RouterGradients {
+  Acc dweight, dbias, dx;
+};
 
 // FLIP's gradient of the routing, for the rows of one side (queries or keys).
 //   gain [B, H, n]: first-order change of the loss if the row moved to its alternative leaf
@@ -60,19 +73,9 @@ struct FlipDecisions {  // as Route wrote them
   Ids other_plane;
   In margin;
 };
-void FlipBackward(Context& ctx, Acc dweight, Acc dbias, Acc dx, In gain, In x, In weight,
-                  const FlipDecisions& decisions, const TreeShape& shape, float tau);
 
-namespace reference {
-
-template <typename T>
-void Route(const Routing& routing, View<const T> x, View<const T> weight, View<const T> bias,
-           Ids document, const TreeShape& shape, const FlipRule& rule);
-template <typename T>
-void FlipBackward(View<T> dweight, View<T> dbias, View<T> dx, View<const T> gain, View<const T> x,
-                  View<const T> weight, const FlipDecisions& decisions, const TreeShape& shape,
-                  float tau);
-
-}  // namespace reference
+void FlipBackward(Context& ctx, const RouterGradients& gradients, In gain,
+                  const RouterOperands& router, const FlipDecisions& decisions, float tau);
+DECLARE_BACK_ENDS(FlipBackward)
 
 }  // namespace treeformer

@@ -5,7 +5,8 @@
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/route/flip.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kRows = 128;  // of x in one product
@@ -20,10 +21,12 @@ int64_t ScoredPlanes(const TreeShape& shape) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void Route(Context& ctx, const Routing& routing, In x_any, In weight_any, In bias_any, Ids document,
-           const TreeShape& shape, const FlipRule& rule) {
-  const View<const float> x = x_any, weight = weight_any, bias = bias_any;
+void cpu::Route(Context& ctx, const Routing& routing, const RouterOperands& router, Ids document,
+                const FlipRule& rule) {
+  const View<const float> x = router.x, weight = router.weight, bias = router.bias;
+  const TreeShape& shape = router.shape;
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
   const int64_t H = bias.shape()[0], P = bias.shape()[1], scored = ScoredPlanes(shape);
   const int64_t blocks = (B * n + kRows - 1) / kRows;
@@ -61,4 +64,4 @@ void Route(Context& ctx, const Routing& routing, In x_any, In weight_any, In bia
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

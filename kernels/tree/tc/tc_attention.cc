@@ -33,8 +33,10 @@ struct Head {
 // visit(level, node, document) for every node of every document of sequence b, head h.  d_o may be
 // null: no query_sum.
 template <typename T, typename Visit>
-void ForEachNode(View<const T> v, View<const T> d_o, Ids query_leaf, Ids key_leaf, Ids document,
-                 const TreeShape& shape, int64_t b, int64_t h, const Visit& visit) {
+void ForEachNode(View<const T> d_o, const TcOperands& operands, int64_t b, int64_t h,
+                 const Visit& visit) {
+  const auto& [v_any, alpha, query_leaf, key_leaf, document, shape] = operands;
+  const View<const T> v = v_any;
   const int64_t n = v.shape()[1], H = v.shape()[2], e = v.shape()[3];
   const Head<T> v_head{v, b, h}, d_o_head{d_o, b, h};
   const std::set<int32_t> documents(document.data() + b * n, document.data() + (b + 1) * n);
@@ -65,34 +67,40 @@ void ForEachNode(View<const T> v, View<const T> d_o, Ids query_leaf, Ids key_lea
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void TcForward(View<T> o, View<const T> v, View<const T> alpha, Ids query_leaf, Ids key_leaf,
-               Ids document, const TreeShape& shape) {
+void reference::TcForward(Context&, Out o_any, const TcOperands& operands) {
+  const View<T> o = o_any;
+  const View<const T> v = operands.v, alpha = operands.alpha;
+  const Ids query_leaf = operands.query_leaf, document = operands.document;
+  const TreeShape& shape = operands.shape;
   const int64_t B = v.shape()[0], n = v.shape()[1], H = v.shape()[2], e = v.shape()[3];
   const int64_t levels = shape.height() + 1;
   std::fill_n(o.data(), o.count(), T{0});
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t h = 0; h < H; ++h) {
-      ForEachNode<T>(v, {}, query_leaf, key_leaf, document, shape, b, h,
-                     [&](int level, const Node& node, int32_t doc) {
-                       for (int64_t i = 0; i < n; ++i) {
-                         if (document[b * n + i] != doc) continue;
-                         if (!node.Holds(query_leaf[(b * H + h) * n + i])) continue;
-                         for (int64_t c = 0; c < e; ++c) {
-                           o[((b * n + i) * H + h) * e + c] +=
-                               alpha[h * levels + level] * node.mean[c];
-                         }
-                       }
-                     });
+      ForEachNode<T>({}, operands, b, h, [&](int level, const Node& node, int32_t doc) {
+        for (int64_t i = 0; i < n; ++i) {
+          if (document[b * n + i] != doc) continue;
+          if (!node.Holds(query_leaf[(b * H + h) * n + i])) continue;
+          for (int64_t c = 0; c < e; ++c) {
+            o[((b * n + i) * H + h) * e + c] += alpha[h * levels + level] * node.mean[c];
+          }
+        }
+      });
     }
   }
 }
 
 template <typename T>
-void TcBackward(View<T> dv, View<T> dalpha, View<T> query_effect, View<T> key_effect,
-                View<const T> d_o, View<const T> v, View<const T> alpha, Ids query_leaf,
-                Ids key_leaf, Ids document, const TreeShape& shape) {
+void reference::TcBackward(Context&, const TcGradients& gradients, In d_o_any,
+                           const TcOperands& operands) {
+  const View<T> dv = gradients.dv, dalpha = gradients.dalpha;
+  const View<T> query_effect = gradients.query_effect, key_effect = gradients.key_effect;
+  const View<const T> d_o = d_o_any, v = operands.v, alpha = operands.alpha;
+  const Ids key_leaf = operands.key_leaf, document = operands.document;
+  const TreeShape& shape = operands.shape;
   const int64_t B = v.shape()[0], n = v.shape()[1], H = v.shape()[2], e = v.shape()[3];
   const int64_t levels = shape.height() + 1, L = shape.leaves();
   std::fill_n(dv.data(), dv.count(), T{0});
@@ -124,13 +132,15 @@ void TcBackward(View<T> dv, View<T> dalpha, View<T> query_effect, View<T> key_ef
           }
         }
       };
-      ForEachNode<T>(v, d_o, query_leaf, key_leaf, document, shape, b, h, add_node);
+      ForEachNode<T>(d_o, operands, b, h, add_node);
     }
   }
 }
 
 template <typename T>
-void GainFromEffects(View<T> gain, View<const T> effect, Ids leaf, Ids alternative) {
+void reference::GainFromEffects(Context&, Out gain_any, In effect_any, Ids leaf, Ids alternative) {
+  const View<T> gain = gain_any;
+  const View<const T> effect = effect_any;
   const int64_t L = effect.shape()[3];
   for (int64_t row = 0; row < leaf.count(); ++row) {
     gain[row] =
@@ -138,41 +148,14 @@ void GainFromEffects(View<T> gain, View<const T> effect, Ids leaf, Ids alternati
   }
 }
 
-#define INSTANTIATE(T)                                                                          \
-  template void TcForward<T>(View<T>, View<const T>, View<const T>, Ids, Ids, Ids,              \
-                             const TreeShape&);                                                 \
-  template void TcBackward<T>(View<T>, View<T>, View<T>, View<T>, View<const T>, View<const T>, \
-                              View<const T>, Ids, Ids, Ids, const TreeShape&);                  \
-  template void GainFromEffects<T>(View<T>, View<const T>, Ids, Ids);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // tc_attention_cpu.cc
-void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
-               const TreeShape& shape);
-void TcBackward(Context& ctx, Out dv, Acc dalpha, Out query_effect, Out key_effect, In d_o, In v,
-                In alpha, Ids query_leaf, Ids key_leaf, Ids document, const TreeShape& shape);
-// Two reads a row: the reference is fast enough.
-void GainFromEffects(Context&, Out gain, In effect, Ids leaf, Ids alternative) {
-  reference::GainFromEffects<float>(gain, effect, leaf, alternative);
-}
-}  // namespace cpu
-
-namespace cuda {  // tc_attention.cu
-void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
-               const TreeShape& shape);
-void TcBackward(Context& ctx, Out dv, Acc dalpha, Out query_effect, Out key_effect, In d_o, In v,
-                In alpha, Ids query_leaf, Ids key_leaf, Ids document, const TreeShape& shape);
-void GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternative);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(TcForward)
+INSTANTIATE_REFERENCE(TcBackward)
+INSTANTIATE_REFERENCE(GainFromEffects)
 
 namespace {
 
-void CheckInputs(In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
-                 const TreeShape& shape) {
+void CheckOperands(const TcOperands& operands) {
+  const auto& [v, alpha, query_leaf, key_leaf, document, shape] = operands;
   CHECK_EQ(v.shape().rank(), 4);
   const int64_t B = v.shape()[0], n = v.shape()[1], H = v.shape()[2];
   CHECK_EQ(alpha.shape(), (Shape{H, shape.height() + 1}));
@@ -183,26 +166,26 @@ void CheckInputs(In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
 
 }  // namespace
 
-void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
-               const TreeShape& shape) {
-  CheckInputs(v, alpha, query_leaf, key_leaf, document, shape);
+void TcForward(Context& ctx, Out o, const TcOperands& operands) {
+  const In v = operands.v;
+  CheckOperands(operands);
   CHECK_EQ(o.shape(), v.shape());
   if (v.count() == 0) return;
-  DISPATCH(ctx, v.dtype(), TcForward, o, v, alpha, query_leaf, key_leaf, document, shape);
+  DISPATCH(ctx, v.dtype(), TcForward, o, operands);
 }
 
-void TcBackward(Context& ctx, Out dv, Acc dalpha, Out query_effect, Out key_effect, In d_o, In v,
-                In alpha, Ids query_leaf, Ids key_leaf, Ids document, const TreeShape& shape) {
-  CheckInputs(v, alpha, query_leaf, key_leaf, document, shape);
-  const Shape effects{v.shape()[0], v.shape()[2], v.shape()[1], shape.leaves()};
+void TcBackward(Context& ctx, const TcGradients& gradients, In d_o, const TcOperands& operands) {
+  const auto& [dv, dalpha, query_effect, key_effect] = gradients;
+  const In v = operands.v;
+  CheckOperands(operands);
+  const Shape effects{v.shape()[0], v.shape()[2], v.shape()[1], operands.shape.leaves()};
   CHECK_EQ(dv.shape(), v.shape());
   CHECK_EQ(d_o.shape(), v.shape());
-  CHECK_EQ(dalpha.shape(), alpha.shape());
+  CHECK_EQ(dalpha.shape(), operands.alpha.shape());
   if (query_effect) CHECK_EQ(query_effect.shape(), effects);
   if (key_effect) CHECK_EQ(key_effect.shape(), effects);
   if (v.count() == 0) return;
-  DISPATCH(ctx, v.dtype(), TcBackward, dv, dalpha, query_effect, key_effect, d_o, v, alpha,
-           query_leaf, key_leaf, document, shape);
+  DISPATCH(ctx, v.dtype(), TcBackward, gradients, d_o, operands);
 }
 
 void GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternative) {

@@ -15,8 +15,15 @@
 
 namespace treeformer {
 
-void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf, Ids document,
-               const TreeShape& shape);
+// What both passes read.
+struct TcOperands {
+  In v, alpha;
+  Ids query_leaf, key_leaf, document;
+  TreeShape shape;
+};
+
+void TcForward(Context& ctx, Out o, const TcOperands& operands);
+DECLARE_BACK_ENDS(TcForward)
 
 //   dalpha_l += sum_nodes <sum dO, nu>
 //   dnu_{l,m} = alpha_l sum_{i in m} dO_i
@@ -24,26 +31,18 @@ void TcForward(Context& ctx, Out o, In v, In alpha, Ids query_leaf, Ids key_leaf
 // The routing's leaf effects (null: not computed), each the sum along the leaf's path of
 //   query i:  <dO_i, alpha_l nu_{l,m}>
 //   key j:    <v_j - nu_{l,m}, dnu_{l,m}> / max(count, 1);  count + 1 for a node that j is not in
-// query_effect, key_effect [B, H, n, L]
-void TcBackward(Context& ctx, Out dv, Acc dalpha, Out query_effect, Out key_effect, In d_o, In v,
-                In alpha, Ids query_leaf, Ids key_leaf, Ids document, const TreeShape& shape);
+struct TcGradients {
+  Out dv;
+  Acc dalpha;
+  Out query_effect, key_effect;  // [B, H, n, L], may be null
+};
+
+void TcBackward(Context& ctx, const TcGradients& gradients, In d_o, const TcOperands& operands);
+DECLARE_BACK_ENDS(TcBackward)
 
 // gain [B, H, n] = effect[alternative] - effect[leaf]: FLIP's gain from leaf effects [B, H, n, L];
 // 0 for padding.
 void GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternative);
-
-namespace reference {
-
-template <typename T>
-void TcForward(View<T> o, View<const T> v, View<const T> alpha, Ids query_leaf, Ids key_leaf,
-               Ids document, const TreeShape& shape);
-template <typename T>
-void TcBackward(View<T> dv, View<T> dalpha, View<T> query_effect, View<T> key_effect,
-                View<const T> d_o, View<const T> v, View<const T> alpha, Ids query_leaf,
-                Ids key_leaf, Ids document, const TreeShape& shape);
-template <typename T>
-void GainFromEffects(View<T> gain, View<const T> effect, Ids leaf, Ids alternative);
-
-}  // namespace reference
+DECLARE_BACK_ENDS(GainFromEffects)
 
 }  // namespace treeformer

@@ -2,7 +2,8 @@
 #include "kernels/tree/tc/node_tables.h"
 #include "kernels/tree/tc/tc_attention.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 // query_sum becomes dnu = alpha sum dO.
@@ -64,13 +65,16 @@ void LeafProducts(float* effect, const Tables& tables, const HeadRows& x, int64_
 }
 
 }  // namespace
+}  // namespace cpu
 
-void TcBackward(Context& ctx, Out dv_any, Acc dalpha_any, Out query_effect_any, Out key_effect_any,
-                In d_o_any, In v_any, In alpha_any, Ids query_leaf, Ids key_leaf, Ids document,
-                const TreeShape& shape) {
-  const View<float> dv = dv_any, dalpha = dalpha_any;
-  const View<float> query_effect = query_effect_any, key_effect = key_effect_any;
-  const View<const float> d_o = d_o_any, v = v_any, alpha = alpha_any;
+void cpu::TcBackward(Context& ctx, const TcGradients& gradients, In d_o_any,
+                     const TcOperands& operands) {
+  const View<float> dv = gradients.dv, dalpha = gradients.dalpha;
+  const View<float> query_effect = gradients.query_effect, key_effect = gradients.key_effect;
+  const View<const float> d_o = d_o_any, v = operands.v, alpha = operands.alpha;
+  const Ids query_leaf = operands.query_leaf, key_leaf = operands.key_leaf;
+  const Ids document = operands.document;
+  const TreeShape& shape = operands.shape;
   const int64_t B = v.shape()[0], n = v.shape()[1], H = v.shape()[2], e = v.shape()[3];
   const int64_t levels = shape.height() + 1, L = shape.leaves();
   runtime::Scratch::Scope scope(ctx.scratch());
@@ -118,4 +122,8 @@ void TcBackward(Context& ctx, Out dv_any, Acc dalpha_any, Out query_effect_any, 
   for (int64_t i = 0; i < dalpha_of.count(); ++i) dalpha[i % (H * levels)] += dalpha_of[i];
 }
 
-}  // namespace treeformer::cpu
+void cpu::GainFromEffects(Context& ctx, Out gain, In effect, Ids leaf, Ids alternative) {
+  reference::GainFromEffects<float>(ctx, gain, effect, leaf, alternative);  // two reads a row
+}
+
+}  // namespace treeformer

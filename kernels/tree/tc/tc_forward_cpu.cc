@@ -2,12 +2,14 @@
 #include "kernels/tree/tc/node_tables.h"
 #include "kernels/tree/tc/tc_attention.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
 
-void TcForward(Context&, Out o_any, In v_any, In alpha_any, Ids query_leaf, Ids key_leaf,
-               Ids document, const TreeShape& shape) {
+void cpu::TcForward(Context&, Out o_any, const TcOperands& operands) {
   const View<float> o = o_any;
-  const View<const float> v = v_any, alpha = alpha_any;
+  const View<const float> v = operands.v, alpha = operands.alpha;
+  const Ids query_leaf = operands.query_leaf, key_leaf = operands.key_leaf;
+  const Ids document = operands.document;
+  const TreeShape& shape = operands.shape;
   const int64_t B = v.shape()[0], n = v.shape()[1], H = v.shape()[2], e = v.shape()[3];
 #pragma omp parallel
   {
@@ -31,4 +33,4 @@ void TcForward(Context&, Out o_any, In v_any, In alpha_any, Ids query_leaf, Ids 
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

@@ -5,7 +5,8 @@
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/tree/route/flip.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 constexpr int64_t kLanes = 16;  // slices are multiples of it: the same sums in any slicing
@@ -17,12 +18,13 @@ int64_t SliceSize(int64_t E, int64_t H, int64_t threads) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_any, In x_any,
-                  In weight_any, const FlipDecisions& decisions, const TreeShape& shape,
-                  float tau) {
-  const View<float> dweight = dweight_any, dbias = dbias_any, dx = dx_any;
-  const View<const float> gain = gain_any, x = x_any, weight = weight_any;
+void cpu::FlipBackward(Context&, const RouterGradients& gradients, In gain_any,
+                       const RouterOperands& router, const FlipDecisions& decisions, float tau) {
+  const View<float> dweight = gradients.dweight, dbias = gradients.dbias, dx = gradients.dx;
+  const View<const float> gain = gain_any, x = router.x, weight = router.weight;
+  const bool binary = router.shape.binary;
   const View<const float> margin = decisions.margin;
   const int64_t B = x.shape()[0], n = x.shape()[1], x_heads = x.shape()[2], E = x.shape()[3];
   const int64_t H = weight.shape()[0], P = weight.shape()[1];
@@ -35,9 +37,9 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
   const auto planes_of = [&](int64_t row, const auto& visit) {
     const int32_t own = decisions.own_plane[row];
     if (own < 0) return;
-    const float slope = OwnSlope(margin[row], gain[row], shape.binary, tau);
+    const float slope = OwnSlope(margin[row], gain[row], binary, tau);
     visit(own, slope);
-    if (!shape.binary) visit(decisions.other_plane[row], -slope);
+    if (!binary) visit(decisions.other_plane[row], -slope);
   };
 
   // Every element of dweight belongs to one thread, which adds the rows in ascending order.
@@ -69,4 +71,4 @@ void FlipBackward(Context&, Acc dweight_any, Acc dbias_any, Acc dx_any, In gain_
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

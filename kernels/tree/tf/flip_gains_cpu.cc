@@ -7,7 +7,8 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -124,10 +125,10 @@ void KeyTile(const Problem& problem, const Side& side, const Rectangle& tile, Wo
 }
 
 }  // namespace
+}  // namespace cpu
 
-void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
-               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal) {
+void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperands& operands) {
+  const auto& [d_o, q, k, v, lse, delta, key_effect, query_probe, key_probe, causal] = operands;
   const Problem problem{query_gain, key_gain, lse, delta, causal};
   const Side queries{q,
                      d_o,
@@ -166,4 +167,4 @@ void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, I
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

@@ -54,10 +54,14 @@ void Fill(View<T> view, T value) {
 }
 
 }  // namespace
+}  // namespace reference
 
 template <typename T>
-void TfForward(View<T> o, View<T> lse, View<const T> q, View<const T> k, View<const T> v,
-               const Buckets& buckets, const AttentionOptions& options) {
+void reference::TfForward(Context&, Out o_any, Out lse_any, const TfOperands& operands) {
+  const View<T> o = o_any, lse = lse_any;
+  const View<const T> q = operands.q, k = operands.k, v = operands.v;
+  const Buckets& buckets = operands.buckets;
+  const AttentionOptions& options = operands.options;
   const Heads<T> at(q.shape());
   Fill<T>(o, 0);
   Fill<T>(lse, -std::numeric_limits<T>::infinity());
@@ -89,10 +93,14 @@ void TfForward(View<T> o, View<T> lse, View<const T> q, View<const T> k, View<co
 }
 
 template <typename T>
-void TfBackward(View<T> dq, View<T> dk, View<T> dv, View<T> delta, View<T> key_effect,
-                View<const T> d_o, View<const T> q, View<const T> k, View<const T> v,
-                View<const T> o, View<const T> lse, const Buckets& buckets,
-                const AttentionOptions& options) {
+void reference::TfBackward(Context&, const TfGradients& gradients, In d_o_any, In o_any, In lse_any,
+                           const TfOperands& operands) {
+  const View<T> dq = gradients.dq, dk = gradients.dk, dv = gradients.dv;
+  const View<T> delta = gradients.delta, key_effect = gradients.key_effect;
+  const View<const T> d_o = d_o_any, o = o_any, lse = lse_any;
+  const View<const T> q = operands.q, k = operands.k, v = operands.v;
+  const Buckets& buckets = operands.buckets;
+  const AttentionOptions& options = operands.options;
   const Heads<T> at(q.shape());
   const T scale = 1 / std::sqrt(static_cast<T>(at.e));
   for (View<T> gradient : {dq, dk, dv, key_effect}) Fill<T>(gradient, 0);
@@ -118,10 +126,13 @@ void TfBackward(View<T> dq, View<T> dk, View<T> dv, View<T> delta, View<T> key_e
 }
 
 template <typename T>
-void FlipGains(View<T> query_gain, View<T> key_gain, View<const T> d_o, View<const T> q,
-               View<const T> k, View<const T> v, View<const T> lse, View<const T> delta,
-               View<const T> key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal) {
+void reference::FlipGains(Context&, Out query_gain_any, Out key_gain_any,
+                          const FlipOperands& operands) {
+  const View<T> query_gain = query_gain_any, key_gain = key_gain_any;
+  const View<const T> d_o = operands.d_o, q = operands.q, k = operands.k, v = operands.v;
+  const View<const T> lse = operands.lse, delta = operands.delta, key_effect = operands.key_effect;
+  const Buckets &query_probe = operands.query_probe, &key_probe = operands.key_probe;
+  const bool causal = operands.causal;
   const Heads<T> at(q.shape());
   ForEachRow(query_probe.query_order, query_probe.key_range,
              [&](int64_t b, int64_t h, int64_t i, int64_t begin, int64_t end) {
@@ -154,40 +165,9 @@ void FlipGains(View<T> query_gain, View<T> key_gain, View<const T> d_o, View<con
              });
 }
 
-#define INSTANTIATE(T)                                                                      \
-  template void TfForward<T>(View<T>, View<T>, View<const T>, View<const T>, View<const T>, \
-                             const Buckets&, const AttentionOptions&);                      \
-  template void TfBackward<T>(View<T>, View<T>, View<T>, View<T>, View<T>, View<const T>,   \
-                              View<const T>, View<const T>, View<const T>, View<const T>,   \
-                              View<const T>, const Buckets&, const AttentionOptions&);      \
-  template void FlipGains<T>(View<T>, View<T>, View<const T>, View<const T>, View<const T>, \
-                             View<const T>, View<const T>, View<const T>, View<const T>,    \
-                             const Buckets&, const Buckets&, bool);
-INSTANTIATE(float)
-INSTANTIATE(double)
-#undef INSTANTIATE
-
-}  // namespace reference
-
-namespace cpu {  // tf_forward_cpu.cc, tf_backward_cpu.cc, flip_gains_cpu.cc
-void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
-               const AttentionOptions& options);
-void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
-                In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options);
-void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
-               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal);
-}  // namespace cpu
-
-namespace cuda {  // tf_attention.cu
-void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
-               const AttentionOptions& options);
-void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
-                In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options);
-void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
-               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal);
-}  // namespace cuda
+INSTANTIATE_REFERENCE(TfForward)
+INSTANTIATE_REFERENCE(TfBackward)
+INSTANTIATE_REFERENCE(FlipGains)
 
 namespace {
 
@@ -207,37 +187,36 @@ Shape PerRow(const Shape& heads) { return {heads[0], heads[2], heads[1]}; }
 
 }  // namespace
 
-void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
-               const AttentionOptions& options) {
+void TfForward(Context& ctx, Out o, Out lse, const TfOperands& operands) {
+  const auto& [q, k, v, buckets, options] = operands;
   CheckRows({o, k, v}, q.shape());
   CheckRows({lse}, PerRow(q.shape()));
   CheckSide(buckets.query_order, buckets.key_order, buckets.key_range, q.shape());
   if (q.count() == 0) return;
-  DISPATCH(ctx, q.dtype(), TfForward, o, lse, q, k, v, buckets, options);
+  DISPATCH(ctx, q.dtype(), TfForward, o, lse, operands);
 }
 
-void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
-                In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options) {
+void TfBackward(Context& ctx, const TfGradients& gradients, In d_o, In o, In lse,
+                const TfOperands& operands) {
+  const auto& [dq, dk, dv, delta, key_effect] = gradients;
+  const auto& [q, k, v, buckets, options] = operands;
   CheckRows({dq, dk, dv, d_o, k, v, o}, q.shape());
   CheckRows({delta, lse}, PerRow(q.shape()));
   if (key_effect) CheckRows({key_effect}, PerRow(q.shape()));
   CheckSide(buckets.query_order, buckets.key_order, buckets.key_range, q.shape());
   CheckSide(buckets.key_order, buckets.query_order, buckets.query_range, q.shape());
   if (q.count() == 0) return;
-  DISPATCH(ctx, q.dtype(), TfBackward, dq, dk, dv, delta, key_effect, d_o, q, k, v, o, lse, buckets,
-           options);
+  DISPATCH(ctx, q.dtype(), TfBackward, gradients, d_o, o, lse, operands);
 }
 
-void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
-               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal) {
+void FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperands& operands) {
+  const auto& [d_o, q, k, v, lse, delta, key_effect, query_probe, key_probe, causal] = operands;
   CheckRows({d_o, k, v}, q.shape());
   CheckRows({query_gain, key_gain, lse, delta, key_effect}, PerRow(q.shape()));
   CheckSide(query_probe.query_order, query_probe.key_order, query_probe.key_range, q.shape());
   CheckSide(key_probe.key_order, key_probe.query_order, key_probe.query_range, q.shape());
   if (q.count() == 0) return;
-  DISPATCH(ctx, q.dtype(), FlipGains, query_gain, key_gain, d_o, q, k, v, lse, delta, key_effect,
-           query_probe, key_probe, causal);
+  DISPATCH(ctx, q.dtype(), FlipGains, query_gain, key_gain, operands);
 }
 
 }  // namespace treeformer

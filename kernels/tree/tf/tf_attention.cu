@@ -5,10 +5,12 @@
 #include "kernels/tree/tf/tf_forward_kernels.cuh"
 #include "kernels/tree/tf/tf_schedule_kernels.cuh"
 
-namespace treeformer::cuda {
+namespace treeformer {
+namespace cuda {
 namespace {
 
-TfProblem Problem(In q, In k, In v, const Buckets& buckets, const AttentionOptions& options) {
+TfProblem Problem(const TfOperands& operands) {
+  const auto& [q, k, v, buckets, options] = operands;
   const Shape& shape = q.shape();
   for (In view : {q, k, v}) CheckAligned(view);
   const int64_t lists = shape[0] * shape[2], tiles = DivideUp(shape[1], kTfRows);
@@ -66,8 +68,9 @@ struct Width {
     Launch<1, e>(ctx, TfForwardKernel<e, kDropout>, p, o.as<BFloat16>().data(),
                  lse.as<float>().data());
   }
-  static void Backward(Context& ctx, const TfProblem& p, Out dq, Out dk, Out dv, Out delta,
-                       Out key_effect, In d_o, In o, In lse) {
+  static void Backward(Context& ctx, const TfProblem& p, const TfGradients& gradients, In d_o, In o,
+                       In lse) {
+    const auto& [dq, dk, dv, delta, key_effect] = gradients;
     Launch<2, e>(ctx, TfQueryGradientKernel<e, kDropout>, p, dq.as<BFloat16>().data(),
                  delta.as<float>().data(), d_o.as<BFloat16>().data(), o.as<BFloat16>().data(),
                  lse.as<float>().data());
@@ -75,13 +78,13 @@ struct Width {
                  dv.as<BFloat16>().data(), key_effect ? key_effect.as<float>().data() : nullptr,
                  d_o.as<BFloat16>().data(), lse.as<float>().data(), In(delta).as<float>().data());
   }
-  static void Gains(Context& ctx, const TfProblem& query_probe, const TfProblem& key_probe,
-                    Out query_gain, Out key_gain, In d_o, In lse, In delta, In key_effect) {
-    Launch<2, e>(ctx, FlipQueryGainKernel<e>, query_probe, query_gain.as<float>().data(),
-                 d_o.as<BFloat16>().data(), delta.as<float>().data());
-    Launch<2, e>(ctx, FlipKeyGainKernel<e>, key_probe, key_gain.as<float>().data(),
-                 d_o.as<BFloat16>().data(), lse.as<float>().data(), delta.as<float>().data(),
-                 key_effect.as<float>().data());
+  static void Gains(Context& ctx, const TfProblem& queries, const TfProblem& keys, Out query_gain,
+                    Out key_gain, const FlipOperands& operands) {
+    const BFloat16* d_o = operands.d_o.as<BFloat16>().data();
+    const float* delta = operands.delta.as<float>().data();
+    Launch<2, e>(ctx, FlipQueryGainKernel<e>, queries, query_gain.as<float>().data(), d_o, delta);
+    Launch<2, e>(ctx, FlipKeyGainKernel<e>, keys, key_gain.as<float>().data(), d_o,
+                 operands.lse.as<float>().data(), delta, operands.key_effect.as<float>().data());
   }
 };
 
@@ -107,47 +110,47 @@ void WithWidth(int64_t e, bool dropout, const Call& call) {
 }
 
 }  // namespace
+}  // namespace cuda
 
-void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
-               const AttentionOptions& options) {
+void cuda::TfForward(Context& ctx, Out o, Out lse, const TfOperands& operands) {
+  const AttentionOptions& options = operands.options;
   CheckAligned(o);
   runtime::Scratch::Scope scope(ctx.scratch());
-  TfProblem p = Problem(q, k, v, buckets, options);
+  TfProblem p = Problem(operands);
   if (options.causal) SeeCausally(ctx, scope, p, /*queries=*/true);
   OrderUnits(ctx, scope, p, {&p.queries});
-  WithWidth(q.shape()[3], options.dropout.enabled(),
+  WithWidth(operands.q.shape()[3], options.dropout.enabled(),
             [&](auto width) { width.Forward(ctx, p, o, lse); });
 }
 
-void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
-                In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options) {
-  for (In view : {In(dq), In(dk), In(dv), d_o, o}) CheckAligned(view);
+void cuda::TfBackward(Context& ctx, const TfGradients& gradients, In d_o, In o, In lse,
+                      const TfOperands& operands) {
+  const AttentionOptions& options = operands.options;
+  for (In view : {In(gradients.dq), In(gradients.dk), In(gradients.dv), d_o, o}) CheckAligned(view);
   runtime::Scratch::Scope scope(ctx.scratch());
-  TfProblem p = Problem(q, k, v, buckets, options);
+  TfProblem p = Problem(operands);
   if (options.causal) {
     SeeCausally(ctx, scope, p, /*queries=*/true);
     SeeCausally(ctx, scope, p, /*queries=*/false);
   }
   OrderUnits(ctx, scope, p, {&p.queries, &p.keys});
-  WithWidth(q.shape()[3], options.dropout.enabled(), [&](auto width) {
-    width.Backward(ctx, p, dq, dk, dv, delta, key_effect, d_o, o, lse);
-  });
+  WithWidth(operands.q.shape()[3], options.dropout.enabled(),
+            [&](auto width) { width.Backward(ctx, p, gradients, d_o, o, lse); });
 }
 
-void FlipGains(Context& ctx, Out query_gain, Out key_gain, In d_o, In q, In k, In v, In lse,
-               In delta, In key_effect, const Buckets& query_probe, const Buckets& key_probe,
-               bool causal) {
+void cuda::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperands& operands) {
+  const auto& [d_o, q, k, v, lse, delta, key_effect, query_probe, key_probe, causal] = operands;
   CheckAligned(d_o);
   runtime::Scratch::Scope scope(ctx.scratch());
-  TfProblem queries = Problem(q, k, v, query_probe, {}), keys = Problem(q, k, v, key_probe, {});
+  TfProblem queries = Problem({q, k, v, query_probe, /*options=*/{}});
+  TfProblem keys = Problem({q, k, v, key_probe, /*options=*/{}});
   if (causal) {
     SeeCausally(ctx, scope, queries, /*queries=*/true);
     SeeCausally(ctx, scope, keys, /*queries=*/false);
   }
   OrderUnits(ctx, scope, queries, {&queries.queries, &keys.keys});
-  WithWidth(q.shape()[3], /*dropout=*/false, [&](auto width) {
-    width.Gains(ctx, queries, keys, query_gain, key_gain, d_o, lse, delta, key_effect);
-  });
+  WithWidth(q.shape()[3], /*dropout=*/false,
+            [&](auto width) { width.Gains(ctx, queries, keys, query_gain, key_gain, operands); });
 }
 
-}  // namespace treeformer::cuda
+}  // namespace treeformer

@@ -8,7 +8,8 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -170,9 +171,12 @@ void ComputeDelta(const Problem& problem) {
 }
 
 }  // namespace
+}  // namespace cpu
 
-void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect, In d_o, In q, In k,
-                In v, In o, In lse, const Buckets& buckets, const AttentionOptions& options) {
+void cpu::TfBackward(Context& ctx, const TfGradients& gradients, In d_o, In o, In lse,
+                     const TfOperands& operands) {
+  const auto& [dq, dk, dv, delta, key_effect] = gradients;
+  const auto& [q, k, v, buckets, options] = operands;
   const Problem problem{dq, dk, dv, delta, key_effect, d_o,     q,
                         k,  v,  o,  lse,   buckets,    options, ctx.matmul_precision()};
   const int64_t e = problem.e();
@@ -194,4 +198,4 @@ void TfBackward(Context& ctx, Out dq, Out dk, Out dv, Out delta, Out key_effect,
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

@@ -7,7 +7,8 @@
 #include "kernels/tree/tf/attention_rows.h"
 #include "kernels/tree/tf/tf_attention.h"
 
-namespace treeformer::cpu {
+namespace treeformer {
+namespace cpu {
 namespace {
 
 // The memory of one thread, in elements.
@@ -92,9 +93,10 @@ void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work)
 }
 
 }  // namespace
+}  // namespace cpu
 
-void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& buckets,
-               const AttentionOptions& options) {
+void cpu::TfForward(Context& ctx, Out o, Out lse, const TfOperands& operands) {
+  const auto& [q, k, v, buckets, options] = operands;
   const Problem problem{o, lse, q, k, v, buckets, options, ctx.matmul_precision()};
   const int64_t e = problem.q.shape()[3];
   Zero(ctx, o);  // rows without keys stay so
@@ -111,4 +113,4 @@ void TfForward(Context& ctx, Out o, Out lse, In q, In k, In v, const Buckets& bu
   }
 }
 
-}  // namespace treeformer::cpu
+}  // namespace treeformer

@@ -153,7 +153,7 @@ class Toy {
     for (const auto& [leaf, x] : {std::pair{&query_leaf, &q_}, {&key_leaf, &k_}}) {
       Routing routing;
       routing.leaf = *leaf;
-      Route(ctx_, routing, *x, tree.weight(), tree.bias(), batch_.document, tree.shape(), {});
+      Route(ctx_, routing, tree.Router(*x), batch_.document, /*rule=*/{});
     }
     int64_t found = 0;
     for (int64_t i = 0; i < kRows; ++i) {

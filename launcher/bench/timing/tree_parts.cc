@@ -40,9 +40,7 @@ TreeParts::Side TreeParts::MakeSide() {
 
 void TreeParts::Route() {
   const auto route = [&](const Side& side, In x) {
-    treeformer::Route(ctx_, side.routing, x, tree_.weight(), tree_.bias(), module_.document(),
-                      tree_.shape(),
-                      /*rule=*/{});
+    treeformer::Route(ctx_, side.routing, tree_.Router(x), module_.document(), /*rule=*/{});
   };
   route(queries_, module_.queries());
   route(keys_, module_.keys());
@@ -54,8 +52,8 @@ void TreeParts::Sort() {
     SortByLeaf(ctx_, side.order, side.leaf, module_.document(), leaves);
   };
   const auto match = [&](const Side& side, const Side& other) {
-    MatchRanges(ctx_, side.range, side.order, side.leaf, other.order, other.leaf,
-                module_.document(), leaves);
+    MatchRanges(ctx_, side.range, {side.order, side.leaf}, {other.order, other.leaf},
+                module_.document());
   };
   sort(queries_);
   sort(keys_);

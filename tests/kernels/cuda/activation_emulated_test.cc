@@ -30,7 +30,8 @@ TEST(GeluKernels, ForwardIsTheReferenceRoundedToBFloat16) {
   for (const int64_t count : kCounts) {
     const std::vector<BFloat16> x = Inputs(count);
     std::vector<double> x64 = ToDouble(x), expected(count);
-    reference::GeluForward<double>(On(expected, {count}), On(x64, {count}));
+    reference::GeluForward<double>(testing_util::HostContext(), On(expected, {count}),
+                                   On(x64, {count}));
     for (const emulation::Options& options : AllOptions()) {
       std::vector<BFloat16> y = Unwritten(count);
       emulation::Launch(GeluGrid(count), cuda::kGeluThreads, /*shared_bytes=*/0, options,
@@ -50,7 +51,8 @@ TEST(GeluKernels, BackwardIsTheReferenceRoundedToBFloat16AndMayBeInPlace) {
     const std::vector<BFloat16> x = Inputs(count);
     std::vector<BFloat16> dy = ToBFloat16(Random<float>(count, 2));
     std::vector<double> x64 = ToDouble(x), dy64 = ToDouble(dy), expected(count);
-    reference::GeluBackward<double>(On(expected, {count}), On(dy64, {count}), On(x64, {count}));
+    reference::GeluBackward<double>(testing_util::HostContext(), On(expected, {count}),
+                                    On(dy64, {count}), On(x64, {count}));
     const auto tolerance = [&](int64_t i) {
       const double cdf = std::erfc(-x64[i] / std::sqrt(2.0)) / 2;
       const double x_density = std::abs(x64[i]) * 0.3989422804 * std::exp(-x64[i] * x64[i] / 2);

@@ -52,8 +52,8 @@ TEST(AdamWKernels, AgreeWithTheReferenceAndRoundTheCopy) {
     const State in(count);
     auto w = Wide(in.w), m = Wide(in.m), v = Wide(in.v), gradient = Wide(in.gradient);
     std::vector<double> scale{kScale};
-    reference::AdamW<double>(On(w, shape), On(m, shape), On(v, shape), On(gradient, shape),
-                             On(scale, {1}), kOptions, {});
+    reference::AdamW<double>(testing_util::HostContext(), On(w, shape), On(m, shape), On(v, shape),
+                             On(gradient, shape), On(scale, {1}), kOptions, {});
     const auto tolerance = [&](int64_t i) {
       const double root = std::sqrt(v[i] / (1 - std::pow(0.999, 3)));
       const double step_error = (4 / (1 - std::pow(0.9, 3)) + 12 * std::abs(m[i]) * 4) / root;
@@ -91,8 +91,8 @@ TEST(AdamWKernels, LevelsAgreeWithTheReferenceInEveryOrderOfThreads) {
   const State in(count);
   auto w = Wide(in.w), m = Wide(in.m), v = Wide(in.v), gradient = Wide(in.gradient);
   std::vector<double> scale{kScale};
-  reference::AdamW<double>(On(w, shape), On(m, shape), On(v, shape), On(gradient, shape),
-                           On(scale, {1}), options, {});
+  reference::AdamW<double>(testing_util::HostContext(), On(w, shape), On(m, shape), On(v, shape),
+                           On(gradient, shape), On(scale, {1}), options, {});
   for (const emulation::Options& order : AllOptions()) {
     State result(count);
     emulation::Launch(emulation::Grid{Blocks(count, cuda::kAdamWThreads)}, cuda::kAdamWThreads,
@@ -129,7 +129,8 @@ TEST(AdamWKernels, ValuesAreRoundedAsTheReferenceRoundsThem) {
     std::vector<float> w = Random<float>(count, 1);
     w[0] = 1 + 3 * 0x1p-8f;  // halfway between neighbours
     std::vector<BFloat16> expected(count), copy = Unwritten(count + 16);
-    reference::RoundToBFloat16<float>(On(expected, {count}), On(w, {count}));
+    reference::RoundToBFloat16<float>(testing_util::HostContext(), On(expected, {count}),
+                                      On(w, {count}));
     emulation::Launch(emulation::Grid{Blocks(count, cuda::kAdamWPerBlock)}, cuda::kAdamWThreads,
                       /*shared_bytes=*/0, {}, cuda::RoundToBFloat16Kernel, copy.data(), w.data(),
                       count);
@@ -179,7 +180,8 @@ TEST(ClipScaleKernel, AveragesAndClipsAsTheReference) {
       float scale = -1;
       std::vector<float> expected(1);
       std::vector<double> norm{squared_norm};
-      reference::ClipScale<float>(On(expected, {1}), On(norm, {1}), /*count=*/2, max_norm);
+      reference::ClipScale<float>(testing_util::HostContext(), On(expected, {1}), On(norm, {1}),
+                                  /*count=*/2, max_norm);
       emulation::Launch({}, device::kWarpThreads, /*shared_bytes=*/0, {}, cuda::ClipScaleKernel,
                         &scale, &squared_norm, /*count=*/2.0, max_norm);
       EXPECT_TRUE(scale == expected[0] || (std::isnan(scale) && std::isnan(expected[0])));

@@ -31,9 +31,9 @@ class AttentionDevice : public DeviceTest {
     const Tensor<float> lse = FloatOutput(lists), delta = FloatOutput(lists);
     const Tensor<float> effect = FloatOutput(lists);
     const BucketStore store = Store(c, c.query_leaf, c.key_leaf);
-    TfForward(*ctx_, o, lse, q, k, v, store.buckets(), c.options);
-    TfBackward(*ctx_, dq, dk, dv, delta, key_effect ? Out(effect) : Out(), d_o, q, k, v, o, lse,
-               store.buckets(), c.options);
+    const TfOperands operands{q, k, v, store.buckets(), c.options};
+    TfForward(*ctx_, o, lse, operands);
+    TfBackward(*ctx_, {dq, dk, dv, delta, key_effect ? Out(effect) : Out()}, d_o, o, lse, operands);
     return {o.values(),   dq.values(),    dk.values(),    dv.values(),
             lse.values(), delta.values(), effect.values()};
   }
@@ -51,8 +51,9 @@ class AttentionDevice : public DeviceTest {
     // A probe reads the ranges of its own side only.
     Buckets of_queries = query_probe.buckets(), of_keys = key_probe.buckets();
     of_queries.query_range = of_keys.key_range = Ids();
-    FlipGains(*ctx_, query, key, d_o, q, k, v, Put(x.lse, c.lists()), Put(x.delta, c.lists()),
-              Put(x.key_effect, c.lists()), of_queries, of_keys, c.options.causal);
+    FlipGains(*ctx_, query, key,
+              {d_o, q, k, v, Put(x.lse, c.lists()), Put(x.delta, c.lists()),
+               Put(x.key_effect, c.lists()), of_queries, of_keys, c.options.causal});
     return {query.values(), key.values()};
   }
   void ExpectGains(TfCase& c) {
@@ -70,9 +71,10 @@ class AttentionDevice : public DeviceTest {
     const Tensor<int32_t> query_leaf = Put(tc.query_leaf, c.row_shape());
     const Tensor<int32_t> key_leaf = Put(tc.key_leaf, c.row_shape());
     const Tensor<int32_t> document = Put(tc.document, {c.B, c.n});
-    TcForward(*ctx_, o, v, alpha, query_leaf, key_leaf, document, c.shape);
-    TcBackward(*ctx_, dv, dalpha, effects ? Out(query) : Out(), effects ? Out(key) : Out(), d_o, v,
-               alpha, query_leaf, key_leaf, document, c.shape);
+    const TcOperands operands{v, alpha, query_leaf, key_leaf, document, c.shape};
+    TcForward(*ctx_, o, operands);
+    TcBackward(*ctx_, {dv, dalpha, effects ? Out(query) : Out(), effects ? Out(key) : Out()}, d_o,
+               operands);
     tc.o = o.values(), tc.dv = dv.values(), tc.dalpha_out = dalpha.values();
     tc.query_effect = query.values(), tc.key_effect = key.values();
   }

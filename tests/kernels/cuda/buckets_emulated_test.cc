@@ -133,8 +133,8 @@ void ExpectMatchedRanges(const BucketCase& c, BucketRows own, BucketRows other) 
   Integers expected(2 * count, -7), range = expected;
   Context cpu = Context::Cpu();
   const Shape rows{c.B, c.H, c.n};
-  MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), On(order, rows), On(own.leaf, rows),
-              On(other_order, rows), On(other.leaf, rows), On(own.document, {c.B, c.n}), c.leaves);
+  MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), {On(order, rows), On(own.leaf, rows)},
+              {On(other_order, rows), On(other.leaf, rows)}, On(own.document, {c.B, c.n}));
   const int blocks = Blocks(count, cuda::kMatchThreads);
   emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {}, cuda::MatchRangesKernel,
                     range.data(), order.data(), own.leaf.data(), other_order.data(),

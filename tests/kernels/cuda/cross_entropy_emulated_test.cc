@@ -67,8 +67,9 @@ TEST(CrossEntropyKernels, AreTheReferenceRoundedToBFloat16) {
     logits[target[0]] = device::ToBFloat16(20);  // the first row is right
     std::vector<double> expected = ToDouble(logits), loss(M);
     std::vector<int32_t> correct(M), targets = target;
-    reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           shape[1], On(targets, {M}), /*gradient=*/true);
+    reference::SoftmaxCrossEntropy<double>(testing_util::HostContext(), On(loss, {M}),
+                                           On(correct, {M}), On(expected, shape), shape[1],
+                                           On(targets, {M}), /*gradient=*/true);
     for (const emulation::Options& options : AllOptions()) {
       const Result without = CrossEntropy(logits, target, /*gradient=*/false, options);
       EXPECT_EQ(ToFloat(without.logits), ToFloat(logits)) << "without gradient the logits stay";

@@ -66,10 +66,10 @@ struct Dense {
     const std::vector<double> d_o64 = ToDouble(d_o), lse64 = dense_testing::Wide(lse);
     const std::vector<double> delta64 = dense_testing::Wide(delta);
     reference::DenseLeafEffects<double>(
-        On(query, c.effect_shape()), On(key, c.effect_shape()), On(d_o64, c.x_shape()),
-        On(q64, c.x_shape()), On(k64, c.x_shape()), On(v64, c.x_shape()), On(lse64, c.row_shape()),
-        On(delta64, c.row_shape()), On(query_leaf, c.row_shape()), On(key_leaf, c.row_shape()),
-        On(document, {c.B, c.n}), options);
+        testing_util::HostContext(), On(query, c.effect_shape()), On(key, c.effect_shape()),
+        {On(d_o64, c.x_shape()), On(q64, c.x_shape()), On(k64, c.x_shape()), On(v64, c.x_shape()),
+         On(lse64, c.row_shape()), On(delta64, c.row_shape()), On(query_leaf, c.row_shape()),
+         On(key_leaf, c.row_shape()), On(document, {c.B, c.n}), options});
   }
 
   TreeCase c;

@@ -36,8 +36,9 @@ TEST_F(DenseDevice, LinearLayersAreTheReferenceRoundedToBFloat16) {
     const Tensor<BFloat16> x_on = Put(x, {N, I}), w_on = Put(w, {O, I}), bias_on = Put(bias, {O});
     const Tensor<BFloat16> dy_on = Put(dy, {N, O}), y = Output({N, O}), pre = Output({N, O});
     std::vector<double> expected(N * O), gelu(N * O);
-    reference::LinearGeluForward<double>(On(gelu, {N, O}), On(expected, {N, O}), On(x64, {N, I}),
-                                         On(w64, {O, I}), On(bias64, {O}));
+    reference::LinearGeluForward<double>(testing_util::HostContext(), On(gelu, {N, O}),
+                                         On(expected, {N, O}), On(x64, {N, I}), On(w64, {O, I}),
+                                         On(bias64, {O}));
     LinearGeluForward(*ctx_, y, pre, x_on, w_on, bias_on);
     const double error = DotTolerance(I + 1);
     ExpectNear(ToFloat(pre.values()), expected, Rounded(expected, error), "pre");
@@ -48,10 +49,11 @@ TEST_F(DenseDevice, LinearLayersAreTheReferenceRoundedToBFloat16) {
     ExpectNear(ToFloat(y.values()), gelu, tolerance, "gelu");
 
     std::vector<double> dx(N * I), dw = ToDouble(w), dbias = ToDouble(bias);
-    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy64, {N, O}), On(w64, {O, I}),
+    reference::LinearBackwardInput<double>(testing_util::HostContext(), On(dx, {N, I}),
+                                           On(dy64, {N, O}), On(w64, {O, I}),
                                            /*accumulate=*/false);
-    reference::LinearBackwardWeights<double>(On(dw, {O, I}), On(dbias, {O}), On(dy64, {N, O}),
-                                             On(x64, {N, I}));
+    reference::LinearBackwardWeights<double>(testing_util::HostContext(), On(dw, {O, I}),
+                                             On(dbias, {O}), On(dy64, {N, O}), On(x64, {N, I}));
     const Tensor<BFloat16> dx_on = Output({N, I});
     const Tensor<float> dw_on = Put(ToFloat(w), {O, I}), dbias_on = Put(ToFloat(bias), {O});
     LinearBackwardInput(*ctx_, dx_on, dy_on, w_on, /*accumulate=*/false);
@@ -74,12 +76,13 @@ TEST_F(DenseDevice, RowsOfYMayBeLongerThanItsColumns) {
     const auto bias = RandomBFloat16(O, 3), dy = RandomBFloat16(N * O, 4);
     auto x64 = ToDouble(x), w64 = ToDouble(w), bias64 = ToDouble(bias), dy64 = ToDouble(dy);
     std::vector<double> y(N * O), dx(N * I), dw = ToDouble(w), dbias = ToDouble(bias);
-    reference::LinearForward<double>(On(y, {N, O}), On(x64, {N, I}), On(w64, {O, I}),
-                                     On(bias64, {O}));
-    reference::LinearBackwardInput<double>(On(dx, {N, I}), On(dy64, {N, O}), On(w64, {O, I}),
+    reference::LinearForward<double>(testing_util::HostContext(), On(y, {N, O}), On(x64, {N, I}),
+                                     On(w64, {O, I}), On(bias64, {O}));
+    reference::LinearBackwardInput<double>(testing_util::HostContext(), On(dx, {N, I}),
+                                           On(dy64, {N, O}), On(w64, {O, I}),
                                            /*accumulate=*/false);
-    reference::LinearBackwardWeights<double>(On(dw, {O, I}), On(dbias, {O}), On(dy64, {N, O}),
-                                             On(x64, {N, I}));
+    reference::LinearBackwardWeights<double>(testing_util::HostContext(), On(dw, {O, I}),
+                                             On(dbias, {O}), On(dy64, {N, O}), On(x64, {N, I}));
     const Tensor<BFloat16> x_on = Put(x, {N, I}), w_on = Put(w, {O, I});
     const BFloat16 unwritten = Unwritten(1)[0];
     const Tensor<BFloat16> dy_on = Put(WithRowsOf(dy, O, ld, unwritten), {N, ld});
@@ -111,7 +114,8 @@ TEST_F(DenseDevice, AProductFindsItsWorkspaceBesideScratchOfAnySize) {
   const auto x = RandomBFloat16(N * I, 1), w = RandomBFloat16(O * I, 2);
   auto x64 = ToDouble(x), w64 = ToDouble(w);
   std::vector<double> expected(N * O);
-  reference::LinearForward<double>(On(expected, {N, O}), On(x64, {N, I}), On(w64, {O, I}), {});
+  reference::LinearForward<double>(testing_util::HostContext(), On(expected, {N, O}),
+                                   On(x64, {N, I}), On(w64, {O, I}), {});
   const Tensor<BFloat16> x_on = Put(x, {N, I}), w_on = Put(w, {O, I});
   for (const int64_t bytes : {4, 64, 128, 192}) {
     Scratch::Scope scope(ctx_->scratch());
@@ -130,11 +134,12 @@ TEST_F(DenseDevice, LayerNormIsTheReferenceRoundedToBFloat16) {
     auto x64 = ToDouble(x), gamma64 = ToDouble(gamma), beta64 = ToDouble(beta);
     auto dy64 = ToDouble(dy);
     std::vector<double> y(N * C), mean(N), rstd(N), dx(N * C), dgamma(C), dbeta(C);
-    reference::LayerNormForward<double>(On(y, shape), On(mean, {N}), On(rstd, {N}), On(x64, shape),
-                                        On(gamma64, {C}), On(beta64, {C}), 1e-5f);
-    reference::LayerNormBackward<double>(On(dx, shape), On(dgamma, {C}), On(dbeta, {C}),
-                                         On(dy64, shape), On(x64, shape), On(gamma64, {C}),
-                                         On(mean, {N}), On(rstd, {N}));
+    reference::LayerNormForward<double>(testing_util::HostContext(), On(y, shape), On(mean, {N}),
+                                        On(rstd, {N}), On(x64, shape), On(gamma64, {C}),
+                                        On(beta64, {C}), 1e-5f);
+    reference::LayerNormBackward<double>(
+        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}),
+        On(dy64, shape), On(x64, shape), On(gamma64, {C}), On(mean, {N}), On(rstd, {N}));
     const Tensor<BFloat16> x_on = Put(x, shape), gamma_on = Put(gamma, {C}), y_on = Output(shape);
     const Tensor<BFloat16> dx_on = Output(shape);
     const Tensor<float> mean_on(*ctx_, {N}), rstd_on(*ctx_, {N});
@@ -160,9 +165,10 @@ TEST_F(DenseDevice, DropoutAndResidualAreTheReferenceRoundedToBFloat16) {
       const auto x = RandomBFloat16(count, 1), branch = RandomBFloat16(count, 2);
       auto x64 = ToDouble(x), branch64 = ToDouble(branch);
       std::vector<double> expected(count), dropped(count);
-      reference::AddResidual<double>(On(expected, {count}), On(x64, {count}), On(branch64, {count}),
-                                     dropout);
-      reference::ApplyDropout<double>(On(dropped, {count}), On(x64, {count}), dropout);
+      reference::AddResidual<double>(testing_util::HostContext(), On(expected, {count}),
+                                     On(x64, {count}), On(branch64, {count}), dropout);
+      reference::ApplyDropout<double>(testing_util::HostContext(), On(dropped, {count}),
+                                      On(x64, {count}), dropout);
       const Tensor<BFloat16> x_on = Put(x, {count}), y = Output({count});
       AddResidual(*ctx_, y, x_on, Put(branch, {count}), dropout);
       ExpectNear(ToFloat(y.values()), expected, Rounded(expected, 5 * kRounding), "y");
@@ -183,8 +189,8 @@ TEST_F(DenseDevice, EmbeddingsAreLookedUpAndTheirGradientsAdded) {
     auto dy64 = ToDouble(dy);
     std::vector<double> expected(N * C);
     reference::EmbeddingForward<double>(
-        On(expected, shape), On(token_ids, {N}), On(position_ids, {N}), On(type_ids, {N}),
-        On(token64, tokens), On(position64, positions), On(type64, types));
+        testing_util::HostContext(), On(expected, shape), On(token_ids, {N}), On(position_ids, {N}),
+        On(type_ids, {N}), On(token64, tokens), On(position64, positions), On(type64, types));
     const Tensor<int32_t> token_on = Put(token_ids, {N}), position_on = Put(position_ids, {N});
     const Tensor<int32_t> type_on = Put(type_ids, {N});
     const Tensor<BFloat16> y = Output(shape), dy_on = Put(dy, shape);
@@ -192,9 +198,10 @@ TEST_F(DenseDevice, EmbeddingsAreLookedUpAndTheirGradientsAdded) {
                      Put(position, positions), Put(type, types));
     ExpectNear(ToFloat(y.values()), expected, Rounded(expected, 5 * kRounding), "y");
 
-    reference::EmbeddingBackward<double>(On(token64, tokens), On(position64, positions),
-                                         On(type64, types), On(dy64, shape), On(token_ids, {N}),
-                                         On(position_ids, {N}), On(type_ids, {N}));
+    reference::EmbeddingBackward<double>(testing_util::HostContext(), On(token64, tokens),
+                                         On(position64, positions), On(type64, types),
+                                         On(dy64, shape), On(token_ids, {N}), On(position_ids, {N}),
+                                         On(type_ids, {N}));
     const Tensor<float> d_token = Put(ToFloat(token), tokens), d_type = Put(ToFloat(type), types);
     const Tensor<float> d_position = Put(ToFloat(position), positions);
     EmbeddingBackward(*ctx_, d_token, d_position, d_type, dy_on, token_on, position_on, type_on);
@@ -219,8 +226,9 @@ TEST_F(DenseDevice, CrossEntropyAndItsGradientAreTheReferenceRoundedToBFloat16) 
     auto expected = ToDouble(logits);
     std::vector<double> loss(M);
     std::vector<int32_t> correct(M);
-    reference::SoftmaxCrossEntropy<double>(On(loss, {M}), On(correct, {M}), On(expected, shape),
-                                           shape[1], On(target, {M}), /*gradient=*/true);
+    reference::SoftmaxCrossEntropy<double>(testing_util::HostContext(), On(loss, {M}),
+                                           On(correct, {M}), On(expected, shape), shape[1],
+                                           On(target, {M}), /*gradient=*/true);
     const Tensor<BFloat16> logits_on = Put(logits, shape);
     const Tensor<float> loss_on(*ctx_, {M});
     const Tensor<int32_t> correct_on(*ctx_, {M});
@@ -240,8 +248,9 @@ TEST_F(DenseDevice, GeluIsTheReferenceRoundedToBFloat16) {
   const auto x = RandomBFloat16(count, 1), dy = RandomBFloat16(count, 2);
   auto x64 = ToDouble(x), dy64 = ToDouble(dy);
   std::vector<double> y(count), dx(count);
-  reference::GeluForward<double>(On(y, {count}), On(x64, {count}));
-  reference::GeluBackward<double>(On(dx, {count}), On(dy64, {count}), On(x64, {count}));
+  reference::GeluForward<double>(testing_util::HostContext(), On(y, {count}), On(x64, {count}));
+  reference::GeluBackward<double>(testing_util::HostContext(), On(dx, {count}), On(dy64, {count}),
+                                  On(x64, {count}));
   const Tensor<BFloat16> x_on = Put(x, {count}), y_on = Output({count}), dx_on = Put(dy, {count});
   GeluForward(*ctx_, y_on, x_on);
   GeluBackward(*ctx_, dx_on, dx_on, x_on);

@@ -34,10 +34,10 @@ void ExpectLookUps(int64_t N, int64_t C) {
     tables[i] = {values[i].data(), kRows[i], index[i].data()};
   }
   std::vector<double> expected(N * C);
-  reference::EmbeddingForward<double>(On(expected, {N, C}), On(index[0], {N}), On(index[1], {N}),
-                                      On(index[2], {N}), On(values64[0], {kRows[0], C}),
-                                      On(values64[1], {kRows[1], C}),
-                                      On(values64[2], {kRows[2], C}));
+  reference::EmbeddingForward<double>(
+      testing_util::HostContext(), On(expected, {N, C}), On(index[0], {N}), On(index[1], {N}),
+      On(index[2], {N}), On(values64[0], {kRows[0], C}), On(values64[1], {kRows[1], C}),
+      On(values64[2], {kRows[2], C}));
   const emulation::Grid grid{Blocks(N, cuda::kEmbeddingWarps)};
   std::vector<BFloat16> y = Unwritten(N * C), gathered = Unwritten(N * C);
   emulation::Launch(grid, cuda::kEmbeddingThreads, /*shared_bytes=*/0, {},
@@ -134,7 +134,8 @@ void ExpectScatter(const std::vector<int32_t>& index, int64_t rows, int64_t C) {
   const std::vector<BFloat16> dy = RandomBFloat16(N * C, 1), before = RandomBFloat16(rows * C, 2);
   std::vector<double> expected = ToDouble(before), dy64 = ToDouble(dy);
   std::vector<int32_t> inside = index;
-  reference::ScatterAddRows<double>(On(expected, {rows, C}), On(dy64, {N, C}), On(inside, {N}));
+  reference::ScatterAddRows<double>(testing_util::HostContext(), On(expected, {rows, C}),
+                                    On(dy64, {N, C}), On(inside, {N}));
   constexpr bool kRounds = std::is_same_v<T, BFloat16>;
   const double error = DotTolerance(N + 1);
   const auto tolerance = [&](int64_t i) {

@@ -57,9 +57,10 @@ inline Gradients ExpectedGradients(FlipCase& c) {
   std::vector<double> gain = Wide(c.gain), x = Wide(r.x), weight = Wide(r.weight);
   const FlipDecisions decisions{On(c.routed.own_plane, rows), On(c.routed.other_plane, rows),
                                 On(c.routed.margin, rows)};
-  reference::FlipBackward<double>(On(g.dweight.value, weights), On(g.dbias.value, {r.H, P}),
-                                  On(g.dx.value, x_shape), On(gain, rows), On(x, x_shape),
-                                  On(weight, weights), decisions, r.shape, kTau);
+  reference::FlipBackward<double>(
+      testing_util::HostContext(),
+      {On(g.dweight.value, weights), On(g.dbias.value, {r.H, P}), On(g.dx.value, x_shape)},
+      On(gain, rows), {On(x, x_shape), On(weight, weights), /*bias=*/{}, r.shape}, decisions, kTau);
   for (int64_t row = 0; row < r.rows().count(); ++row) {
     if (c.routed.own_plane[row] < 0) continue;
     const int64_t b = row / r.n / r.H, h = row / r.n % r.H, i = row % r.n;

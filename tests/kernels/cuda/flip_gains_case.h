@@ -63,9 +63,10 @@ inline Expected Reference(TfCase& c, const Statistics& statistics) {
        effect = dense_testing::Wide(statistics.key_effect);
   const tree_testing::BucketStore query_probe = c.Store(c.query_other, c.key_leaf);
   const tree_testing::BucketStore key_probe = c.Store(c.query_leaf, c.key_other);
-  reference::FlipGains<double>(lists(x.query), lists(x.key), rows(c.d_o), rows(c.q), rows(c.k),
-                               rows(c.v), lists(lse), lists(delta), lists(effect),
-                               query_probe.buckets(), key_probe.buckets(), c.options.causal);
+  reference::FlipGains<double>(
+      testing_util::HostContext(), lists(x.query), lists(x.key),
+      {rows(c.d_o), rows(c.q), rows(c.k), rows(c.v), lists(lse), lists(delta), lists(effect),
+       query_probe.buckets(), key_probe.buckets(), c.options.causal});
   for (int64_t b = 0; b < c.size.B; ++b) {
     for (int64_t h = 0; h < c.size.H; ++h) {
       for (int64_t i = 0; i < c.size.n; ++i) AddMagnitudes(x, c, statistics, b, h, i);

@@ -70,11 +70,12 @@ void ExpectReference(const Case& in, const Case& result) {
   auto dy = ToDouble(in.dy);
   std::vector<double> y(x.size()), mean(in.N), rstd(in.N), dx(x.size());
   std::vector<double> dgamma = gamma, dbeta = beta;
-  reference::LayerNormForward<double>(On(y, shape), On(mean, rows), On(rstd, rows), On(x, shape),
-                                      On(gamma, channels), On(beta, channels), kEpsilon);
-  reference::LayerNormBackward<double>(On(dx, shape), On(dgamma, channels), On(dbeta, channels),
-                                       On(dy, shape), On(x, shape), On(gamma, channels),
-                                       On(mean, rows), On(rstd, rows));
+  reference::LayerNormForward<double>(testing_util::HostContext(), On(y, shape), On(mean, rows),
+                                      On(rstd, rows), On(x, shape), On(gamma, channels),
+                                      On(beta, channels), kEpsilon);
+  reference::LayerNormBackward<double>(
+      testing_util::HostContext(), On(dx, shape), On(dgamma, channels), On(dbeta, channels),
+      On(dy, shape), On(x, shape), On(gamma, channels), On(mean, rows), On(rstd, rows));
   const double r = *std::max_element(rstd.begin(), rstd.end());
   const double mean_error = 32 * kRounding, n_error = r * 2 * mean_error;
   ExpectNear(result.mean, mean, mean_error, "mean");

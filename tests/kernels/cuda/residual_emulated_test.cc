@@ -40,7 +40,8 @@ TEST(ResidualKernels, DropTheElementsThatTheReferenceDrops) {
       const Dropout dropout{.rate = 0.3f, .key = kKey, .offset = offset};
       const std::vector<BFloat16> x = RandomBFloat16(count, 1);
       std::vector<float> x32 = ToFloat(x), expected(count);
-      reference::ApplyDropout<float>(On(expected, {count}), On(x32, {count}), dropout);
+      reference::ApplyDropout<float>(testing_util::HostContext(), On(expected, {count}),
+                                     On(x32, {count}), dropout);
       expected = ToFloat(ToBFloat16(expected));
       EXPECT_EQ(ToFloat(AddDropout<8>({}, x, dropout)), expected);
       EXPECT_EQ(ToFloat(AddDropout<1>({}, x, dropout)), expected);
@@ -56,8 +57,8 @@ TEST(ResidualKernels, AddTheBranchToTheInput) {
       const Dropout dropout{.rate = rate, .key = kKey, .offset = 4};
       const std::vector<BFloat16> x = RandomBFloat16(count, 1), branch = RandomBFloat16(count, 2);
       std::vector<double> x64 = ToDouble(x), branch64 = ToDouble(branch), expected(count);
-      reference::AddResidual<double>(On(expected, {count}), On(x64, {count}), On(branch64, {count}),
-                                     dropout);
+      reference::AddResidual<double>(testing_util::HostContext(), On(expected, {count}),
+                                     On(x64, {count}), On(branch64, {count}), dropout);
       for (const emulation::Options& options : AllOptions()) {
         ExpectNear(ToFloat(AddDropout<8>(x, branch, dropout, options)), expected,
                    Rounded(expected, 5 * kRounding), "y");

@@ -68,9 +68,11 @@ struct Expected {
     const std::vector<double> weight = wide(soft.weight), bias = wide(soft.bias);
     const std::vector<double> strength = wide(soft.strength);
     reference::SoftTreeBackward<double>(
-        On(dweight, weights), On(dbias, planes), On(dx, soft.x_shape),
-        On(effect, soft.effect_shape), On(x, soft.x_shape), On(weight, weights), On(bias, planes),
-        On(strength, c.row_shape()), On(soft.leaf, c.row_shape()), c.shape);
+        testing_util::HostContext(),
+        {On(dweight, weights), On(dbias, planes), On(dx, soft.x_shape)},
+        On(effect, soft.effect_shape),
+        {On(x, soft.x_shape), On(weight, weights), On(bias, planes), c.shape},
+        On(strength, c.row_shape()), On(soft.leaf, c.row_shape()));
   }
 };
 

@@ -84,7 +84,8 @@ TEST(BalanceKernel, IsTheReferenceForAnyNumberOfLeaves) {
       if (n == 257) tree_testing::Collapse(leaf, static_cast<int32_t>(leaves) - 1);
       std::vector<double> expected(trees * leaves);
       std::vector<float> effect(trees * leaves, NAN);
-      reference::BalanceEffect<double>(On(expected, {trees, 1, 1, leaves}),
+      reference::BalanceEffect<double>(testing_util::HostContext(),
+                                       On(expected, {trees, 1, 1, leaves}),
                                        On(std::as_const(leaf), {trees, 1, n}), /*weight=*/0.7f);
       for (const unsigned seed : {1, 2}) {
         EmulatedRunner runner({seed});

@@ -53,12 +53,13 @@ struct Expected {
     const View<const double> v_view = On(std::as_const(v), c.x_shape());
     const Ids queries = On(tc.query_leaf, c.row_shape()), keys = On(tc.key_leaf, c.row_shape());
     const Ids documents = On(tc.document, {c.B, c.n});
-    reference::TcForward<double>(On(o, c.x_shape()), v_view, alpha_view, queries, keys, documents,
-                                 c.shape);
+    const TcOperands operands{v_view, alpha_view, queries, keys, documents, c.shape};
+    reference::TcForward<double>(testing_util::HostContext(), On(o, c.x_shape()), operands);
     reference::TcBackward<double>(
-        On(dv, c.x_shape()), On(dalpha, {c.H, c.levels()}), On(query_effect, c.effect_shape()),
-        On(key_effect, c.effect_shape()), On(std::as_const(d_o), c.x_shape()), v_view, alpha_view,
-        queries, keys, documents, c.shape);
+        testing_util::HostContext(),
+        {On(dv, c.x_shape()), On(dalpha, {c.H, c.levels()}), On(query_effect, c.effect_shape()),
+         On(key_effect, c.effect_shape())},
+        On(std::as_const(d_o), c.x_shape()), operands);
   }
 };
 

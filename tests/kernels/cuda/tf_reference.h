@@ -68,12 +68,13 @@ inline Expected Reference(TfCase& c, const Result& kernels) {
     return View<double>(values.data(), c.lists());
   };
   const BucketStore store = c.Store();
-  reference::TfForward<double>(rows(x.o), lists(x.lse), rows(c.q), rows(c.k), rows(c.v),
-                               store.buckets(), c.options);
+  const TfOperands operands{rows(c.q), rows(c.k), rows(c.v), store.buckets(), c.options};
+  reference::TfForward<double>(testing_util::HostContext(), rows(x.o), lists(x.lse), operands);
   std::vector<double> o = ToDouble(kernels.o), lse = dense_testing::Wide(kernels.lse);
-  reference::TfBackward<double>(rows(x.dq), rows(x.dk), rows(x.dv), lists(x.delta),
-                                lists(x.key_effect), rows(c.d_o), rows(c.q), rows(c.k), rows(c.v),
-                                rows(o), lists(lse), store.buckets(), c.options);
+  reference::TfBackward<double>(
+      testing_util::HostContext(),
+      {rows(x.dq), rows(x.dk), rows(x.dv), lists(x.delta), lists(x.key_effect)}, rows(c.d_o),
+      rows(o), lists(lse), operands);
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t h = 0; h < H; ++h) {
       for (int64_t i = 0; i < n; ++i) {

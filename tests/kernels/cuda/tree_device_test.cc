@@ -29,8 +29,8 @@ class TreeDevice : public DeviceTest {
     const Tensor<float> weight = Put(c.weight, c.weight_shape()),
                         bias = Put(c.bias, c.bias_shape());
     const Tensor<int32_t> document = Put(c.document, {c.B, c.n});
-    Route(*ctx_, {leaf, strength, alternative, own, other, margin}, x, weight, bias, document,
-          c.shape, c.rule);
+    Route(*ctx_, {leaf, strength, alternative, own, other, margin}, {x, weight, bias, c.shape},
+          document, c.rule);
     return {leaf.values(),  alternative.values(), own.values(),
             other.values(), strength.values(),    margin.values()};
   }
@@ -44,8 +44,8 @@ class TreeDevice : public DeviceTest {
     const Tensor<BFloat16> dx = Put(c.dx, r.x_shape()), x = Put(ToBFloat16(r.x), r.x_shape());
     const Tensor<int32_t> own = Put(c.routed.own_plane, r.rows());
     const Tensor<int32_t> other = Put(c.routed.other_plane, r.rows());
-    FlipBackward(*ctx_, dweight, dbias, dx, gain, x, weight, {own, other, margin}, r.shape,
-                 flip_case::kTau);
+    FlipBackward(*ctx_, {dweight, dbias, dx}, gain, {x, weight, /*bias=*/{}, r.shape},
+                 {own, other, margin}, flip_case::kTau);
     FlipCase result = c;
     result.dweight = dweight.values(), result.dbias = dbias.values(), result.dx = dx.values();
     return result;
@@ -66,8 +66,8 @@ class TreeDevice : public DeviceTest {
     const Tensor<float> effect = Put(soft.effect, soft.effect_shape);
     const Tensor<float> strength = Put(soft.strength, c.row_shape());
     const Tensor<BFloat16> dx = Put(soft.dx, soft.x_shape), x = Put(soft.x, soft.x_shape);
-    SoftTreeBackward(*ctx_, dweight, dbias, dx, effect, x, weight, bias, strength,
-                     Put(soft.leaf, c.row_shape()), c.shape);
+    SoftTreeBackward(*ctx_, {dweight, dbias, dx}, effect, {x, weight, bias, c.shape}, strength,
+                     Put(soft.leaf, c.row_shape()));
     Soft result = soft;
     result.dweight = dweight.values(), result.dbias = dbias.values(), result.dx = dx.values();
     return result;
@@ -85,9 +85,10 @@ class TreeDevice : public DeviceTest {
     const auto rows = [&](const auto& values) { return Put(values, c.x_shape()); };
     const auto lists = [&](const auto& values) { return Put(values, c.row_shape()); };
     const Tensor<float> query = FloatOutput(c.effect_shape()), key = FloatOutput(c.effect_shape());
-    DenseLeafEffects(*ctx_, query, key, rows(dense.d_o), rows(dense.q), rows(dense.k),
-                     rows(dense.v), lists(dense.lse), lists(dense.delta), lists(dense.query_leaf),
-                     lists(dense.key_leaf), Put(dense.document, {c.B, c.n}), dense.options);
+    DenseLeafEffects(*ctx_, query, key,
+                     {rows(dense.d_o), rows(dense.q), rows(dense.k), rows(dense.v),
+                      lists(dense.lse), lists(dense.delta), lists(dense.query_leaf),
+                      lists(dense.key_leaf), Put(dense.document, {c.B, c.n}), dense.options});
     dense.query_effect = query.values(), dense.key_effect = key.values();
   }
   void ExpectDense(Dense& dense) {
@@ -133,9 +134,10 @@ TEST_F(TreeDevice, RouteFollowsTheReferenceOnExactScoresWithTiesAndNan) {
 TEST_F(TreeDevice, RouteLeavesOutWhatIsNotAskedFor) {
   const RouteCase c(TreeShape::Binary(3), 1, 40, 2, 2, 8);
   const Tensor<int32_t> leaf = IdOutput(c.rows());
-  Route(*ctx_, {leaf, {}, {}, {}, {}, {}}, Put(ToBFloat16(c.x), c.x_shape()),
-        Put(c.weight, c.weight_shape()), Put(c.bias, c.bias_shape()), Put(c.document, {c.B, c.n}),
-        c.shape, c.rule);
+  Route(*ctx_, {leaf, {}, {}, {}, {}, {}},
+        {Put(ToBFloat16(c.x), c.x_shape()), Put(c.weight, c.weight_shape()),
+         Put(c.bias, c.bias_shape()), c.shape},
+        Put(c.document, {c.B, c.n}), c.rule);
   EXPECT_EQ(leaf.values(), route_case::Expected(c).leaf);
 }
 
@@ -179,7 +181,8 @@ TEST_F(TreeDevice, BalanceEffectIsTheReferenceForAnyNumberOfLeaves) {
       std::fill_n(leaf.begin(), n, -1);                                    // nothing but padding
       for (int64_t i = n; i < 2 * n; ++i) leaf[i] = std::min(leaf[i], 0);  // one leaf
       std::vector<double> expected(effects.count());
-      reference::BalanceEffect<double>(tree_testing::On(expected, effects),
+      reference::BalanceEffect<double>(testing_util::HostContext(),
+                                       tree_testing::On(expected, effects),
                                        tree_testing::On(std::as_const(leaf), c.row_shape()),
                                        /*weight=*/0.7f);
       const Tensor<float> effect = FloatOutput(effects);

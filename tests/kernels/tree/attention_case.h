@@ -82,13 +82,15 @@ AttentionResult<T> RunAttention(Context& ctx, const AttentionCase& c, bool forwa
   const Buffer lse = lists(), delta = lists(), effect = lists();
   const Buffer query_gain = lists(), key_gain = lists();
 
-  TfForward(ctx, o, lse, q, k, v, own.buckets(), c.options);
+  const TfOperands operands{q, k, v, own.buckets(), c.options};
+  TfForward(ctx, o, lse, operands);
   if (!forward_only) {
-    TfBackward(ctx, dq, dk, dv, delta, effect, d_o, q, k, v, o, lse, own.buckets(), c.options);
+    TfBackward(ctx, {dq, dk, dv, delta, effect}, d_o, o, lse, operands);
     const BucketStore query_probe = c.Store(ctx, c.query_other, c.key_leaf);
     const BucketStore key_probe = c.Store(ctx, c.query_leaf, c.key_other);
-    FlipGains(ctx, query_gain, key_gain, d_o, q, k, v, lse, delta, effect, query_probe.buckets(),
-              key_probe.buckets(), c.options.causal);
+    FlipGains(ctx, query_gain, key_gain,
+              {d_o, q, k, v, lse, delta, effect, query_probe.buckets(), key_probe.buckets(),
+               c.options.causal});
   }
   const auto get = [&](const Buffer& buffer) { return Download<T>(ctx, buffer); };
   return {get(o),     get(lse),    get(dq),         get(dk),      get(dv),

@@ -72,10 +72,11 @@ struct Dense {
     const Buffer query_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
     const Buffer key_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
     const auto on = [&](const std::vector<T>& values) { return Upload(ctx, values, c.x_shape()); };
-    DenseLeafEffects(ctx, query_on, key_on, on(d_o), on(q), on(k), on(v),
-                     Upload(ctx, lse, c.row_shape()), Upload(ctx, delta, c.row_shape()),
-                     Upload(ctx, query_leaf, c.row_shape()), Upload(ctx, key_leaf, c.row_shape()),
-                     Upload(ctx, document, {c.B, c.n}), options);
+    DenseLeafEffects(
+        ctx, query_on, key_on,
+        {on(d_o), on(q), on(k), on(v), Upload(ctx, lse, c.row_shape()),
+         Upload(ctx, delta, c.row_shape()), Upload(ctx, query_leaf, c.row_shape()),
+         Upload(ctx, key_leaf, c.row_shape()), Upload(ctx, document, {c.B, c.n}), options});
     query_effect = Download<T>(ctx, query_on);
     key_effect = Download<T>(ctx, key_on);
   }

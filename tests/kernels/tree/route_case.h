@@ -60,10 +60,10 @@ RouteResult<T> RouteRows(Context& ctx, const RouteCase& c) {
   const Buffer leaf = ids(), alternative = ids(), own = ids(), other = ids();
   const Buffer strength = values(), margin = values();
   Route(ctx, {leaf, strength, alternative, own, other, margin},
-        Upload(ctx, Converted<T>(c.x), c.x_shape()),
-        Upload(ctx, Converted<T>(c.weight), c.weight_shape()),
-        Upload(ctx, Converted<T>(c.bias), c.bias_shape()),
-        Upload(ctx, c.document, {c.B, c.n}).template as<int32_t>(), c.shape, c.rule);
+        {Upload(ctx, Converted<T>(c.x), c.x_shape()),
+         Upload(ctx, Converted<T>(c.weight), c.weight_shape()),
+         Upload(ctx, Converted<T>(c.bias), c.bias_shape()), c.shape},
+        Upload(ctx, c.document, {c.B, c.n}).template as<int32_t>(), c.rule);
   return {Download<int32_t>(ctx, leaf), Download<int32_t>(ctx, alternative),
           Download<int32_t>(ctx, own),  Download<int32_t>(ctx, other),
           Download<T>(ctx, strength),   Download<T>(ctx, margin)};

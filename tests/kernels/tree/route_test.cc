@@ -164,10 +164,10 @@ FlipResult FlipRows(Context& ctx, const RouteCase& c, const RouteResult<T>& rout
   const Buffer own = Upload(ctx, routed.own_plane, c.rows());
   const Buffer other = Upload(ctx, routed.other_plane, c.rows());
   const Buffer margin = Upload(ctx, routed.margin, c.rows());
-  FlipBackward(ctx, dweight, dbias, dx, Upload(ctx, gain, c.rows()),
-               Upload(ctx, Converted<T>(c.x), c.x_shape()),
-               Upload(ctx, Converted<T>(c.weight), c.weight_shape()), {own, other, margin}, c.shape,
-               tau);
+  FlipBackward(ctx, {dweight, dbias, dx}, Upload(ctx, gain, c.rows()),
+               {Upload(ctx, Converted<T>(c.x), c.x_shape()),
+                Upload(ctx, Converted<T>(c.weight), c.weight_shape()), /*bias=*/{}, c.shape},
+               {own, other, margin}, tau);
   return {Converted<double>(Download<T>(ctx, dweight)), Converted<double>(Download<T>(ctx, dbias)),
           Converted<double>(Download<T>(ctx, dx))};
 }
@@ -276,9 +276,10 @@ TEST(Route, TakesAnEmptyBatchAndNullOutputs) {
   EXPECT_TRUE(RouteRows<float>(ctx, RouteCase(TreeShape::Binary(2), 0, 4, 2, 2, 3)).leaf.empty());
   const RouteCase c(TreeShape::Binary(2), 1, 20, 2, 2, 3);
   const Buffer leaf(Device::kCpu, DType::kInt32, c.rows());
-  Route(ctx, {leaf, {}, {}, {}, {}, {}}, Upload(ctx, c.x, c.x_shape()),
-        Upload(ctx, c.weight, c.weight_shape()), Upload(ctx, c.bias, c.bias_shape()),
-        Upload(ctx, c.document, {c.B, c.n}).as<int32_t>(), c.shape, {});
+  Route(ctx, {leaf, {}, {}, {}, {}, {}},
+        {Upload(ctx, c.x, c.x_shape()), Upload(ctx, c.weight, c.weight_shape()),
+         Upload(ctx, c.bias, c.bias_shape()), c.shape},
+        Upload(ctx, c.document, {c.B, c.n}).as<int32_t>(), {});
   EXPECT_EQ(Download<int32_t>(ctx, leaf), RouteRows<float>(ctx, c).leaf);
 }
 

@@ -49,10 +49,10 @@ struct Soft {
     const Buffer dweight_on = Upload(ctx, std::vector<T>(weight.size(), 0), weights);
     const Buffer dbias_on = Upload(ctx, std::vector<T>(bias.size(), 0), planes);
     const Buffer dx_on = Upload(ctx, std::vector<T>(x.size(), 0), x_shape);
-    SoftTreeBackward(ctx, dweight_on, dbias_on, dx_on, Upload(ctx, effect, effect_shape),
-                     Upload(ctx, x, x_shape), Upload(ctx, weight, weights),
-                     Upload(ctx, bias, planes), Upload(ctx, strength, c.row_shape()),
-                     Upload(ctx, leaf, c.row_shape()), c.shape);
+    SoftTreeBackward(
+        ctx, {dweight_on, dbias_on, dx_on}, Upload(ctx, effect, effect_shape),
+        {Upload(ctx, x, x_shape), Upload(ctx, weight, weights), Upload(ctx, bias, planes), c.shape},
+        Upload(ctx, strength, c.row_shape()), Upload(ctx, leaf, c.row_shape()));
     dweight = Download<T>(ctx, dweight_on);
     dbias = Download<T>(ctx, dbias_on);
     dx = Download<T>(ctx, dx_on);
@@ -160,9 +160,10 @@ TEST(SoftTree, GradientsAreAddedToWhatIsThere) {
   std::vector<float> dweight{5}, dbias{7}, dx{9}, x{0.5f}, weight{1}, bias{0}, strength{0.5f};
   const std::vector<float> effect{0, 1};
   const std::vector<int32_t> leaf{1};
-  SoftTreeBackward(ctx, On(dweight, {1, 1, 1}), On(dbias, {1, 1}), On(dx, {1, 1, 1, 1}),
-                   On(effect, {1, 1, 1, 2}), On(x, {1, 1, 1, 1}), On(weight, {1, 1, 1}),
-                   On(bias, {1, 1}), On(strength, {1, 1, 1}), On(leaf, {1, 1, 1}), shape);
+  SoftTreeBackward(ctx, {On(dweight, {1, 1, 1}), On(dbias, {1, 1}), On(dx, {1, 1, 1, 1})},
+                   On(effect, {1, 1, 1, 2}),
+                   {On(x, {1, 1, 1, 1}), On(weight, {1, 1, 1}), On(bias, {1, 1}), shape},
+                   On(strength, {1, 1, 1}), On(leaf, {1, 1, 1}));
   // df = 2 s (pi_r - pi_r (pi_r - pi_l)) = 4 s pi_l pi_r
   const float right = 1 / (1 + std::exp(-1.0f)), df = 2 * right * (1 - right);
   EXPECT_FLOAT_EQ(dweight[0], 5 + df * 0.5f);
@@ -222,10 +223,11 @@ TEST(BalanceEffect, PushesRowsFromACrowdedLeafToAnEmptyOne) {
     const std::vector<float> bias{crowded == 0 ? -0.5f : 0.5f};
     std::vector<float> effect(2), dweight(1), dbias(1), dx(6);
     BalanceEffect(ctx, On(effect, {1, 1, 1, 2}), On(leaf, {1, 1, 6}), /*weight=*/1);
-    SoftTreeBackward(ctx, On(dweight, {1, 1, 1}), On(dbias, {1, 1}), On(dx, {1, 6, 1, 1}),
-                     On(effect, {1, 1, 1, 2}), On(x, {1, 6, 1, 1}), On(weight, {1, 1, 1}),
-                     On(bias, {1, 1}), On(strength, {1, 1, 6}), On(leaf, {1, 1, 6}),
-                     TreeShape::Binary(1));
+    SoftTreeBackward(
+        ctx, {On(dweight, {1, 1, 1}), On(dbias, {1, 1}), On(dx, {1, 6, 1, 1})},
+        On(effect, {1, 1, 1, 2}),
+        {On(x, {1, 6, 1, 1}), On(weight, {1, 1, 1}), On(bias, {1, 1}), TreeShape::Binary(1)},
+        On(strength, {1, 1, 6}), On(leaf, {1, 1, 6}));
     // dL/df of a row = +-4 s pi_0 pi_1 effect, effect = 2 / 6, and there are 6 rows
     const double pi = 1 / (1 + std::exp(-1.0));
     EXPECT_NEAR(dbias[0], (crowded == 0 ? -1 : 1) * 6 * 2 * pi * (1 - pi) * 2 / 6, 1e-6);

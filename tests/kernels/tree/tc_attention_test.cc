@@ -53,9 +53,9 @@ struct Tc {
     const Buffer dalpha_on = Upload(ctx, std::vector<T>(alpha.size(), 0), {c.H, c.levels()});
     const Buffer query_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
     const Buffer key_on = Upload(ctx, std::vector<T>(c.effects(), 7), c.effect_shape());
-    TcForward(ctx, o_on, v_on, alpha_on, queries, keys, documents, c.shape);
-    TcBackward(ctx, dv_on, dalpha_on, query_on, key_on, d_o_on, v_on, alpha_on, queries, keys,
-               documents, c.shape);
+    const TcOperands operands{v_on, alpha_on, queries, keys, documents, c.shape};
+    TcForward(ctx, o_on, operands);
+    TcBackward(ctx, {dv_on, dalpha_on, query_on, key_on}, d_o_on, operands);
     o = Download<T>(ctx, o_on);
     dv = Download<T>(ctx, dv_on);
     dalpha = Download<T>(ctx, dalpha_on);
@@ -66,11 +66,11 @@ struct Tc {
   double Loss() {
     Context ctx = Context::Cpu();
     std::vector<T> out(c.elements());
-    TcForward(ctx, On(out, c.x_shape()), On(std::as_const(v), c.x_shape()),
-              On(std::as_const(alpha), {c.H, c.levels()}),
-              On(std::as_const(query_leaf), c.row_shape()),
-              On(std::as_const(key_leaf), c.row_shape()), On(std::as_const(document), {c.B, c.n}),
-              c.shape);
+    TcForward(
+        ctx, On(out, c.x_shape()),
+        {On(std::as_const(v), c.x_shape()), On(std::as_const(alpha), {c.H, c.levels()}),
+         On(std::as_const(query_leaf), c.row_shape()), On(std::as_const(key_leaf), c.row_shape()),
+         On(std::as_const(document), {c.B, c.n}), c.shape});
     double loss = 0;
     for (size_t i = 0; i < out.size(); ++i) loss += out[i] * d_o[i];
     return loss;

@@ -275,7 +275,7 @@ TEST_P(TfAttentionOn, WithZeroPlanesAndPositiveBiasesIsFullAttention) {
                              {c.size.H, shape.planes()});
   const Buffer document = Upload(ctx_, c.document, {c.size.B, c.size.n});
   const Buffer leaf(ctx_.device(), DType::kInt32, c.lists());
-  Route(ctx_, {leaf.as<int32_t>(), {}, {}, {}, {}, {}}, x, weight, bias, document, shape, {});
+  Route(ctx_, {leaf.as<int32_t>(), {}, {}, {}, {}, {}}, {x, weight, bias, shape}, document, {});
   c.query_leaf = c.key_leaf = Download<int32_t>(ctx_, leaf);
   ForEachRow(c, [&](int64_t b, int64_t h, int64_t i) {
     EXPECT_EQ(c.query_leaf[c.Row(b, h, i)], c.document[b * c.size.n + i] < 0 ? -1 : 15);

@@ -79,8 +79,8 @@ class BucketStore {
     const Buffer documents = Upload(ctx, document, {B, n});
     SortByLeaf(ctx, query_order_, queries, documents, leaves);
     SortByLeaf(ctx, key_order_, keys, documents, leaves);
-    MatchRanges(ctx, key_range_, query_order_, queries, key_order_, keys, documents, leaves);
-    MatchRanges(ctx, query_range_, key_order_, keys, query_order_, queries, documents, leaves);
+    MatchRanges(ctx, key_range_, {query_order_, queries}, {key_order_, keys}, documents);
+    MatchRanges(ctx, query_range_, {key_order_, keys}, {query_order_, queries}, documents);
     ctx.Synchronize();
   }
 
