@@ -28,10 +28,11 @@ void FoldTree(Context& ctx, Parameters& to, const Parameters& from, const std::s
   Copy(ctx, folded_bias, WindowOf(from, self + ".tree.bias"));
   for (int64_t h = 0; h < H; ++h) {
     const In w = weight.Rows(h, h + 1).Reshaped({P, e});
-    Gemm(ctx, folded_weight.Rows(h, h + 1).Reshaped({P, d}), w, Transpose::kNo,
-         projection.Rows(h * e, (h + 1) * e), Transpose::kNo, /*alpha=*/1, /*beta=*/0);
-    Gemm(ctx, folded_bias.Rows(h, h + 1).Reshaped({P, 1}), w, Transpose::kNo,
-         shift.Rows(h * e, (h + 1) * e).Reshaped({e, 1}), Transpose::kNo, /*alpha=*/1, /*beta=*/1);
+    Gemm(ctx, folded_weight.Rows(h, h + 1).Reshaped({P, d}),
+         {w, Transpose::kNo, projection.Rows(h * e, (h + 1) * e)});
+    Gemm(ctx, folded_bias.Rows(h, h + 1).Reshaped({P, 1}),
+         {w, Transpose::kNo, shift.Rows(h * e, (h + 1) * e).Reshaped({e, 1}), Transpose::kNo,
+          /*alpha=*/1, /*beta=*/1});
   }
 }
 

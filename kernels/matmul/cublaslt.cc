@@ -95,7 +95,9 @@ Preference MakePreference(const Product& product, SplitK split_k) {
 }  // namespace
 
 bool MultiplyByLt(Context& ctx, const Product& product, SplitK split_k, View<float> workspace) {
-  const auto& [c, a, transpose_a, b, transpose_b, alpha, beta, bias] = product;
+  const GemmOperands& operands = product;
+  const auto& [a, transpose_a, b, transpose_b, alpha, beta] = operands;
+  const Out c = product.c;
   // A cuBLAS handle is a cuBLASLt handle too (cuBLAS manual, cublasLtHandle_t).
   const auto handle = reinterpret_cast<cublasLtHandle_t>(ctx.cublas());
   const Description description = MakeDescription(product);
@@ -118,7 +120,9 @@ bool MultiplyByLt(Context& ctx, const Product& product, SplitK split_k, View<flo
 }
 
 void MultiplyByBlas(Context& ctx, const Product& product, View<float> workspace) {
-  const auto& [c, a, transpose_a, b, transpose_b, alpha, beta, bias] = product;
+  const GemmOperands& operands = product;
+  const auto& [a, transpose_a, b, transpose_b, alpha, beta] = operands;
+  const Out c = product.c;
   // Its own workspace would be new memory, which a stream that is recorded may not take.
   CUBLAS_CHECK(cublasSetWorkspace(ctx.cublas(), workspace.data(), kWorkspaceBytes));
   const auto extent = [](int64_t extent) {

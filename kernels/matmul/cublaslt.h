@@ -13,13 +13,8 @@
 
 namespace treeformer::cuda {
 
-struct Product {
+struct Product : GemmOperands {
   Out c;
-  In a;
-  Transpose transpose_a;
-  In b;
-  Transpose transpose_b;
-  float alpha, beta;
   In bias;
 
   int64_t M() const { return c.shape()[0]; }

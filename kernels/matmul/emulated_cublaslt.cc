@@ -45,12 +45,16 @@ void Round(Out matrix, View<const float> values) {
 }
 
 void MultiplyOnHost(const Product& product) {
-  const auto& [c, a, transpose_a, b, transpose_b, alpha, beta, bias] = product;
+  const Out c = product.c;
+  const In bias = product.bias;
+  GemmOperands wide = product;
   const int64_t M = product.M(), N = product.N(), K = product.K();
   Context host = Context::Cpu();
   const Buffer sums = Widen(c, M, N);
-  treeformer::Gemm(host, sums, Widen(a, transpose_a, M, K), transpose_a,
-                   Widen(b, transpose_b, K, N), transpose_b, alpha, beta);
+  const Buffer a = Widen(product.a, product.transpose_a, M, K);
+  const Buffer b = Widen(product.b, product.transpose_b, K, N);
+  wide.a = a, wide.b = b;
+  treeformer::Gemm(host, sums, wide);
   const View<float> values = sums;
   if (bias) {
     const Buffer shift = Widen(bias.Reshaped({1, N}), 1, N);

@@ -6,12 +6,12 @@
 namespace treeformer {
 
 template <typename T>
-void reference::Gemm(Context&, Out c_any, In a_any, Transpose transpose_a, In b_any,
-                     Transpose transpose_b, float alpha, float beta) {
+void reference::Gemm(Context&, Out c_any, const GemmOperands& operands) {
   const View<T> c = c_any;
-  const View<const T> a = a_any, b = b_any;
-  const bool a_is_transposed = transpose_a == Transpose::kYes;
-  const bool b_is_transposed = transpose_b == Transpose::kYes;
+  const View<const T> a = operands.a, b = operands.b;
+  const T alpha = operands.alpha, beta = operands.beta;
+  const bool a_is_transposed = operands.transpose_a == Transpose::kYes;
+  const bool b_is_transposed = operands.transpose_b == Transpose::kYes;
   const int64_t M = c.shape()[0], ldc = c.shape()[1], lda = a.shape()[1];
   const int64_t K = b.shape()[b_is_transposed ? 1 : 0], N = b.shape()[b_is_transposed ? 0 : 1];
   for (int64_t m = 0; m < M; ++m) {
@@ -29,7 +29,7 @@ void reference::Gemm(Context&, Out c_any, In a_any, Transpose transpose_a, In b_
 
 template <typename T>
 void reference::LinearForward(Context& ctx, Out y_any, In x, In w, In bias_any) {
-  reference::Gemm<T>(ctx, y_any, x, Transpose::kNo, w, Transpose::kYes, 1, 0);
+  reference::Gemm<T>(ctx, y_any, {x, Transpose::kNo, w, Transpose::kYes});
   const View<T> y = y_any;
   const View<const T> bias = bias_any;
   if (!bias) return;
@@ -47,12 +47,14 @@ void reference::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In b
 
 template <typename T>
 void reference::LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
-  reference::Gemm<T>(ctx, dx, dy, Transpose::kNo, w, Transpose::kNo, 1, accumulate);
+  const float beta = accumulate ? 1 : 0;
+  reference::Gemm<T>(ctx, dx, {dy, Transpose::kNo, w, Transpose::kNo, /*alpha=*/1, beta});
 }
 
 template <typename T>
 void reference::LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias_any, In dy_any, In x) {
-  reference::Gemm<T>(ctx, dw, dy_any, Transpose::kYes, x, Transpose::kNo, 1, 1);
+  reference::Gemm<T>(ctx, dw,
+                     {dy_any, Transpose::kYes, x, Transpose::kNo, /*alpha=*/1, /*beta=*/1});
   const View<T> dbias = dbias_any;
   const View<const T> dy = dy_any;
   if (!dbias) return;
@@ -87,13 +89,13 @@ void CheckLinear(const Shape& y, const Shape& x, const Shape& w, In bias) {
 
 }  // namespace
 
-void Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-          float alpha, float beta) {
-  const Shape left = Oriented(a.shape(), transpose_a), right = Oriented(b.shape(), transpose_b);
+void Gemm(Context& ctx, Out c, const GemmOperands& operands) {
+  const Shape left = Oriented(operands.a.shape(), operands.transpose_a);
+  const Shape right = Oriented(operands.b.shape(), operands.transpose_b);
   CHECK_EQ(left[1], right[0]) << left << " times " << right;
   CHECK_EQ(c.shape(), Shape({left[0], right[1]}));
   if (c.count() == 0) return;
-  DISPATCH(ctx, c.dtype(), Gemm, c, a, transpose_a, b, transpose_b, alpha, beta);
+  DISPATCH(ctx, c.dtype(), Gemm, c, operands);
 }
 
 void LinearForward(Context& ctx, Out y, In x, In w, In bias) {

@@ -44,8 +44,9 @@ void MultiplyAny(Context& ctx, const Product& product) {
   const Out right = scope.Take(product.b.dtype(), {1, product.N()});
   Zero(ctx, left);
   Zero(ctx, right);
-  Multiply(ctx, {product.c, left, Transpose::kNo, right, Transpose::kNo, product.alpha,
-                 product.beta, product.bias});
+  Multiply(ctx, {{left, Transpose::kNo, right, Transpose::kNo, product.alpha, product.beta},
+                 product.c,
+                 product.bias});
 }
 
 // dbias += sum_n dy_n
@@ -67,13 +68,12 @@ void AddBiasGradient(Context& ctx, Acc dbias, In dy) {
 }  // namespace
 }  // namespace cuda
 
-void cuda::Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-                float alpha, float beta) {
-  MultiplyAny(ctx, {c, a, transpose_a, b, transpose_b, alpha, beta, /*bias=*/In()});
+void cuda::Gemm(Context& ctx, Out c, const GemmOperands& operands) {
+  MultiplyAny(ctx, {operands, c, /*bias=*/In()});
 }
 
 void cuda::LinearForward(Context& ctx, Out y, In x, In w, In bias) {
-  MultiplyAny(ctx, {y, x, Transpose::kNo, w, Transpose::kYes, /*alpha=*/1, /*beta=*/0, bias});
+  MultiplyAny(ctx, {{x, Transpose::kNo, w, Transpose::kYes}, y, bias});
 }
 
 void cuda::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) {
@@ -83,12 +83,13 @@ void cuda::LinearGeluForward(Context& ctx, Out y, Out pre, In x, In w, In bias) 
 
 void cuda::LinearBackwardInput(Context& ctx, Out dx, In dy, In w, bool accumulate) {
   const float beta = accumulate ? 1 : 0;
-  MultiplyAny(ctx, {dx, dy, Transpose::kNo, w, Transpose::kNo, /*alpha=*/1, beta, /*bias=*/In()});
+  MultiplyAny(ctx, {{dy, Transpose::kNo, w, Transpose::kNo, /*alpha=*/1, beta}, dx, /*bias=*/In()});
 }
 
 void cuda::LinearBackwardWeights(Context& ctx, Acc dw, Acc dbias, In dy, In x) {
   if (dw.count() > 0) {
-    Multiply(ctx, {dw, dy, Transpose::kYes, x, Transpose::kNo, /*alpha=*/1, /*beta=*/1,
+    Multiply(ctx, {{dy, Transpose::kYes, x, Transpose::kNo, /*alpha=*/1, /*beta=*/1},
+                   dw,
                    /*bias=*/In()});
   }
   if (dbias) AddBiasGradient(ctx, dbias, dy);

@@ -17,9 +17,16 @@ enum class Transpose { kNo, kYes };
 inline int64_t AlignedColumns(int64_t columns) { return (columns + 63) / 64 * 64; }
 
 // c = alpha op(a) op(b) + beta c        c [M, N], op(a) [M, K], op(b) [K, N]
-// beta = 0 overwrites c whatever it held.
-void Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-          float alpha, float beta);
+struct GemmOperands {
+  In a;
+  Transpose transpose_a = Transpose::kNo;
+  In b;
+  Transpose transpose_b = Transpose::kNo;
+  float alpha = 1;
+  float beta = 0;  // 0 overwrites c whatever it held
+};
+
+void Gemm(Context& ctx, Out c, const GemmOperands& operands);
 DECLARE_BACK_ENDS(Gemm)
 
 // y = x w^T + bias       x [N, I]   w [O, I]   bias [O], may be null   y [N, O]

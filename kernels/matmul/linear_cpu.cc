@@ -166,8 +166,8 @@ void AddRowSum(Context& ctx, View<float> sum, View<const float> x) {
 }  // namespace
 }  // namespace cpu
 
-void cpu::Gemm(Context& ctx, Out c, In a, Transpose transpose_a, In b, Transpose transpose_b,
-               float alpha, float beta) {
+void cpu::Gemm(Context& ctx, Out c, const GemmOperands& operands) {
+  const auto& [a, transpose_a, b, transpose_b, alpha, beta] = operands;
   if (transpose_a == Transpose::kYes) {
     TransposedGemm(ctx, c, a, b, transpose_b, alpha, beta);
   } else {

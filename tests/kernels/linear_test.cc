@@ -116,7 +116,7 @@ TEST_P(Linear, AnEmptySumIsTheBias) {
   const Tensor<float> x(ctx_, {2, 0}), w(ctx_, {3, 0}), bias(ctx_, {3}, {1, 2, 3}), y(ctx_, {2, 3});
   LinearForward(ctx_, y, x, w, bias);
   EXPECT_EQ(y.values(), (std::vector<float>{1, 2, 3, 1, 2, 3}));
-  Gemm(ctx_, y, x, Transpose::kNo, w, Transpose::kYes, 1, 2);
+  Gemm(ctx_, y, {x, Transpose::kNo, w, Transpose::kYes, /*alpha=*/1, /*beta=*/2});
   EXPECT_EQ(y.values(), (std::vector<float>{2, 4, 6, 2, 4, 6}));
   LinearBackwardWeights(ctx_, w, bias, y, x);
   EXPECT_EQ(bias.values(), (std::vector<float>{5, 10, 15}));
@@ -240,7 +240,7 @@ TEST(LinearDeathTest, WrongShapeOrTypeDies) {
   EXPECT_DEATH(LinearForward(ctx, y, x, x, {}), "Check failed");
   EXPECT_DEATH(LinearForward(ctx, y, x, w, bias), "bias.shape");
   EXPECT_DEATH(LinearForward(ctx, y64, x, w, {}), "wrong element type");
-  EXPECT_DEATH(Gemm(ctx, y, x, Transpose::kNo, w, Transpose::kNo, 1, 0), "times");
+  EXPECT_DEATH(Gemm(ctx, y, {.a = x, .b = w}), "times");
 }
 
 }  // namespace

@@ -15,10 +15,11 @@ inline void ExpectEveryTransposition(Context& ctx, int64_t K) {
       const Shape a_shape = ta == Transpose::kNo ? Shape{M, K} : Shape{K, M};
       const Shape b_shape = tb == Transpose::kNo ? Shape{K, N} : Shape{N, K};
       auto a64 = Wide(a), b64 = Wide(b), expected = Wide(c);
-      reference::Gemm<double>(testing_util::HostContext(), On(expected, {M, N}), On(a64, a_shape),
-                              ta, On(b64, b_shape), tb, 0.5, 2);
+      reference::Gemm<double>(
+          testing_util::HostContext(), On(expected, {M, N}),
+          {On(a64, a_shape), ta, On(b64, b_shape), tb, /*alpha=*/0.5f, /*beta=*/2});
       const Tensor<float> a_on(ctx, a_shape, a), b_on(ctx, b_shape, b), c_on(ctx, {M, N}, c);
-      Gemm(ctx, c_on, a_on, ta, b_on, tb, 0.5f, 2);
+      Gemm(ctx, c_on, {a_on, ta, b_on, tb, /*alpha=*/0.5f, /*beta=*/2});
       ExpectNear(c_on.values(), expected, DotTolerance(K + 4), "c");
     }
   }

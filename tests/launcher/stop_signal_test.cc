@@ -26,8 +26,8 @@ TEST(StopSignals, NeverInterruptAMatrixProduct) {
   Context ctx = Context::Cpu();
   const auto multiply = [&](std::vector<float>& product) {
     Gemm(ctx, View<float>(product.data(), {kSize, kSize}),
-         View<const float>(a.data(), {kSize, kSize}), Transpose::kYes,
-         View<const float>(a.data(), {kSize, kSize}), Transpose::kNo, 1, 0);
+         {View<const float>(a.data(), {kSize, kSize}), Transpose::kYes,
+          View<const float>(a.data(), {kSize, kSize})});
   };
   multiply(expected);
 

@@ -23,8 +23,7 @@ double MatmulRate(Context& ctx, int64_t size) {
   const Buffer a = make(), b = make(), c = make();
   FillNormal(ctx, a, /*seed=*/1);
   FillNormal(ctx, b, /*seed=*/2);
-  const double seconds = MedianSecondsOnStream(
-      ctx, [&] { Gemm(ctx, c, a, Transpose::kNo, b, Transpose::kNo, /*alpha=*/1, /*beta=*/0); });
+  const double seconds = MedianSecondsOnStream(ctx, [&] { Gemm(ctx, c, {.a = a, .b = b}); });
   const double n = static_cast<double>(size);
   return 2 * n * n * n / seconds;
 }

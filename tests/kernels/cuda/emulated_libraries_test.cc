@@ -56,7 +56,7 @@ TEST_F(UnknownProducts, OperandsThatTheLibrariesDoNotTakeDie) {
                        Device::kCuda);
   };
   const Tensor<float> c(*ctx_, {2, 3}), a(*ctx_, {2, 4}), b(*ctx_, {4, 3}), bias(*ctx_, {8});
-  cuda::Product product{c, a, Transpose::kNo, b, Transpose::kNo, 1, 0, In()};
+  cuda::Product product{{.a = a, .b = b}, c, /*bias=*/In()};
   cuda::CheckAlignment(product, workspace(0));
   EXPECT_DEATH(cuda::CheckAlignment(product, workspace(16)), "the workspace of a product");
   product.bias = In(View<const float>(View<const float>(bias).data() + 1, {3}, Device::kCuda));
