@@ -109,6 +109,13 @@ TEST(MpiSession, AnExceptionThatLeavesAThreadEndsTheJob) {
   EXPECT_EQ(outcome.Occurrences("uncaught in a thread: of rank 1"), 1) << outcome.output;
 }
 
+TEST(MpiSession, AMessageShorterThanTheBufferForItEndsTheJob) {
+  const Outcome outcome = RunRanks("short_message");
+  EXPECT_EQ(outcome.status, kInternalError);
+  EXPECT_EQ(outcome.Occurrences("elements of a message, and of the buffer for it"), 1)
+      << outcome.output;
+}
+
 // What a rank does.
 int Rank(const std::string& mode, MpiSession& session) {
   if (mode == "fails_before") session.Fail("no such flag", /*status=*/2);
@@ -122,6 +129,11 @@ int Rank(const std::string& mode, MpiSession& session) {
     std::thread([] { throw std::runtime_error("of rank 1"); }).join();
   }
   if (mode == "check_fails" && comm.rank() == 2) CHECK_EQ(1, 2);
+  if (mode == "short_message") {
+    std::array<int32_t, 3> words = {};
+    if (comm.rank() == 0) comm.Send(View<int32_t>(words.data(), {2}), /*to=*/1, nullptr);
+    if (comm.rank() == 1) comm.Receive(View<int32_t>(words.data(), {3}), /*from=*/0, nullptr);
+  }
   comm.Barrier();
   std::cout << std::to_string(comm.size()) + " ranks\n";
   return 0;

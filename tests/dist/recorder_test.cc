@@ -32,6 +32,13 @@ TEST(Recorder, ACallUnderWayIsDescribedByRankGroupNumberAndLayer) {
   EXPECT_NE(recorder.Describe().find("layer 5, ended"), std::string::npos);
 }
 
+TEST(Recorder, CountsAreWrittenInGroupsOfThreeDigits) {
+  EXPECT_EQ(WithSeparators(0), "0");
+  EXPECT_EQ(WithSeparators(999), "999");
+  EXPECT_EQ(WithSeparators(1000), "1,000");
+  EXPECT_EQ(WithSeparators(12345678901), "12,345,678,901");
+}
+
 TEST(Recorder, TheLayerIsThatOfTheInnermostScope) {
   Recorder recorder(0);
   Recorder::Group& group = recorder.AddGroup("world");
