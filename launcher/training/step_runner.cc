@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 
 #include "core/training/carry.h"
 #include "core/training/config.h"
@@ -32,6 +33,13 @@ std::string FindBadGradient(Context& ctx, const Parameters& parameters) {
     if (!std::isfinite(ReadSquaredNorm(ctx, gradient))) return parameter->name;
   }
   return "none";
+}
+
+// The layer of the first gradient in `range`, for the recorder of collectives.
+int LayerOf(const Parameters& parameters, Range range) {
+  const auto begin = [](const Parameter& parameter) { return parameter.range.begin; };
+  const auto next = std::ranges::upper_bound(parameters.list(), range.begin, {}, begin);
+  return static_cast<int>(std::prev(next)->layer);
 }
 
 }  // namespace
@@ -102,6 +110,8 @@ StepResult StepRunner::Step(int64_t step, const Hook& after_micro_batch) {
   const auto begin = std::chrono::steady_clock::now();
   const StepInfo info{.seed = training_.seed(), .step = step, .training = true};
   const GradientHook reduce = [this](Range range) {
+    const dist::Recorder::InLayer in_layer(communicator_.recorder(),
+                                           LayerOf(model_->parameters(), range));
     reducer_->Ready(range.begin, range.end, ctx_.stream());
   };
   const bool reduces = communicator_.size() > 1;

@@ -343,6 +343,23 @@ TEST_F(TrainerTest, RanksThatDriftApartEndTheRunBeforeTheyAreSaved) {
   EXPECT_FALSE(fs::exists(folder.File("checkpoints/step_8")));
 }
 
+TEST_F(TrainerTest, TheRecorderSaysWhichLayersGradientsAreSummed) {
+  const TemporaryFolder folder;
+  dist::RunLocalRanks(2, [&](dist::Communicator& communicator) {
+    omp_set_num_threads(1);
+    Progress progress(/*speaks=*/false);
+    const config::RunConfig config =
+        SmallRun("bootstrap.full_steps=1,bootstrap.tree_steps=2,training.bucket_bytes=4096");
+    EXPECT_EQ(RunTraining(communicator, config, folder.path(), PartOf(config), {}, progress), 0);
+    const std::string calls = communicator.recorder().DescribeAll();
+    for (const char* layer : {", layer 0, ended", ", layer 1, ended"}) {
+      EXPECT_NE(calls.find(layer), std::string::npos) << calls;
+    }
+    EXPECT_EQ(calls.find("layer 2"), std::string::npos) << calls;
+    EXPECT_EQ(calls.find("not ended"), std::string::npos) << calls;
+  });
+}
+
 TEST_F(TrainerTest, WeightsThatAreNotNumbersAreRefused) {
   const TemporaryFolder folder;
   const std::string from = folder.Write("weights.safetensors", WithLast(*undisturbed_, 1, NAN));
