@@ -18,7 +18,6 @@ namespace {
 using namespace story_words;
 using namespace story_sentences;
 
-constexpr int64_t kMeetingWords = 8;
 constexpr int64_t kLongStory = 512;  // words
 
 class Random {
@@ -142,9 +141,6 @@ Word Teller::Draw(std::span<const Word> words) {
 }
 
 }  // namespace
-
-// Between them at least the half of the cast that the animal is not of.
-int64_t RecallDistance(int64_t cast) { return cast / 4 * kMeetingWords; }
 
 std::string Story(uint64_t seed, int64_t i, int mean_words) {
   return Teller(seed, i, mean_words).Tell();

@@ -6,8 +6,8 @@
 // A story has a cast of animals, 4 (of 512 mean words or more: 8) or half of that by a coin, each
 // with a manner that is its own in this story alone ("the shy goat"; no word is of two animals).
 // It is told in rounds.  A round names each animal once, two in a sentence, in random order but
-// half the cast before the other half, so that RecallDistance words at least lie between two places
-// of an animal; sentences about nothing stand in between.  A story has two rounds at least: what is
+// half the cast before the other half, so that two places of an animal are more than cast / 4
+// sentences, of 8 words at least, apart; sentences about nothing stand in between.  A story has two rounds at least: what is
 // masked of an animal stands elsewhere.  The small casts are what a model learns first: without
 // them full attention stands on a plateau, on which it knows the animals of a story but not whose
 // manner is whose, for 2,000 to 6,000 steps of the quick start, by the seed.
@@ -27,9 +27,6 @@ namespace treeformer::datasets {
 // Within 15 % of `mean_words` words, and what finishes the last sentence (in short stories the
 // second round).
 std::string Story(uint64_t seed, int64_t i, int mean_words);
-
-// Words between two places of an animal in a story with a cast of so many, at least.
-int64_t RecallDistance(int64_t cast);
 
 // The entropy, under the generator, of each word and full stop of a story given all others, summed,
 // in nats.  It is ln n where the word was drawn freely from a list of n, and 0 elsewhere: another
