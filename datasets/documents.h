@@ -77,7 +77,8 @@ class DocumentReader {
   virtual int64_t bytes_read() const = 0;  // of the file on disk
 };
 
-// What these options make of invalid UTF-8: replaced, refused, or marked for who skips it.
+// What these options make of invalid UTF-8: it is replaced, refused, or marked for the reader that
+// skips its document.
 InvalidUtf8 InvalidUtf8Of(const TextSourceOptions& options);
 
 // Nothing but ASCII white space.

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kExpected =
     "expected a .txt or .jsonl file (also .zst), a folder that holds some, or a glob";
 
-// Of formats that are no plain text, or text that is the smaller part of it.
+// Suffixes of formats that are no plain text, or of which text is the smaller part.
 constexpr std::array<std::string_view, 24> kOtherFormats{
     ".gz",    ".tgz",  ".bz2",    ".xz",  ".lz4", ".br",   ".z",   ".zip",
     ".7z",    ".rar",  ".tar",    ".pdf", ".doc", ".docx", ".odt", ".parquet",

@@ -11,7 +11,7 @@ namespace treeformer::datasets::story_words {
 
 using Word = std::string_view;
 
-// Of the cast: an animal and how it is, which belong together in a story.
+// The cast: each animal of a story has one of these manners.
 inline constexpr std::array<Word, 16> kManners = {
     "black", "white", "grey",  "brown",  "spotted", "tame", "lame",  "lazy",
     "fat",   "shy",   "noisy", "hungry", "clever",  "old",  "young", "wild"};

@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-// Of a whole record.
+// The step of a line that is a whole record.
 std::optional<int64_t> StepOf(const std::string& line) {
   const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object() || !record.contains("step")) return std::nullopt;

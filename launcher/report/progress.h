@@ -17,7 +17,7 @@ class Progress {
   Progress(const Progress&) = delete;
 
   void Line(const std::string& text);
-  // To standard error and the log, also of who does not speak.
+  // To standard error and the log, also where this does not speak.
   void Error(const std::string& sentence);
   // `share` done, 0 to 1; at most ten times a second on the terminal.
   void Bar(double share, const std::string& text);

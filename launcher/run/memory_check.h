@@ -18,7 +18,7 @@ struct StageMemory {
   MemoryCost cost;
 };
 
-// Of the stage that needs most, the first of them.
+// The stage that needs most; of several, the first.
 StageMemory LargestStage(const BootstrapPlan& plan, const BatchShape& micro_batch, DType dtype);
 
 struct HostMemory {      // bytes, for all processes of the machine together

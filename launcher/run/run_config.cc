@@ -146,7 +146,8 @@ void Assign(const std::string& assignment, RunConfig& config) {
   }
 }
 
-// Of MessageDifferencer's "modified: model.layers: 4 -> 6", or "added: " or "deleted: " a field.
+// A sentence for a line of MessageDifferencer: "modified: model.layers: 4 -> 6", or "added: " or
+// "deleted: " and a field.
 std::string DescribeDifference(const std::string& line) {
   const size_t path = line.find(": ") + 2;
   const size_t value = line.find(": ", path);

@@ -37,7 +37,7 @@ struct DeviceChoice {
 // Collective.  Throws UserError where there is no GPU for every rank.
 Context MakeContext(dist::Communicator& communicator, Device device,
                     const config::Training& training);
-// Of a model's activations: float32 on a CPU, bfloat16 on a GPU.
+// The type of a model's activations: float32 on a CPU, bfloat16 on a GPU.
 DType ActivationDType(Device device);
 
 // The first field that changes the result and differs, as a sentence "model.layers was 4 and is 6";

@@ -22,7 +22,7 @@ using config::DatasetConfig;
 
 namespace {
 
-// A barrier in which who waits sleeps, so that the others have the cores.
+// A barrier in which a rank that waits sleeps, so that the others have the cores.
 void WaitQuietly(dist::Communicator& communicator) {
   dist::Request request = communicator.StartBarrier();
   while (!request.Test()) std::this_thread::sleep_for(std::chrono::milliseconds(20));

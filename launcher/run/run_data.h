@@ -32,7 +32,7 @@ DataFiles PrepareRunData(dist::Communicator& communicator, const config::Dataset
                          const RunText& text, const std::string& run_directory,
                          const nlohmann::json& state, Progress& progress);
 
-// Of their contents, which token files hold in their headers.
+// The hash of their contents; token files hold theirs in their headers.
 uint64_t HashData(const DataFiles& files);
 
 // Where they are, or would be.

@@ -32,7 +32,7 @@ std::string PlanDifference(const config::RunConfig& before, const config::RunCon
 int64_t PlannedSteps(const config::RunConfig& config);
 
 // UserError where the model cannot begin with training.start_from: no such file, not its tensors.
-// Of a vocabulary that is still to be made, its size is left unchecked.
+// The size of a vocabulary that is still to be made is left unchecked.
 void ValidateStartFrom(const config::RunConfig& config);
 
 }  // namespace treeformer

@@ -15,7 +15,7 @@ struct RunText {
   std::string error;  // why they could not be listed, or empty
 };
 
-// Lists data.text, once for all who need the list.  Never throws: a run that goes on may have lost
+// Lists data.text, once for all that need the list.  Never throws: a run that goes on may have lost
 // its text.
 RunText ListRunText(const config::DatasetConfig& config);
 

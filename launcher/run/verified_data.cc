@@ -16,7 +16,7 @@ using datasets::TokenFileRecords;
 
 namespace {
 
-// Those of rank 0 reach all; who waits sleeps, so that rank 0 has the cores.
+// The records of rank 0 reach all ranks; a rank that waits sleeps, so that rank 0 has the cores.
 void ShareQuietly(dist::Communicator& communicator, TokenFileRecords& records) {
   static_assert(std::is_trivially_copyable_v<TokenFileRecord>);
   const auto bytes = records.size() * sizeof(TokenFileRecord);

@@ -12,10 +12,10 @@
 
 namespace treeformer {
 
-// Where what is known of a run's token files stands.
+// The file that says what is known of a run's token files.
 std::string VerifiedDataFile(const std::string& run_directory);
 
-// "0.012 %": of its tokens, those that are [UNK].
+// "0.012 %": the share of its tokens that are [UNK].
 std::string UnknownShare(const datasets::TokenFileRecord& file);
 
 // What is known of `paths`, in their order, after rank 0 has read whole those that `record` does

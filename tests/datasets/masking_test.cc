@@ -129,7 +129,7 @@ TEST(Masking, IsAPureFunctionOfSeedEpochAndSample) {
   const SampleKey key{5, 3, 11};
   const Masked masked = Mask(masker, tokens, key);
   EXPECT_EQ(masked, Mask(Masker(vocabulary, {}), tokens, key));
-  // Of 30 targets among 200, two independent choices share 4.5 on average, deviation 1.8.
+  // Two independent choices of 30 targets among 200 share 4.5 on average, deviation 1.8.
   for (const SampleKey& other : {SampleKey{6, 3, 11},
                                  {5, 4, 11},
                                  {5, 3, 12},

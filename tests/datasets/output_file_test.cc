@@ -52,7 +52,7 @@ TEST(OutputFile, WhatAKilledRunLeftIsReplaced) {
   EXPECT_FALSE(fs::exists(folder.File("a") + kUnfinishedSuffix));
 }
 
-// Of whichever process: a lock belongs to what was opened.
+// The same process is refused too: a lock belongs to what was opened.
 TEST(OutputFile, TheSecondWriterOfAFileIsRefusedAndDisturbsNothing) {
   const TemporaryFolder folder;
   const std::string path = folder.File("a");

@@ -33,7 +33,7 @@ datasets::Batch Padding() {
   return batch;
 }
 
-// Of all ranks' samples, those of this rank: the sequences of `batches`, two in each.
+// Samples of all ranks, of which this rank has its own: the sequences of `batches`, two in each.
 class OwnBatches : public datasets::Dataset {
  public:
   OwnBatches(const std::vector<datasets::Batch>& batches, const datasets::BatchLayout& layout)
