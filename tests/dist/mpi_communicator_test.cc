@@ -6,6 +6,7 @@
 
 #include "dist/gradient_reducer.h"
 #include "dist/mpi_session.h"
+#include "dist/rank_grid.h"
 #include "tests/dist/collectives.h"
 
 namespace treeformer::dist {
@@ -20,6 +21,22 @@ TEST(MpiCommunicator, AllRanksHoldTheSameBits) { testing_util::CheckSameBitsOnAl
 TEST(MpiCommunicator, AllRanksAreOnThisMachine) {
   EXPECT_EQ(g_comm->local_size(), g_comm->size());
   EXPECT_EQ(g_comm->local_rank(), g_comm->rank());
+}
+
+TEST(MpiCommunicator, TheGroupsOfAGridHoldTheRanksAlongItsAxes) {
+  const int size = g_comm->size(), two = size % 2 == 0 ? 2 : 1;
+  for (const GridSizes& sizes :
+       {GridSizes{.data = size}, GridSizes{.pipeline = size / two, .sequence = two},
+        GridSizes{.data = two, .pipeline = size / two}}) {
+    RankGrid grid(*g_comm, sizes);
+    EXPECT_EQ(RankOf(sizes, grid.place()), g_comm->rank());
+    for (Communicator* group : {&grid.data(), &grid.pipeline(), &grid.sequence()}) {
+      EXPECT_EQ(group->local_size(), group->size());
+      testing_util::CheckCollectives(*group);
+    }
+    EXPECT_EQ(grid.pipeline().AllGather(grid.place().pipeline),
+              testing_util::OfRank<double>(0, sizes.pipeline));
+  }
 }
 
 TEST(MpiCommunicator, TheReducerSumsEveryGradient) {
