@@ -40,6 +40,34 @@ TEST(DeviceCommunicator, OneRankLeavesBuffersOnItsGpuAlone) {
   comm->ReduceScatterSum(OnGpu(), OnGpu(), nullptr);
 }
 
+class MemoryOfContext : public testing_util::Memory {
+ public:
+  explicit MemoryOfContext(Context& ctx) : ctx_(ctx) {}
+
+  cudaStream_t stream() override { return ctx_.stream(); }
+  Out Allocate(DType dtype, int64_t count) override {
+    return buffers_.emplace_back(ctx_.device(), dtype, Shape{count});
+  }
+  void Write(Out data, In host) override { Copy(ctx_, data, host); }
+  void Read(Out host, In data) override {
+    Copy(ctx_, host, data);
+    ctx_.Synchronize();
+  }
+
+ private:
+  Context& ctx_;
+  std::vector<Buffer> buffers_;
+};
+
+TEST(DeviceCommunicatorGpu, OneRankMovesPartsOnItsGpu) {
+  if (Context::CudaDeviceCount() == 0) GTEST_SKIP() << "this machine has no GPU";
+  Context ctx = Context::Cuda(/*index=*/0);
+  const std::unique_ptr<Communicator> base = MakeSingleRank();
+  const std::unique_ptr<Communicator> comm = MakeDeviceCommunicator(*base, ctx);
+  MemoryOfContext memory(ctx);
+  testing_util::CheckCalls(*comm, memory);
+}
+
 TEST(DeviceCommunicatorDeathTest, RanksOnTheCpuDoNotSumBuffersOnAGpu) {
   EXPECT_DEATH(RunLocalRanks(2,
                              [](Communicator& base) {
