@@ -4,7 +4,7 @@
 //
 //   kind                out            in             result, n = size of the group
 //   kBarrier            -              -              all ranks have come
-//   kAllReduceSum       [k]            out            out = sum over ranks of in
+//   kAllReduceSum       [k]            the same       out = sum over ranks of in
 //   kBroadcast          [k]            -              out = out of rank `peer`
 //   kReduceScatterSum   [k]            [n * k]        out = sum over ranks of in[rank * k, + k)
 //   kAllGather          [n * k]        [k]            out[r * k, + k) = in of rank r
@@ -54,7 +54,7 @@ struct Call {
   Out out{nullptr, DType::kFloat32, {0}};
   In in{nullptr, DType::kFloat32, {0}};
   int peer = -1;
-  // Of an all-to-all: [rank] the elements that come from it, and that go to it.
+  // [rank] the elements of an all-to-all that come from it, and that go to it.
   std::vector<int64_t> out_counts{};
   std::vector<int64_t> in_counts{};
 

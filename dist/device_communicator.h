@@ -1,8 +1,9 @@
 #pragma once
 
 // DeviceCommunicator: `base` for host values and for buffers in host memory, something faster for
-// buffers on a GPU.  Host memory is taken as the host sees it: who lets a GPU write there waits
-// for that first.  Messages in host memory and messages on GPUs meet apart from each other.
+// buffers on a GPU.  Host memory is taken as the host sees it: a caller that lets a GPU write
+// there waits for that first.  Messages in host memory and messages on GPUs meet apart from each
+// other.
 
 #include <memory>
 

@@ -14,7 +14,7 @@ namespace {
 
 class LocalCommunicator : public Communicator {
  public:
-  // Of the world.
+  // A rank of the world.
   LocalCommunicator(int rank, LocalGroup& group)
       : Communicator(PlaceIn(group, rank)), in_world_(true), group_(group) {}
   // A rank that is alone.

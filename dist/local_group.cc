@@ -100,7 +100,7 @@ void Execute(const Calls& calls) {
   }
 }
 
-// Of an all-to-all each pair has counts of its own.
+// In an all-to-all each pair has counts of its own.
 bool Agree(const CallSummary& a, const CallSummary& b) {
   if (a.dtype != b.dtype) return false;
   if (a.kind == CallKind::kSend || a.kind == CallKind::kReceive) return a.count == b.count;

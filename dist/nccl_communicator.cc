@@ -23,7 +23,7 @@ std::string NcclErrorString(ncclResult_t code) {
   return std::string(ncclGetErrorString(code)) + ": " + ncclGetLastError(/*comm=*/nullptr);
 }
 
-// NCCL's orderly end waits for the other ranks, who do not come where this one fails.
+// NCCL's orderly end waits for the other ranks, which do not come where this one fails.
 void DestroyNccl(ncclComm_t comm) noexcept {
   if (std::uncaught_exceptions() > 0) {
     NCCL_CHECK(ncclCommAbort(comm));

@@ -30,7 +30,7 @@ class Memory {
   virtual void Read(Out host, In data) = 0;
 };
 
-// Of the host, where there is no stream to wait for.
+// The host's, where there is no stream to wait for.
 class HostMemory : public Memory {
  public:
   cudaStream_t stream() override { return nullptr; }

@@ -1,9 +1,9 @@
 #pragma once
 
 // Streams, events and NCCL without a GPU: simulated_gpus.cc and simulated_nccl.cc define the
-// functions of the CUDA runtime and of NCCL that dist/nccl_communicator.cc calls.  Ranks are threads
-// of this process, and "memory of a GPU" is the host's.  Where no stream can go on, the process
-// dies.
+// functions of the CUDA runtime and of NCCL that dist/nccl_communicator.cc calls.  Ranks are
+// threads of this process, and "memory of a GPU" is the host's.  Where no stream can go on for 20
+// seconds, the process dies.
 //
 // What is given to a stream is put off, as on a GPU, until somebody asks for a result; then, again
 // and again, one stream of any rank whose next piece may run is picked, and the piece carried out.
