@@ -67,13 +67,14 @@ HWY_INLINE void ForEachVector(Floats d, int64_t begin, int64_t end, const Visit&
   if (c < end) visit(c, hn::FirstN(d, end - c));
 }
 
-void ZeroFrom(float* row, int64_t begin, int64_t end) {
-  if (begin < end) std::fill(row + begin, row + end, 0.0f);
+void ZeroOutside(float* row, int64_t begin, int64_t end, int64_t columns) {
+  std::fill(row, row + begin, 0.0f);
+  std::fill(row + end, row + columns, 0.0f);
 }
 
-Vec RowMax(Floats d, const float* row, int64_t visible) {
+Vec RowMax(Floats d, const float* row, int64_t begin, int64_t end) {
   Vec max = hn::Set(d, -kInfinity);
-  ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
+  ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
     max = hn::Max(max, Inside(inside, hn::LoadU(d, row + c), hn::Set(d, -kInfinity)));
   });
   return hn::MaxOfLanes(d, max);
@@ -83,15 +84,15 @@ void Softmax(float* S, const TileExtent& extent, float* max, float* sum, float* 
   const Floats d;
   for (int64_t r = 0; r < extent.rows; ++r) {
     float* row = S + r * kTileColumns;
-    const int64_t visible = extent.visible[r];
-    ZeroFrom(row, visible, extent.columns);
+    const int64_t begin = extent.ranges->begin[r], end = extent.ranges->end[r];
+    ZeroOutside(row, begin, end, extent.columns);
     correction[r] = 1;
-    if (visible == 0) continue;
-    const float new_max = std::max(max[r], hn::GetLane(RowMax(d, row, visible)));
+    if (begin == end) continue;
+    const float new_max = std::max(max[r], hn::GetLane(RowMax(d, row, begin, end)));
     correction[r] = std::exp(max[r] - new_max);
     const Vec m = hn::Set(d, new_max);
     Vec total = hn::Zero(d);
-    ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
+    ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec p = Inside(inside, Exp(d, hn::Sub(hn::LoadU(d, row + c), m)), hn::Zero(d));
       hn::StoreU(p, d, row + c);
       total = hn::Add(total, p);
@@ -106,9 +107,9 @@ void Drop(float* S, const TileExtent& extent, const TileDropout& dropped) {
   HWY_ALIGN float keep[kTileColumns];
   for (int64_t r = 0; r < extent.rows; ++r) {
     float* row = S + r * kTileColumns;
-    const int64_t visible = extent.visible[r];
-    KeepRow(keep, *dropped.dropout, dropped.row_index[r], dropped.column_position, visible);
-    ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
+    const int64_t begin = extent.ranges->begin[r], end = extent.ranges->end[r];
+    KeepRow(keep, *dropped.dropout, dropped.row_index[r], dropped.column_position, end);
+    ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec p = hn::Mul(hn::LoadU(d, row + c), hn::Load(d, keep + c));
       hn::StoreU(Inside(inside, p, hn::Zero(d)), d, row + c);
     });
@@ -123,14 +124,14 @@ void SoftmaxBackward(float* S, float* dP, const TileExtent& extent, const TileDr
   std::fill(keep, keep + kTileColumns, 1.0f);
   for (int64_t r = 0; r < extent.rows; ++r) {
     float *s_row = S + r * kTileColumns, *dp_row = dP + r * kTileColumns;
-    const int64_t visible = extent.visible[r];
-    ZeroFrom(s_row, visible, extent.columns);
-    ZeroFrom(dp_row, visible, extent.columns);
+    const int64_t begin = extent.ranges->begin[r], end = extent.ranges->end[r];
+    ZeroOutside(s_row, begin, end, extent.columns);
+    ZeroOutside(dp_row, begin, end, extent.columns);
     if (drops) {
-      KeepRow(keep, *dropped.dropout, dropped.row_index[r], dropped.column_position, visible);
+      KeepRow(keep, *dropped.dropout, dropped.row_index[r], dropped.column_position, end);
     }
     const Vec lse_r = hn::Set(d, lse[r]), delta_r = hn::Set(d, delta[r]);
-    ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
+    ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec p = Exp(d, hn::Sub(hn::LoadU(d, s_row + c), lse_r));
       const Vec kept = hn::Load(d, keep + c);
       const Vec dp = hn::MulSub(hn::LoadU(d, dp_row + c), kept, delta_r);
@@ -147,13 +148,13 @@ void QueryGain(const float* S, const float* dP, const TileExtent& extent, float*
   const Floats d;
   for (int64_t r = 0; r < extent.rows; ++r) {
     const float *s_row = S + r * kTileColumns, *dp_row = dP + r * kTileColumns;
-    const int64_t visible = extent.visible[r];
-    if (visible == 0) continue;
-    const float new_max = std::max(max[r], hn::GetLane(RowMax(d, s_row, visible)));
+    const int64_t begin = extent.ranges->begin[r], end = extent.ranges->end[r];
+    if (begin == end) continue;
+    const float new_max = std::max(max[r], hn::GetLane(RowMax(d, s_row, begin, end)));
     const float correction = std::exp(max[r] - new_max);
     const Vec m = hn::Set(d, new_max);
     Vec total = hn::Zero(d), total_weighted = hn::Zero(d);
-    ForEachVector(d, 0, visible, [&](int64_t c, auto inside) HWY_ATTR {
+    ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec p = Inside(inside, Exp(d, hn::Sub(hn::LoadU(d, s_row + c), m)), hn::Zero(d));
       const Vec dp = Inside(inside, hn::LoadU(d, dp_row + c), hn::Zero(d));
       total = hn::Add(total, p);
@@ -172,7 +173,8 @@ void KeyGain(const float* S, const float* dP, const TileExtent& extent, const fl
   for (int64_t r = 0; r < extent.rows; ++r) {
     const float *s_row = S + r * kTileColumns, *dp_row = dP + r * kTileColumns;
     Vec total = hn::Zero(d);
-    ForEachVector(d, extent.visible[r], extent.columns, [&](int64_t c, auto inside) HWY_ATTR {
+    const int64_t begin = extent.ranges->begin[r], end = extent.ranges->end[r];
+    ForEachVector(d, begin, end, [&](int64_t c, auto inside) HWY_ATTR {
       const Vec t = Exp(d, hn::Sub(hn::LoadU(d, lse + c), hn::LoadU(d, s_row + c)));
       const Vec dp = hn::Sub(hn::LoadU(d, dp_row + c), hn::LoadU(d, delta + c));
       total = hn::Add(total, Inside(inside, hn::Div(dp, hn::Add(one, t)), hn::Zero(d)));

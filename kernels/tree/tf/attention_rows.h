@@ -3,7 +3,7 @@
 // The row-wise work on one tile of scores, vectorised; see attention_tiles.h.
 //
 //   S, dP [rows, kTileColumns]: the first `columns` of every row are scores <q, k> / sqrt(e) and
-//   <dO, v>; the first (or, for keys, the last) part of a row is visible, all of it if not causal.
+//   <dO, v>; a row sees the part of them that its range says.
 //   Sums run in float32 over fixed lanes, then over the lanes.
 
 #include "kernels/base/random.h"
@@ -20,17 +20,17 @@ struct TileDropout {
 
 struct TileExtent {
   int64_t rows, columns;
-  const int32_t* visible;  // [rows]
+  const TileRanges* ranges;
 };
 
-// Online softmax: S becomes exp(S - max), 0 where not visible.  max, sum [rows] are running:
+// Online softmax: S becomes exp(S - max), 0 where not seen.  max, sum [rows] are running:
 // what was summed before must be scaled by correction [rows] = exp(old max - new max).
 void SoftmaxTile(float* S, const TileExtent& extent, float* max, float* sum, float* correction);
 
 // S becomes 0 where dropped, is scaled elsewhere.
 void DropoutTile(float* S, const TileExtent& extent, const TileDropout& dropped);
 
-// S becomes dropout(p), dP becomes dS = p (dropout(dP) - delta), both 0 where not visible;
+// S becomes dropout(p), dP becomes dS = p (dropout(dP) - delta), both 0 where not seen;
 // p = exp(S - lse).  column_sum [columns] += sum of dS over the rows.
 void SoftmaxBackwardTile(float* S, float* dP, const TileExtent& extent, const TileDropout& dropped,
                          const float* lse, const float* delta, float* column_sum);
@@ -39,7 +39,7 @@ void SoftmaxBackwardTile(float* S, float* dP, const TileExtent& extent, const Ti
 void QueryGainTile(const float* S, const float* dP, const TileExtent& extent, float* max,
                    float* sum, float* weighted);
 
-// Rows are keys, columns are queries; a row sees its columns from visible[r] on.
+// Rows are keys, columns are queries.
 // gain[r] += sum of sigmoid(S - lse) (dP - delta);  lse, delta [columns]
 void KeyGainTile(const float* S, const float* dP, const TileExtent& extent, const float* lse,
                  const float* delta, float* gain);

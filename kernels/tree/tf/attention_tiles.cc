@@ -13,17 +13,39 @@ std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
     const int32_t* slots = range.data() + list * n * 2;
     int64_t begin = 0;
     while (begin < n) {
-      const int32_t first = slots[2 * begin], last = slots[2 * begin + 1];
-      int64_t end = begin + 1;
-      while (end < n && end - begin < max_rows && slots[2 * end] == first &&
-             slots[2 * end + 1] == last) {
-        ++end;
+      const int32_t first = slots[2 * begin];
+      int32_t last = slots[2 * begin + 1];
+      int64_t end = begin + 1, most = max_rows;
+      for (; end < n && end - begin < most; ++end) {
+        const int32_t *range = slots + 2 * end, *before = range - 2;
+        const bool overlaps = range[0] < last && range[0] < range[1];
+        const bool equal = range[0] == before[0] && range[1] == before[1];
+        if (!equal) most = std::min(max_rows, kStairRows);
+        if (!equal && (!overlaps || end - begin >= most)) break;
+        last = std::max(last, range[1]);
       }
       if (first < last) rectangles.push_back({list, begin, end, first, last});
       begin = end;
     }
   }
   return rectangles;
+}
+
+void TileRanges::Clip(const int32_t* range, int64_t rows, int64_t first_slot, int64_t columns) {
+  const int32_t first = static_cast<int32_t>(first_slot), count = static_cast<int32_t>(columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    begin[r] = std::clamp(range[2 * r] - first, 0, count);
+    end[r] = std::clamp(range[2 * r + 1] - first, begin[r], count);
+  }
+}
+
+void TileRanges::EndAt(int64_t r, int64_t column) {
+  end[r] = std::min(end[r], static_cast<int32_t>(column));
+  begin[r] = std::min(begin[r], end[r]);
+}
+
+void TileRanges::BeginAt(int64_t r, int64_t column) {
+  begin[r] = std::clamp(static_cast<int32_t>(column), begin[r], end[r]);
 }
 
 Matrix OperandRows::Gather(const int32_t* position, int64_t count, float* copy) const {

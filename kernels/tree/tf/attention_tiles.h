@@ -1,8 +1,11 @@
 #pragma once
 
-// Attention in tiles: a bucket is a rectangle of slots, rows x columns; it is worked off in tiles
-// of at most kTileRows x kTileColumns, whose rows are gathered into contiguous memory.  So memory
-// is one tile a thread, whatever the size of a bucket.
+// Attention in tiles: neighbouring rows and the hull of their ranges of columns are a rectangle of
+// slots; it is worked off in tiles of at most kTileRows x kTileColumns, whose rows are gathered into
+// contiguous memory.  So memory is one tile a thread, whatever the length of a range.
+//
+// Ranges ascend: neither their begins nor their ends ever step back from one slot to the next, but
+// for rows without columns.  Those of buckets are equal or apart; those of a window overlap.
 //
 // Operands of a tile's products are float32, or, under MatmulPrecision::kBFloat16, rounded where
 // they are gathered or, softmax's results, just before the product.
@@ -18,6 +21,7 @@ namespace treeformer::cpu {
 
 constexpr int64_t kTileRows = 192;
 constexpr int64_t kTileColumns = 192;
+constexpr int64_t kStairRows = 64;  // of a rectangle whose ranges differ: a fuller one
 
 // Half-open ranges of slots of list b H + h.
 struct Rectangle {
@@ -29,8 +33,20 @@ struct Rectangle {
   int64_t columns() const { return column_end - column_begin; }
 };
 
-// Neighbouring slots with the same non-empty range, at most max_rows in one rectangle.
+// Neighbouring slots whose ranges are equal, at most max_rows in one rectangle, or overlap, at most
+// kStairRows; none without columns.
 std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows);
+
+// Which columns of a tile a row sees: [begin[r], end[r]), of the tile's first column on.
+struct TileRanges {
+  int32_t begin[kTileRows], end[kTileRows];
+
+  // range [rows, 2] in slots; the tile's columns are the slots [first_slot, first_slot + columns).
+  void Clip(const int32_t* range, int64_t rows, int64_t first_slot, int64_t columns);
+  // What is below / from `column` on alone.
+  void EndAt(int64_t r, int64_t column);
+  void BeginAt(int64_t r, int64_t column);
+};
 
 // Rows that become operands of products.
 struct OperandRows : HeadRows {

@@ -18,7 +18,7 @@ struct Workspace {
   float *column_a, *column_b;  // the other side's
   float *max, *sum, *gain;     // of rows
   float *lse, *delta;          // of columns
-  int32_t visible[kTileRows];
+  TileRanges ranges;
 
   static int64_t Count(int64_t e) {
     return 2 * kTileRows * kTileColumns + 2 * kTileRows * e + 2 * kTileColumns * e + 3 * kTileRows +
@@ -37,7 +37,7 @@ struct Workspace {
 // One side of the probes: S = row_a column_a^T / sqrt(e), dP = row_b column_b^T.
 struct Side {
   View<const float> row_a, row_b, column_a, column_b;
-  Ids row_order, column_order;
+  Ids row_order, column_order, row_range;
   std::vector<Rectangle> tiles;
   MatmulPrecision precision;
 
@@ -55,12 +55,13 @@ struct RowTile {
   const Side& side;
   const Rectangle& tile;
   int64_t first;  // row of position 0 in [B, H, n]
-  const int32_t *row, *column;
+  const int32_t *row, *column, *range;
 
   RowTile(const Side& side_, const Rectangle& tile_)
       : side(side_), tile(tile_), first(tile.list * side.row_a.shape()[1]) {
     row = side.row_order.data() + first + tile.row_begin;
     column = side.column_order.data() + first + tile.column_begin;
+    range = side.row_range.data() + 2 * (first + tile.row_begin);
   }
 };
 
@@ -80,24 +81,25 @@ void ForEachColumnTile(const RowTile& rows, int64_t begin, int64_t end, Workspac
     const Matrix b = side.Rows(side.column_b, list).Gather(column, columns, work.column_b);
     GemmNT(count, columns, e, scale, row_a, a, work.S, kTileColumns);
     GemmNT(count, columns, e, /*alpha=*/1, row_b, b, work.dP, kTileColumns);
-    consume(column, TileExtent{count, columns, work.visible});
+    work.ranges.Clip(rows.range, count, rows.tile.column_begin + begin, columns);
+    consume(column, TileExtent{count, columns, &work.ranges});
   }
 }
 
 void QueryTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
   const RowTile queries(side, tile);
   const int64_t rows = tile.rows();
-  const auto visible = [&](const int32_t* key, int64_t keys, int64_t r) {
+  const auto up_to = [&](const int32_t* key, int64_t keys, int64_t r) {
     return problem.causal ? CountUpTo(key, keys, queries.row[r], /*inclusive=*/true) : keys;
   };
   std::fill_n(work.max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(work.sum, rows, 0.0f);
   std::fill_n(work.gain, rows, 0.0f);
-  const int64_t end = visible(queries.column, tile.columns(), rows - 1);
+  const int64_t end = up_to(queries.column, tile.columns(), rows - 1);
   ForEachColumnTile(queries, /*begin=*/0, end, work,
                     [&](const int32_t* key, const TileExtent& extent) {
-                      for (int64_t r = 0; r < rows; ++r)
-                        work.visible[r] = visible(key, extent.columns, r);
+                      for (int64_t r = 0; problem.causal && r < rows; ++r)
+                        work.ranges.EndAt(r, up_to(key, extent.columns, r));
                       QueryGainTile(work.S, work.dP, extent, work.max, work.sum, work.gain);
                     });
   for (int64_t r = 0; r < rows; ++r) {
@@ -118,7 +120,8 @@ void KeyTile(const Problem& problem, const Side& side, const Rectangle& tile, Wo
       keys, begin, tile.columns(), work, [&](const int32_t* query, const TileExtent& extent) {
         GatherValues(work.lse, problem.lse.data() + keys.first, query, extent.columns);
         GatherValues(work.delta, problem.delta.data() + keys.first, query, extent.columns);
-        for (int64_t r = 0; r < rows; ++r) work.visible[r] = hidden(query, extent.columns, r);
+        for (int64_t r = 0; problem.causal && r < rows; ++r)
+          work.ranges.BeginAt(r, hidden(query, extent.columns, r));
         KeyGainTile(work.S, work.dP, extent, work.lse, work.delta, work.gain);
       });
   for (int64_t r = 0; r < rows; ++r) problem.key_gain[keys.first + keys.row[r]] += work.gain[r];
@@ -136,6 +139,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                      v,
                      query_probe.query_order,
                      query_probe.key_order,
+                     query_probe.key_range,
                      Rectangles(query_probe.key_range, kTileRows),
                      ctx.matmul_precision()};
   const Side keys{k,
@@ -144,6 +148,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                   d_o,
                   key_probe.key_order,
                   key_probe.query_order,
+                  key_probe.query_range,
                   Rectangles(key_probe.query_range, kTileRows),
                   ctx.matmul_precision()};
   const View<const float> effect = key_effect;

@@ -18,7 +18,7 @@ struct Workspace {
   float *q, *d_o, *dq;
   float *k, *v, *dk, *dv;
   float *lse, *delta, *key_effect;
-  int32_t visible[kTileRows];
+  TileRanges ranges;
   uint64_t row_index[kTileRows];
 
   static int64_t Count(int64_t e) {
@@ -35,11 +35,9 @@ struct Workspace {
   }
 };
 
-// At most kTileColumns keys of one bucket, against all its queries.
-struct KeyTile {
-  Rectangle bucket;
-  int64_t begin, end;  // slots of keys
-  bool first;          // of its bucket
+// At most kTileColumns keys, the rows, against all queries that see them.
+struct KeyTile : Rectangle {
+  bool shares_queries;  // with the tile before it
 };
 
 struct Problem {
@@ -61,20 +59,21 @@ struct Problem {
 };
 
 // Tiles of keys add to the same rows of dq.  They take turns, in ascending order, so that the sum
-// does not depend on the threads: tile t adds to a tile of queries when tile t - 1 is past it.
+// does not depend on the threads: tile t adds to a tile of queries when tile t - 1, and so all
+// before it, are past it.
 class Turns {
  public:
   explicit Turns(size_t tiles) : done_(new std::atomic<int32_t>[tiles]()) {}
 
-  void WaitFor(size_t tile, int32_t query_tile) {
+  void WaitFor(size_t tile, int32_t slot) {  // of queries: all below it
     int32_t done = done_[tile].load(std::memory_order_acquire);
-    while (done <= query_tile) {
+    while (done < slot) {
       done_[tile].wait(done, std::memory_order_acquire);
       done = done_[tile].load(std::memory_order_acquire);
     }
   }
-  void Finish(size_t tile, int32_t query_tiles) {  // all query tiles below it
-    done_[tile].store(query_tiles, std::memory_order_release);
+  void Finish(size_t tile, int32_t slot) {  // all below it
+    done_[tile].store(slot, std::memory_order_release);
     done_[tile].notify_all();
   }
 
@@ -82,35 +81,38 @@ class Turns {
   std::unique_ptr<std::atomic<int32_t>[]> done_;
 };
 
-std::vector<KeyTile> KeyTiles(Ids key_range) {
+std::vector<KeyTile> KeyTiles(Ids query_range) {
   std::vector<KeyTile> tiles;
-  for (const Rectangle& bucket : Rectangles(key_range, key_range.shape()[2])) {
-    for (int64_t begin = bucket.column_begin; begin < bucket.column_end; begin += kTileColumns) {
-      const int64_t end = std::min(begin + kTileColumns, bucket.column_end);
-      tiles.push_back({bucket, begin, end, begin == bucket.column_begin});
-    }
+  for (const Rectangle& keys : Rectangles(query_range, kTileColumns)) {
+    const bool shares_queries = !tiles.empty() && tiles.back().list == keys.list &&
+                                keys.column_begin < tiles.back().column_end;
+    tiles.push_back({keys, shares_queries});
   }
   return tiles;
 }
 
-// Work on one tile of queries: dk, dv of the tile of keys accumulate in `work`, dq is left there.
-void BackwardTile(const Problem& problem, int64_t list, const int32_t* query, int64_t rows,
-                  const int32_t* key, int64_t columns, Matrix k, Matrix v, float beta,
-                  Workspace& work) {
-  const int64_t n = problem.n(), e = problem.e();
+// Work on one tile of queries, those from slot `begin` on: dk, dv of the tile of keys accumulate in
+// `work`, dq is left there.
+void BackwardTile(const Problem& problem, const KeyTile& tile, int64_t begin, int64_t rows,
+                  Matrix k, Matrix v, float beta, Workspace& work) {
+  const int64_t n = problem.n(), e = problem.e(), list = tile.list, columns = tile.rows();
+  const int32_t* query = problem.buckets.query_order.data() + list * n + begin;
+  const int32_t* key = problem.buckets.key_order.data() + list * n + tile.row_begin;
+  const int32_t* range = problem.buckets.key_range.data() + 2 * (list * n + begin);
   const Matrix q = problem.Rows(problem.q, list).Gather(query, rows, work.q);
   const Matrix d_o = problem.Rows(problem.d_o, list).Gather(query, rows, work.d_o);
   GatherValues(work.lse, problem.lse.data() + list * n, query, rows);
   GatherValues(work.delta, problem.delta.data() + list * n, query, rows);
+  work.ranges.Clip(range, rows, tile.row_begin, columns);
   for (int64_t r = 0; r < rows; ++r) {
     work.row_index[r] = (list * n + query[r]) * n;
-    work.visible[r] =
-        problem.options.causal ? CountUpTo(key, columns, query[r], /*inclusive=*/true) : columns;
+    if (!problem.options.causal) continue;
+    work.ranges.EndAt(r, CountUpTo(key, columns, query[r], /*inclusive=*/true));
   }
   const float scale = problem.scale();
   GemmNT(rows, columns, e, scale, q, k, work.S, kTileColumns);
   GemmNT(rows, columns, e, /*alpha=*/1, d_o, v, work.dP, kTileColumns);
-  SoftmaxBackwardTile(work.S, work.dP, {rows, columns, work.visible},
+  SoftmaxBackwardTile(work.S, work.dP, {rows, columns, &work.ranges},
                       {&problem.options.dropout, work.row_index, key}, work.lse, work.delta,
                       work.key_effect);
   const Matrix p = TileOperand(work.S, rows, columns, problem.precision);
@@ -134,10 +136,10 @@ void StoreKeys(const Problem& problem, int64_t list, const int32_t* key, int64_t
 void BackwardKeys(const Problem& problem, const std::vector<KeyTile>& tiles, size_t t, Turns& turns,
                   Workspace& work) {
   const KeyTile& tile = tiles[t];
-  const int64_t n = problem.n(), e = problem.e(), list = tile.bucket.list;
-  const int32_t* query = problem.buckets.query_order.data() + list * n + tile.bucket.row_begin;
-  const int32_t* key = problem.buckets.key_order.data() + list * n + tile.begin;
-  const int64_t queries = tile.bucket.rows(), columns = tile.end - tile.begin;
+  const int64_t n = problem.n(), e = problem.e(), list = tile.list;
+  const int32_t* query = problem.buckets.query_order.data() + list * n + tile.column_begin;
+  const int32_t* key = problem.buckets.key_order.data() + list * n + tile.row_begin;
+  const int64_t queries = tile.columns(), columns = tile.rows();
   const Matrix k = problem.Rows(problem.k, list).Gather(key, columns, work.k);
   const Matrix v = problem.Rows(problem.v, list).Gather(key, columns, work.v);
   std::fill_n(work.key_effect, kTileColumns, 0.0f);
@@ -148,14 +150,14 @@ void BackwardKeys(const Problem& problem, const std::vector<KeyTile>& tiles, siz
   float beta = 0;
   for (int64_t begin = hidden / kTileRows * kTileRows; begin < queries; begin += kTileRows) {
     const int64_t rows = std::min(kTileRows, queries - begin);
-    BackwardTile(problem, list, query + begin, rows, key, columns, k, v, beta, work);
+    BackwardTile(problem, tile, tile.column_begin + begin, rows, k, v, beta, work);
     beta = 1;
-    const int32_t query_tile = static_cast<int32_t>(begin / kTileRows);
-    if (!tile.first) turns.WaitFor(t - 1, query_tile);
+    const int32_t end = static_cast<int32_t>(tile.column_begin + begin + rows);
+    if (tile.shares_queries) turns.WaitFor(t - 1, end);
     for (int64_t r = 0; r < rows; ++r) {
       AddTo(problem.dq.data() + problem.Offset(list, query[begin + r]), work.dq + r * e, 1, e);
     }
-    turns.Finish(t, query_tile + 1);
+    turns.Finish(t, end);
   }
   turns.Finish(t, std::numeric_limits<int32_t>::max());
   if (beta == 1) StoreKeys(problem, list, key, columns, work);
@@ -184,7 +186,7 @@ void cpu::TfBackward(Context& ctx, const TfGradients& gradients, In d_o, In o, I
   if (key_effect) Zero(ctx, key_effect);
   ComputeDelta(problem);
 
-  const std::vector<KeyTile> tiles = KeyTiles(buckets.key_range);
+  const std::vector<KeyTile> tiles = KeyTiles(buckets.query_range);
   Turns turns(tiles.size());
   std::atomic<size_t> next = 0;  // handed out in order: who waits, waits for a tile in progress
   runtime::Scratch::Scope scope(ctx.scratch());

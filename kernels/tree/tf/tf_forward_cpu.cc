@@ -15,7 +15,7 @@ namespace {
 struct Workspace {
   float *q, *k, *v, *S, *o;
   float *max, *sum, *correction;
-  int32_t visible[kTileRows];
+  TileRanges ranges;
   uint64_t row_index[kTileRows];
 
   static int64_t Count(int64_t e) {
@@ -57,11 +57,12 @@ void StoreRows(const Problem& problem, const Rectangle& tile, const Workspace& w
   }
 }
 
-// One tile of queries against all keys of its bucket.
+// One tile of queries against all keys of its ranges.
 void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work) {
   const int64_t n = problem.q.shape()[1], e = problem.q.shape()[3], rows = tile.rows();
   const int32_t* query = problem.buckets.query_order.data() + tile.list * n + tile.row_begin;
   const int32_t* key = problem.buckets.key_order.data() + tile.list * n + tile.column_begin;
+  const int32_t* range = problem.buckets.key_range.data() + 2 * (tile.list * n + tile.row_begin);
   const bool causal = problem.options.causal;
   const int64_t keys =
       causal ? CountUpTo(key, tile.columns(), query[rows - 1], /*inclusive=*/true) : tile.columns();
@@ -75,11 +76,11 @@ void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work)
     const int64_t columns = std::min(kTileColumns, keys - begin);
     const Matrix k = problem.Rows(problem.k, tile.list).Gather(key + begin, columns, work.k);
     const Matrix v = problem.Rows(problem.v, tile.list).Gather(key + begin, columns, work.v);
-    for (int64_t r = 0; r < rows; ++r) {
-      work.visible[r] =
-          causal ? CountUpTo(key + begin, columns, query[r], /*inclusive=*/true) : columns;
+    work.ranges.Clip(range, rows, tile.column_begin + begin, columns);
+    for (int64_t r = 0; causal && r < rows; ++r) {
+      work.ranges.EndAt(r, CountUpTo(key + begin, columns, query[r], /*inclusive=*/true));
     }
-    const TileExtent extent{rows, columns, work.visible};
+    const TileExtent extent{rows, columns, &work.ranges};
     GemmNT(rows, columns, e, 1 / std::sqrt(static_cast<float>(e)), q, k, work.S, kTileColumns);
     SoftmaxTile(work.S, extent, work.max, work.sum, work.correction);
     if (problem.options.dropout.enabled()) {

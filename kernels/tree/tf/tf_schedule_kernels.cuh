@@ -12,6 +12,7 @@
 // the L2 cache.  Nothing but the time depends on it.
 
 #include "kernels/tree/buckets/sort_kernels.cuh"
+#include "kernels/tree/buckets/window_kernels.cuh"
 #include "kernels/tree/tf/tf_tiles.cuh"
 
 namespace treeformer::cuda {
@@ -27,17 +28,9 @@ CausalRangeKernel(int32_t* causal, const int32_t* range, const int32_t* order,
   if (s >= count) return;
   const int32_t* other = other_order + s / n * n;
   const int limit = order[s] + (queries ? 1 : 0), begin = range[2 * s], end = range[2 * s + 1];
-  int low = begin, high = end;
-  while (low < high) {
-    const int middle = low + (high - low) / 2;
-    if (other[middle] < limit) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  causal[2 * s] = queries ? begin : low;
-  causal[2 * s + 1] = queries ? low : end;
+  const int split = begin + CountBelow(other + begin, end - begin, limit);
+  causal[2 * s] = queries ? begin : split;
+  causal[2 * s + 1] = queries ? split : end;
 }
 
 constexpr int kCostClasses = 16;

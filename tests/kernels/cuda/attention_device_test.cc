@@ -131,6 +131,16 @@ TEST_F(AttentionDevice, TfIsTheReferenceOnRoundedOperands) {
   for (TfCase& c : CollapsedCases()) ExpectTf(c);
 }
 
+TEST_F(AttentionDevice, TfInAWindowIsTheReferenceOnRoundedOperands) {
+  TfCase c({1, 2, 257, 64, 1, 2, true});
+  for (const int64_t reach : {0, 33}) {
+    c.reach = reach;
+    c.options.causal = reach == 33;
+    SCOPED_TRACE(Name(c));
+    ExpectTf(c);
+  }
+}
+
 TEST_F(AttentionDevice, TfHasTheSameBitsTwiceAndWithoutTheEffectsOfKeys) {
   TfCase c({1, 2, 200, 64, 3, 2, true});
   c.options.dropout = tf_reference::SomeDropout();

@@ -86,6 +86,18 @@ TEST(TfAttentionKernels, AgreeWithTheReferenceForAwkwardLengthsAndLeaves) {
   }
 }
 
+// Ranges of neighbouring rows overlap: a row alone, a part of a tile, several tiles.
+TEST(TfAttentionKernels, AgreeWithTheReferenceInAWindow) {
+  for (const int64_t reach : {0, 1, 10, 70}) {
+    for (const CaseSize& size : {CaseSize{1, 1, 65, 64, 1}, CaseSize{1, 2, 257, 32, 1, 2, true}}) {
+      SCOPED_TRACE(testing::Message() << "reach " << reach);
+      TfCase c(size);
+      c.reach = reach;
+      ExpectAgreement(c, /*causal=*/reach == 10, /*dropout=*/reach == 70, {AllOptions()[3]});
+    }
+  }
+}
+
 // All queries in one leaf, all keys in another, or all in the last of eight.
 TEST(TfAttentionKernels, TakeCollapsedTrees) {
   for (const int32_t key_leaf : {3, 7}) {

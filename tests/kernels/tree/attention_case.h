@@ -22,6 +22,7 @@ struct AttentionCase {
   std::vector<int32_t> query_leaf, key_leaf, query_other, key_other;  // own and alternative leaves
   std::vector<int32_t> document;
   AttentionOptions options;
+  int64_t reach = -1;  // of a window: positions to either side; -1: all
 
   explicit AttentionCase(const CaseSize& case_size) : size(case_size) {
     const auto [B, H, n, e, leaves, documents, padding] = size;
@@ -45,12 +46,15 @@ struct AttentionCase {
   }
   BucketStore Store(Context& ctx, const std::vector<int32_t>& queries,
                     const std::vector<int32_t>& keys) const {
-    return BucketStore(ctx, queries, keys, document, size.B, size.H, size.n, size.leaves);
+    BucketStore store(ctx, queries, keys, document, size.B, size.H, size.n, size.leaves);
+    if (reach >= 0) store.Narrow(ctx, reach);
+    return store;
   }
   // Whether query i in leaf `query` attends key j in leaf `key`: the definition.
   bool Sees(int64_t b, int64_t i, int32_t query, int64_t j, int32_t key) const {
     const int32_t of_i = document[b * size.n + i], of_j = document[b * size.n + j];
-    return of_i >= 0 && of_i == of_j && query >= 0 && query == key && (!options.causal || j <= i);
+    return of_i >= 0 && of_i == of_j && query >= 0 && query == key && (!options.causal || j <= i) &&
+           (reach < 0 || std::abs(i - j) <= reach);
   }
   double Dot(const std::vector<double>& x, const std::vector<double>& y, int64_t b, int64_t h,
              int64_t i, int64_t j) const {

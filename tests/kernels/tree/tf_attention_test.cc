@@ -20,7 +20,7 @@ constexpr double kRoundingToBFloat16 = 0x1p-8;  // relative
 Dropout SomeDropout() { return {0.3f, {/*seed=*/7, /*step=*/3, /*site=*/2}, /*offset=*/12345}; }
 
 // Small problems that together have packed documents, padding, empty leaves (more leaves than
-// rows), one row, causality and dropout.
+// rows), one row, causality, dropout, and windows: of a row alone, on leaves, wider than all rows.
 std::vector<AttentionCase> SmallCases() {
   std::vector<AttentionCase> cases;
   for (const CaseSize& size : {CaseSize{2, 2, 9, 5, 3, 2, true}, CaseSize{1, 2, 8, 4, 20, 1, true},
@@ -30,6 +30,11 @@ std::vector<AttentionCase> SmallCases() {
         cases.emplace_back(size);
         cases.back().options.causal = causal;
         if (dropout) cases.back().options.dropout = SomeDropout();
+      }
+      for (const int64_t reach : {0, 1, 2, 20}) {
+        cases.emplace_back(size);
+        cases.back().options.causal = causal;
+        cases.back().reach = reach;
       }
     }
   }
@@ -176,9 +181,16 @@ TEST_P(TfAttentionOn, AgreesWithTheReference) {
         CaseSize{2, 1, 65, 1, 500}}) {
     SCOPED_TRACE(testing::Message() << "n = " << size.n << ", e = " << size.e);
     AttentionCase c(size);
-    for (const bool causal : {false, true}) {
+    for (const auto& [causal, reach] : {std::pair{false, -1},
+                                        {true, -1},
+                                        {false, 0},
+                                        {true, 1},
+                                        {false, 17},
+                                        {true, 130},
+                                        {false, 230}}) {
       c.options.causal = causal;
       c.options.dropout = causal ? SomeDropout() : Dropout{};
+      c.reach = reach;
       const auto fast = RunAttention<float>(ctx_, c);
       const auto exact = RunAttention<double>(cpu, c);
       const double unit = 32 * kEpsilon * (causal ? c.options.dropout.scale() : 1);
@@ -300,8 +312,10 @@ TEST_P(TfAttentionIn, HasTheSameBitsForEveryNumberOfThreads) {
   for (const CaseSize& size : {CaseSize{1, 1, 2600, 8, 1}, CaseSize{2, 2, 300, 32, 5, 2, true}}) {
     AttentionCase c(size);
     c.options.dropout = SomeDropout();
-    for (const bool causal : {false, true}) {
+    for (const auto& [causal, reach] :
+         {std::pair{false, -1}, {true, -1}, {false, 100}, {true, 700}}) {
       c.options.causal = causal;
+      c.reach = reach;
       AttentionResult<float> first;
       for (const int threads : {1, 2, 3, 8}) {
         omp_set_num_threads(threads);

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/tree/buckets/buckets.h"
+#include "kernels/tree/buckets/window.h"
 #include "tests/testing.h"
 
 namespace treeformer::tree_testing {
@@ -81,6 +81,15 @@ class BucketStore {
     SortByLeaf(ctx, key_order_, keys, documents, leaves);
     MatchRanges(ctx, key_range_, {query_order_, queries}, {key_order_, keys}, documents);
     MatchRanges(ctx, query_range_, {key_order_, keys}, {query_order_, queries}, documents);
+    ctx.Synchronize();
+  }
+
+  // Only rows at most `reach` positions apart meet.
+  void Narrow(Context& ctx, int64_t reach) {
+    NarrowRanges(ctx, key_range_.as<int32_t>(), query_order_.as<int32_t>(),
+                 key_order_.as<int32_t>(), reach);
+    NarrowRanges(ctx, query_range_.as<int32_t>(), key_order_.as<int32_t>(),
+                 query_order_.as<int32_t>(), reach);
     ctx.Synchronize();
   }
 
