@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/attention/attention.pb.h"
+#include "core/attention/sliding_window_attention.h"
 #include "core/attention/tc_attention_layer.h"
 #include "core/attention/tf_attention_layer.h"
 #include "kernels/base/user_error.h"
@@ -15,6 +16,7 @@ constexpr const AttentionKind* kAttentions[] = {
     &kFullAttention,
     &kTfAttention,
     &kTcAttention,
+    &kSlidingWindowAttention,
 };
 
 const AttentionKind& KindOf(const config::Attention& attention) {

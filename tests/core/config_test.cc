@@ -138,6 +138,18 @@ TEST(LayerAttention, RefusalsNameFieldValueAndWhatIsAllowed) {
             "model.layer_attention of layer 3 is given twice; allowed: once for each layer");
 }
 
+TEST(LayerAttention, OfASlidingWindowNeedsItsWindowAndTakesNoTree) {
+  const auto refusal = [](const std::string& numbers) {
+    return Refusal([&] { Layers("attention { kind: SLIDING_WINDOW " + numbers + " }"); });
+  };
+  EXPECT_EQ(refusal("window: 64 attention_dropout: 0"), "accepted");
+  EXPECT_EQ(refusal(""), "model.attention.window is missing; allowed: 0 or more tokens");
+  EXPECT_EQ(refusal("window: -1"), "model.attention.window is -1; allowed: 0 or more tokens");
+  EXPECT_EQ(refusal("window: 8 height: 2"),
+            "model.attention.height is given with kind: SLIDING_WINDOW; allowed with it: window, "
+            "attention_dropout");
+}
+
 TEST(BootstrapConfig, GrowsTreesAlone) {
   EXPECT_EQ(Refusal([] { Make("tree_steps: 9 attention { kind: FULL }"); }),
             "bootstrap.attention.kind is FULL; allowed: TF or TC, which have trees that can grow");

@@ -1,5 +1,6 @@
 // The model on a GPU (bfloat16) beside the model on the CPU (float32), from the same seed.
 
+#include "core/attention/sliding_window_attention.h"
 #include "core/model/model.h"
 #include "core/training/optimizer.h"
 #include "tests/core/small_model.h"
@@ -21,6 +22,13 @@ ModelConfig GpuConfig(const std::vector<AttentionConfig>& attention) {
   config.feed_forward = 96;
   config.max_positions = 100;
   config.initial_deviation = 0.1f;
+  return config;
+}
+
+AttentionConfig Window(int64_t window) {
+  AttentionConfig config;
+  config.kind = &kSlidingWindowAttention;
+  config.numbers = SlidingWindow{window};
   return config;
 }
 
@@ -71,7 +79,7 @@ TEST_P(DeviceModel, LossAndGradientsAreThoseOfTheCpuWithinRounding) {
   const ModelConfig config = GpuConfig(GetParam());
   Twin cpu(Context::Cpu(), config, DType::kFloat32);
   Twin gpu(Context::Cuda(/*index=*/0), config, DType::kBFloat16);
-  const bool trees = config.attention[0].kind != &kFullAttention;
+  const bool trees = config.attention[0].HasTrees();
   const double error = (trees ? 2 : 1) * std::sqrt(2 * 28 + 6) * kRounding;
   const double logit = std::sqrt(config.width) * config.initial_deviation;
   const LossSum expected = cpu.Loss(), loss = gpu.Loss();
@@ -117,7 +125,8 @@ INSTANTIATE_TEST_SUITE_P(
                     std::vector<AttentionConfig>{
                         TreeAttention(&kTfAttention, TreeShape::Kary({3, 4}), kFlip)},
                     std::vector<AttentionConfig>{TreeAttention(&kTcAttention, kBinary, kDense)},
-                    std::vector<AttentionConfig>{TreeAttention(&kTcAttention, kBinary, kFlip)}));
+                    std::vector<AttentionConfig>{TreeAttention(&kTcAttention, kBinary, kFlip)},
+                    std::vector<AttentionConfig>{Window(30), Window(1)}));
 
 }  // namespace
 

@@ -1,0 +1,47 @@
+#pragma once
+
+// Sliding-window attention: softmax attention to the keys near the query in the sequence.
+//                               Longformer (Beltagy et al. 2020), section 3.1, without global tokens
+//
+//   query i sees key j of its document where |i - j| <= window / 2, rounded down
+//   causal: and j <= i
+// So `window` 0 and 1 are the token alone, and a window of twice the length is full attention.
+// It has no parameters, and is a control for trees: as cheap, with pairs that nothing learned.
+
+#include "core/attention/attention.h"
+#include "kernels/tree/tf/tf_attention.h"
+
+namespace treeformer {
+
+extern const AttentionKind kSlidingWindowAttention;
+
+struct SlidingWindow {  // AttentionConfig::numbers
+  int64_t window = 0;
+
+  int64_t reach() const { return window / 2; }  // tokens to either side
+};
+
+class SlidingWindowAttention : public Attention {
+ public:
+  SlidingWindowAttention(const LayerBuilder& builder, int64_t layer);
+
+  void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
+                const MicroBatch& batch) override;
+  TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const override;
+
+ private:
+  AttentionOptions Options(const MicroBatch& batch) const;
+  // Queries and keys are the same tokens in the same order, and reach is the same to either side.
+  Buckets buckets() const { return {order_, order_, range_, range_}; }
+
+  const SlidingWindow window_;
+  const bool causal_;
+  const int64_t layer_;
+  const float dropout_;
+  View<int32_t> leaf_, order_;  // [B, H, n]; one leaf
+  View<int32_t> range_;         // [B, H, n, 2]
+  Out lse_;                     // [B, H, n]
+};
+
+}  // namespace treeformer
