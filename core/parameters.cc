@@ -67,22 +67,13 @@ Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
   CHECK(Find(name) == nullptr) << name << " is declared twice";
   const Range range{end_, end_ + shape.count()};
   if (!levels.empty()) CHECK_EQ(levels.back(), shape[1]) << name;
-  std::vector<int64_t> born(std::max<size_t>(levels.size(), 1), 0);
-  list_.push_back(
-      {name, shape, initializer, role, layer, std::move(levels), std::move(born), range});
+  list_.push_back({name, shape, initializer, role, layer, std::move(levels), range});
   end_ = (range.end + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<Id>(list_.size()) - 1;
 }
 
-void Parameters::SetBorn(Id id, std::vector<int64_t> born) {
-  CHECK_EQ(born.size(), list_.at(id).born.size()) << list_[id].name;
-  list_[id].born = std::move(born);
-}
-
 void Parameters::Allocate(Context& ctx, DType dtype) {
-  for (Kind kind : {kValues, kGradients, kFirstMoments, kSecondMoments, kRounded}) {
-    Allocate(ctx, dtype, kind);
-  }
+  for (Kind kind : {kValues, kGradients, kRounded}) Allocate(ctx, dtype, kind);
 }
 
 void Parameters::Allocate(Context& ctx, DType dtype, Kind kind) {
@@ -142,6 +133,17 @@ void Parameters::RoundValues(Context& ctx, Range range) const {
   if (!rounded_values()) return;
   RoundToBFloat16(ctx, rounded_values().Rows(range.begin, range.end),
                   values().Rows(range.begin, range.end));
+}
+
+std::vector<TensorSlice> Parameters::Tensors() const {
+  std::vector<TensorSlice> tensors;
+  for (const Parameter& parameter : list_) {
+    tensors.push_back({parameter.name,
+                       parameter.shape,
+                       {0, parameter.shape.count()},
+                       Window(values(), parameter)});
+  }
+  return tensors;
 }
 
 Out Parameters::Window(Out buffer, const Parameter& parameter) {

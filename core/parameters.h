@@ -1,12 +1,13 @@
 #pragma once
 
-// Parameters: names -> ranges of ONE buffer.  Gradients and the two moments of the optimiser are
-// buffers of the same layout, so that reduce, shard, clip, step and checkpoint work on ranges.
+// Parameters: names -> ranges of ONE buffer.  The gradients are a buffer of the same layout, and so
+// are the optimiser's moments (core/training/optimizer_state.h), so that reduce, shard, clip, step
+// and checkpoint work on ranges.
 //
 // Declare all parameters (in the order of the forward pass), then Allocate once.  Every parameter
 // begins at a multiple of kAlignment elements; the gaps are zero in all buffers, always.
 //
-// In a model of bfloat16 these buffers are float32, and a fifth holds the values rounded, for the
+// In a model of bfloat16 these buffers are float32, and another holds the values rounded, for the
 // operations to read.  The optimiser writes it with the values; who else changes values(), calls
 // RoundValues.
 // Names are those of Hugging Face BERT where it has the parameter.
@@ -15,16 +16,10 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor_slice.h"
 #include "kernels/runtime/context.h"
 
 namespace treeformer {
-
-struct Range {  // elements [begin, end) of the parameter buffer
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t count() const { return end - begin; }
-  friend bool operator==(const Range&, const Range&) = default;
-};
 
 struct Initializer {
   enum Kind { kConstant, kNormal, kSinusoid } kind = kConstant;
@@ -64,9 +59,6 @@ struct Parameter {
   // Of a tree's [H, K, ...]: where each of its levels ends along axis 1, the last at K.  Others are
   // of one piece: empty.
   std::vector<int64_t> levels;
-  // Of each level, or of the one piece: updates that the run had done when it came to be.  Its own
-  // updates, which correct the bias of its moments, are the run's less these.
-  std::vector<int64_t> born;
   Range range;
 };
 
@@ -77,10 +69,9 @@ class Parameters {
   using Id = int;
   Id Declare(const std::string& name, const Shape& shape, Initializer initializer, Role role,
              int64_t layer = kNoLayer, std::vector<int64_t> levels = {});
-  void SetBorn(Id id, std::vector<int64_t> born);  // of as many levels as it has
 
   // The buffers; kRounded only in a model of bfloat16.
-  enum Kind { kValues, kGradients, kFirstMoments, kSecondMoments, kRounded, kKinds };
+  enum Kind { kValues, kGradients, kRounded, kKinds };
   // All of them, zero; then values by Initialize.
   void Allocate(Context& ctx, DType dtype);
   // One by one, for who must not hold all of two models at once (core/training/carry.h).
@@ -106,15 +97,16 @@ class Parameters {
   Out buffer(Kind kind) const { return buffers_[kind].view(); }
   Out values() const { return buffer(kValues); }
   Out gradients() const { return buffer(kGradients); }
-  Out first_moments() const { return buffer(kFirstMoments); }
-  Out second_moments() const { return buffer(kSecondMoments); }
   Out rounded_values() const { return buffer(kRounded); }  // null unless bfloat16
   void ZeroGradients(Context& ctx);
   // Brings the rounded values up to date, if there are any; `range`: of what has changed.
   void RoundValues(Context& ctx, Range range) const;
   void RoundValues(Context& ctx) const { RoundValues(ctx, {0, count()}); }
 
-  // One parameter's window on one of the buffers above.
+  // The values by name, whole.
+  std::vector<TensorSlice> Tensors() const;
+
+  // One parameter's window on a buffer of this layout.
   static Out Window(Out buffer, const Parameter& parameter);
 
  private:

@@ -27,8 +27,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kFormat = 1;
-const char* const kModelFile = "model.safetensors";
-const char* const kOptimizerFile = "optimizer.safetensors";
+const char* const kSuffix = ".safetensors";
 const char* const kManifest = "manifest.json";
 const std::string kPrefix = "step_";
 const char* const kSetAside = ".set_aside";
@@ -51,7 +50,7 @@ std::vector<CheckpointInfo> ListNewestFirst(const std::string& directory) {
   std::vector<CheckpointInfo> checkpoints;
   if (!fs::exists(directory)) return checkpoints;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    if (const auto step = StepOf(entry.path())) checkpoints.push_back({*step, entry.path()});
+    if (const auto step = StepOf(entry.path())) checkpoints.push_back({*step, entry.path(), {}});
   }
   std::sort(checkpoints.begin(), checkpoints.end(),
             [](const auto& a, const auto& b) { return a.step > b.step; });
@@ -87,25 +86,13 @@ void SyncFolder(const std::string& path) {
   close(folder);
 }
 
-// Buffer on the host; `host` keeps the copy when the parameters are on a device.
-Out ToHost(Context& ctx, Out buffer, Buffer& host) {
-  if (buffer.device() == Device::kCpu) return buffer;
-  host = Buffer(Device::kCpu, buffer.dtype(), buffer.shape());
-  Copy(ctx, host, buffer);
-  ctx.Synchronize();
-  return host.view();
-}
-
-std::string MomentName(const Parameter& parameter, const char* moment) {
-  return parameter.name + "." + moment;
-}
-
-void AddTensors(std::vector<NamedTensor>& tensors, const Parameters& parameters, Out buffer,
-                const char* moment) {
-  for (const Parameter& parameter : parameters.list()) {
-    const std::string name = moment ? MomentName(parameter, moment) : parameter.name;
-    tensors.push_back({name, Parameters::Window(buffer, parameter)});
-  }
+std::string FileName(const CheckpointFile& file) {
+  if (file.shards == 1) return file.part + kSuffix;
+  const auto digits = [](int number) {  // five, as Hugging Face's
+    const std::string text = std::to_string(number);
+    return std::string(5 - std::min<size_t>(5, text.size()), '0') + text;
+  };
+  return file.part + "-" + digits(file.shard + 1) + "-of-" + digits(file.shards) + kSuffix;
 }
 
 json Entry(const FileDigest& digest) {
@@ -144,25 +131,15 @@ json ReadManifest(const std::string& path) {
   return manifest;
 }
 
-void LoadTensor(Context& ctx, const Safetensors& file, const std::string& path,
-                const std::string& name, Out window) {
-  const auto found = file.tensors().find(name);
-  if (found == file.tensors().end()) {
-    throw UserError(Sentence(path, " has no tensor ", name, ", which the model needs"));
-  }
-  const StoredTensor& tensor = found->second;
-  if (!tensor.Has(window.dtype(), window.shape())) {
-    throw UserError(Sentence(path, ": ", name, " is ", tensor.Describe(),
-                             " where the model has shape ", window.shape(),
-                             " (or another element type): another configuration"));
-  }
-  Copy(ctx, window, In(tensor.data, window.dtype(), window.shape()));
-}
-
 }  // namespace
 
+bool IsFileOfPart(const std::string& file, const std::string& part) {
+  if (!file.starts_with(part) || !file.ends_with(kSuffix)) return false;
+  return file == part + kSuffix || file[part.size()] == '-';
+}
+
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
-                    const Parameters& parameters, const json& state) {
+                    const std::vector<CheckpointFile>& files, const json& state) {
   const fs::path path = fs::path(directory) / (kPrefix + std::to_string(step));
   const std::string aside = path.string() + kUnfinishedSuffix;
   std::error_code error;
@@ -170,17 +147,14 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
   fs::create_directories(aside, error);
   if (error) throw UserError(Sentence(aside, " cannot be created: ", error.message()));
 
-  Buffer host[3];
-  std::vector<NamedTensor> values, moments;
-  AddTensors(values, parameters, ToHost(ctx, parameters.values(), host[0]), nullptr);
-  AddTensors(moments, parameters, ToHost(ctx, parameters.first_moments(), host[1]), "first_moment");
-  AddTensors(moments, parameters, ToHost(ctx, parameters.second_moments(), host[2]),
-             "second_moment");
-  json files;
+  json entries;
   try {
-    files[kModelFile] = Entry(WriteSafetensors(aside + "/" + kModelFile, values));
-    files[kOptimizerFile] = Entry(WriteSafetensors(aside + "/" + kOptimizerFile, moments));
-    const json manifest = {{"format", kFormat}, {"step", step}, {"files", files}, {"state", state}};
+    for (const CheckpointFile& file : files) {
+      const std::string name = FileName(file);
+      entries[name] = Entry(WriteSafetensors(ctx, aside + "/" + name, file.tensors));
+    }
+    const json manifest = {
+        {"format", kFormat}, {"step", step}, {"files", entries}, {"state", state}};
     const json signed_manifest = {{"manifest", manifest}, {"xxh3", HashOf(manifest)}};
     const std::string text = signed_manifest.dump(/*indent=*/1) + "\n";
     OutputFile file(aside + "/" + kManifest);
@@ -191,7 +165,7 @@ void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
     throw;
   }
   SyncFolder(aside);
-  if (fs::exists(path)) SetAside({step, path});
+  if (fs::exists(path)) SetAside({step, path, {}});
   FaultPoint("checkpoint.before_rename");
   fs::rename(aside, path, error);
   if (error) throw UserError(Sentence(path.string(), " cannot be named: ", error.message()));
@@ -228,6 +202,7 @@ namespace {
 
 CheckpointInfo Open(const std::string& path, json* state) {
   const json manifest = ReadManifest(path);
+  std::vector<std::string> files;
   for (const auto& [name, expected] : manifest["files"].items()) {
     const std::string file = path + "/" + name;
     const FileDigest digest = DigestFile(file);
@@ -240,9 +215,10 @@ CheckpointInfo Open(const std::string& path, json* state) {
       throw UserError(Sentence(file, " is damaged: its xxh3 hash is ", Entry(digest)["xxh3"],
                                ", the manifest says ", expected.value("xxh3", "nothing")));
     }
+    files.push_back(name);
   }
   if (state != nullptr) *state = manifest["state"];
-  return {manifest.value("step", int64_t{0}), path};
+  return {manifest.value("step", int64_t{0}), path, files};
 }
 
 }  // namespace
@@ -272,36 +248,6 @@ std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, json*
     }
     if (skipped.size() == skipped_before) return std::nullopt;
   }
-}
-
-void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters) {
-  CheckpointWeights(checkpoint).Load(ctx, parameters);
-  const std::string path = checkpoint.path + "/" + kOptimizerFile;
-  const Safetensors optimizer(path);
-  for (const Parameter& parameter : parameters.list()) {
-    LoadTensor(ctx, optimizer, path, MomentName(parameter, "first_moment"),
-               Parameters::Window(parameters.first_moments(), parameter));
-    LoadTensor(ctx, optimizer, path, MomentName(parameter, "second_moment"),
-               Parameters::Window(parameters.second_moments(), parameter));
-  }
-  ctx.Synchronize();
-}
-
-CheckpointWeights::CheckpointWeights(const CheckpointInfo& checkpoint)
-    : path_(checkpoint.path + "/" + kModelFile), file_(path_) {}
-
-void CheckpointWeights::Load(Context& ctx, Parameters& parameters) const {
-  for (const Parameter& parameter : parameters.list()) {
-    LoadTensor(ctx, file_, path_, parameter.name,
-               Parameters::Window(parameters.values(), parameter));
-  }
-  parameters.RoundValues(ctx);
-  if (file_.tensors().size() != parameters.list().size()) {
-    throw UserError(Sentence(path_, " holds ", file_.tensors().size(),
-                             " tensors where the model has ", parameters.list().size(),
-                             ": another configuration"));
-  }
-  ctx.Synchronize();
 }
 
 }  // namespace treeformer

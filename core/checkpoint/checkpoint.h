@@ -2,11 +2,14 @@
 
 // Checkpoints: a directory `step_<N>` of safetensors files and a manifest.
 //
-//   model.safetensors       every parameter under its name
-//   optimizer.safetensors   "<name>.first_moment", "<name>.second_moment"
+//   model.safetensors       part "model": every parameter under its name
+//   optimizer.safetensors   part "optimizer": "<name>.first_moment", "<name>.second_moment"
 //   manifest.json           format version, step, size and xxh3 hash of each file, and `state`:
 //                           whatever else resuming needs (configuration, loader, plan, seeds);
 //                           itself hashed
+// A part is a set of named tensors.  It may be cut into files PART-00001-of-00002.safetensors, whose
+// slices together make the tensors; checkpoint_part.h reads it however it is cut.
+//
 // Written aside (`step_<N>.unfinished-treeformer`), every file fsynced, the directory renamed, its
 // parent fsynced: a checkpoint exists whole or not at all.  The newest valid one wins; a damaged
 // one is named and skipped.  Only valid ones count among those to keep; what stands in the way of
@@ -17,16 +20,26 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
-#include "core/checkpoint/safetensors.h"
-#include "core/parameters.h"
+#include "core/tensor_slice.h"
+#include "kernels/runtime/context.h"
 
 namespace treeformer {
+
+struct CheckpointFile {
+  std::string part;
+  std::vector<TensorSlice> tensors;
+  int shard = 0, shards = 1;  // of the part
+};
+
+// Whether a file of a checkpoint is, or is cut from, its part.
+bool IsFileOfPart(const std::string& file, const std::string& part);
 
 // Throws UserError when the disk refuses (full, read-only): names the file and the reason; the
 // checkpoints before stay as they are.
 void SaveCheckpoint(Context& ctx, const std::string& directory, int64_t step,
-                    const Parameters& parameters, const nlohmann::json& state);
+                    const std::vector<CheckpointFile>& files, const nlohmann::json& state);
 // Steps after `step`, from which a run goes on: they are damaged, or another run's.
 void SetAsideCheckpointsAfter(const std::string& directory, int64_t step);
 // `valid`: steps whose checkpoints this run has written or verified.  Removes what is older than
@@ -39,26 +52,12 @@ bool HasCheckpoints(const std::string& directory);
 struct CheckpointInfo {
   int64_t step = 0;
   std::string path;
+  std::vector<std::string> files;  // as the manifest names them
 };
 // The newest checkpoint whose manifest and hashes are right; each damaged one is logged by name
 // with what is wrong.  `state` receives its state.  Empty: there is none.
 std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, nlohmann::json* state);
 // A given checkpoint directory; throws UserError naming the file that is missing or damaged.
 CheckpointInfo OpenCheckpoint(const std::string& path, nlohmann::json* state);
-// Fills values and moments of `parameters`; throws UserError when names or shapes disagree.
-void LoadCheckpoint(Context& ctx, const CheckpointInfo& checkpoint, Parameters& parameters);
-
-// The values alone, held open: they can be loaded even after a run that writes meanwhile has
-// removed the checkpoint.
-class CheckpointWeights {
- public:
-  explicit CheckpointWeights(const CheckpointInfo& checkpoint);
-
-  void Load(Context& ctx, Parameters& parameters) const;  // as LoadCheckpoint
-
- private:
-  const std::string path_;
-  const Safetensors file_;
-};
 
 }  // namespace treeformer

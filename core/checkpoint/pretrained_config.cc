@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/checkpoint/strict_json.h"
-#include "kernels/base/mapped_file.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer {
@@ -18,12 +17,8 @@ using nlohmann::json;
 
 class ConfigFile {
  public:
-  explicit ConfigFile(const std::string& path) : path_(path) {
-    try {
-      fields_ = ParseStrictJson(MappedFile(path).bytes(), /*most_depth=*/64);
-    } catch (const UserError& error) {
-      throw UserError(Sentence(path, " cannot be used: ", error.what()));
-    }
+  explicit ConfigFile(const std::string& path)
+      : path_(path), fields_(ReadStrictJson(path, /*most_depth=*/64)) {
     if (!fields_.is_object()) {
       throw UserError(path + " is no JSON object; expected the configuration of the weights");
     }
@@ -48,7 +43,7 @@ class ConfigFile {
 
  private:
   const std::string path_;
-  json fields_;
+  const json fields_;
 };
 
 }  // namespace

@@ -93,13 +93,9 @@ PretrainedFile::Names PretrainedFile::OpenFile(const std::string& path) {
 }
 
 PretrainedFile::Names PretrainedFile::OpenShards(const std::string& index) {
-  nlohmann::json map;
-  try {
-    const nlohmann::json whole = ParseStrictJson(MappedFile(index).bytes(), /*most_depth=*/16);
-    map = whole.is_object() ? whole.value("weight_map", nlohmann::json()) : nlohmann::json();
-  } catch (const UserError& error) {
-    throw UserError(Sentence(index, " cannot be used: ", error.what()));
-  }
+  const nlohmann::json whole = ReadStrictJson(index, /*most_depth=*/16);
+  const nlohmann::json map =
+      whole.is_object() ? whole.value("weight_map", nlohmann::json()) : nlohmann::json();
   if (!map.is_object()) {
     throw UserError(index + " has no weight_map; expected the index of a model in shards");
   }

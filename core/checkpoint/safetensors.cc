@@ -59,6 +59,44 @@ class HashedFile {
   std::unique_ptr<XXH3_state_t, FreeState> state_;
 };
 
+std::vector<int64_t> Extents(const Shape& shape) {
+  std::vector<int64_t> extents;
+  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(shape[axis]);
+  return extents;
+}
+
+// Padded, so that the tensors begin aligned.
+std::string MakeHeader(const std::vector<TensorSlice>& tensors) {
+  Json header = Json::object(), slices = Json::object();
+  for (const TensorSlice& tensor : tensors) {
+    if (tensor.whole()) continue;
+    slices[tensor.name] = {{"shape", Extents(tensor.shape)}, {"first", tensor.elements.begin}};
+  }
+  if (!slices.empty()) header["__metadata__"] = {{kSlicesField, slices.dump()}};
+  int64_t offset = 0;
+  for (const TensorSlice& tensor : tensors) {
+    const int64_t count = tensor.elements.count();
+    CHECK_EQ(tensor.data.count(), count) << tensor.name;
+    const Shape shape = tensor.whole() ? tensor.shape : Shape{count};
+    header[tensor.name] = {{"dtype", NameOf(tensor.data.dtype())},
+                           {"shape", Extents(shape)},
+                           {"data_offsets", {offset, offset + tensor.data.bytes()}}};
+    offset += tensor.data.bytes();
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  return text;
+}
+
+// `host` keeps the copy of what is on a device.
+In ToHost(Context& ctx, Out data, Buffer& host) {
+  if (data.device() == Device::kCpu) return data;
+  host = Buffer(Device::kCpu, data.dtype(), data.shape());
+  Copy(ctx, host, data);
+  ctx.Synchronize();
+  return host;
+}
+
 float FromFloat16(uint16_t bits) {
   const uint32_t exponent = bits >> 10 & 0x1f, mantissa = bits & 0x3ff;
   const float magnitude =
@@ -95,25 +133,18 @@ std::vector<float> ReadAs(const StoredTensor& tensor) {
 
 }  // namespace
 
-FileDigest WriteSafetensors(const std::string& path, const std::vector<NamedTensor>& tensors) {
-  Json header = Json::object();
-  int64_t offset = 0;
-  for (const auto& [name, data] : tensors) {
-    std::vector<int64_t> shape;
-    for (int axis = 0; axis < data.shape().rank(); ++axis) shape.push_back(data.shape()[axis]);
-    header[name] = {{"dtype", NameOf(data.dtype())},
-                    {"shape", shape},
-                    {"data_offsets", {offset, offset + data.bytes()}}};
-    offset += data.bytes();
-  }
-  std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');  // the tensors begin aligned
+FileDigest WriteSafetensors(Context& ctx, const std::string& path,
+                            const std::vector<TensorSlice>& tensors) {
+  const std::string text = MakeHeader(tensors);
   const uint64_t length = text.size();
-
   HashedFile file(path);
   file.Append(&length, sizeof length);
   file.Append(text.data(), text.size());
-  for (const NamedTensor& tensor : tensors) file.Append(tensor.data.data(), tensor.data.bytes());
+  for (const TensorSlice& tensor : tensors) {
+    Buffer host;
+    const In data = ToHost(ctx, tensor.data, host);
+    file.Append(data.data(), data.bytes());
+  }
   return file.Commit();
 }
 
@@ -123,12 +154,8 @@ FileDigest DigestFile(const std::string& path) {
   return {static_cast<int64_t>(bytes.size()), XXH3_64bits(bytes.data(), bytes.size())};
 }
 
-bool StoredTensor::Has(DType type, const Shape& extents) const {
-  if (dtype != NameOf(type) || std::ssize(shape) != extents.rank()) return false;
-  for (int axis = 0; axis < extents.rank(); ++axis) {
-    if (shape[axis] != extents[axis]) return false;
-  }
-  return true;
+bool StoredTensor::Has(DType type, const Shape& whole) const {
+  return dtype == NameOf(type) && whole_shape == Extents(whole);
 }
 
 std::vector<float> ReadFloat32(const StoredTensor& tensor) {
@@ -158,8 +185,9 @@ Safetensors::Safetensors(const std::string& path) : file_(path) {
     const std::string_view data = bytes.substr(sizeof length + length);
     for (const TensorEntry& entry :
          ParseSafetensorsHeader(bytes.substr(sizeof length, length), std::ssize(data))) {
-      tensors_[entry.name] = {entry.dtype, entry.shape, data.data() + entry.begin,
-                              entry.end - entry.begin};
+      tensors_[entry.name] = {
+          entry.dtype,       entry.shape, data.data() + entry.begin, entry.end - entry.begin,
+          entry.whole_shape, entry.first};
     }
   } catch (const UserError& error) {
     throw UserError(Sentence(path, " is not a whole safetensors file: ", error.what()));

@@ -10,23 +10,21 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor_slice.h"
 #include "kernels/base/mapped_file.h"
-#include "kernels/runtime/view.h"
+#include "kernels/runtime/context.h"
 
 namespace treeformer {
-
-struct NamedTensor {
-  std::string name;
-  In data;  // in host memory
-};
 
 struct FileDigest {
   int64_t bytes = 0;
   uint64_t xxh3 = 0;
 };
 
-// Written aside, fsynced, renamed.
-FileDigest WriteSafetensors(const std::string& path, const std::vector<NamedTensor>& tensors);
+// Written aside, fsynced, renamed.  Tensors that are not whole become slices
+// (core/checkpoint/safetensors_header.h).
+FileDigest WriteSafetensors(Context& ctx, const std::string& path,
+                            const std::vector<TensorSlice>& tensors);
 
 FileDigest DigestFile(const std::string& path);
 
@@ -36,8 +34,12 @@ struct StoredTensor {
   std::vector<int64_t> shape;
   const char* data = nullptr;
   int64_t bytes = 0;
+  // Of a slice: the shape of its whole tensor, and the first of the elements; else `shape` and 0.
+  std::vector<int64_t> whole_shape = {};
+  int64_t first = 0;
 
-  bool Has(DType type, const Shape& extents) const;
+  // All of a tensor of that type and shape, or a slice of one.
+  bool Has(DType type, const Shape& whole) const;
   std::string Describe() const;  // "F16 [2,3]"
 };
 

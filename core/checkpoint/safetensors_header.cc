@@ -12,6 +12,8 @@
 
 namespace treeformer {
 
+const char* const kSlicesField = "treeformer.slices";
+
 namespace {
 
 using nlohmann::json;
@@ -39,15 +41,20 @@ std::vector<int64_t> Counts(const json& entry, const char* field) {
   return counts;
 }
 
+// `count` times the extents; false where int64 does not hold it.
+bool Multiply(int64_t& count, const std::vector<int64_t>& shape) {
+  return std::all_of(shape.begin(), shape.end(), [&](int64_t extent) {
+    return !__builtin_mul_overflow(count, extent, &count);
+  });
+}
+
 // Bytes of a tensor, empty for an unknown type; overflow is the user's.
 std::optional<int64_t> CountBytes(const TensorEntry& tensor) {
   const auto bits = kBits.find(tensor.dtype);
   if (bits == kBits.end()) return std::nullopt;
   int64_t count = bits->second;
-  for (const int64_t extent : tensor.shape) {
-    if (__builtin_mul_overflow(count, extent, &count)) {
-      throw UserError(DescribeTensor(tensor.dtype, tensor.shape) + " has more than 2^63 bits");
-    }
+  if (!Multiply(count, tensor.shape)) {
+    throw UserError(DescribeTensor(tensor.dtype, tensor.shape) + " has more than 2^63 bits");
   }
   if (count % 8 != 0) {
     throw UserError(DescribeTensor(tensor.dtype, tensor.shape) + " is no whole number of bytes");
@@ -63,6 +70,7 @@ TensorEntry ParseEntry(const std::string& name, const json& entry) {
   if (offsets.size() != 2) throw UserError("data_offsets are not two");
   TensorEntry tensor{name, dtype->get<std::string>(), Counts(entry, "shape"), offsets[0],
                      offsets[1]};
+  tensor.whole_shape = tensor.shape;
   const std::optional<int64_t> needed = CountBytes(tensor);
   const int64_t bytes = needed.value_or(std::max<int64_t>(0, tensor.end - tensor.begin));
   if (tensor.end < tensor.begin || tensor.end - tensor.begin != bytes) {
@@ -77,6 +85,34 @@ void RequireTexts(const json& metadata) {
       metadata.is_object() &&
       std::all_of(metadata.begin(), metadata.end(), [](const json& v) { return v.is_string(); });
   if (!good) throw UserError("__metadata__ is not an object of texts");
+}
+
+// What the metadata say of slices.
+void SetSlices(const json& metadata, std::vector<TensorEntry>& tensors) {
+  const auto text = metadata.find(kSlicesField);
+  if (text == metadata.end()) return;
+  const json slices = ParseStrictJson(text->get_ref<const std::string&>(), /*most_depth=*/3);
+  if (!slices.is_object()) throw UserError(Sentence(kSlicesField, " is not an object"));
+  for (const auto& [name, slice] : slices.items()) {
+    const auto tensor = std::ranges::find(tensors, name, &TensorEntry::name);
+    if (tensor == tensors.end()) {
+      throw UserError(Sentence("a slice of tensor ", name, ", which is not there"));
+    }
+    if (!slice.is_object()) throw UserError(Sentence("the slice of ", name, " is not an object"));
+    const json list = {{"first", json::array({slice.value("first", json())})}};
+    const int64_t first = Counts(list, "first").front();
+    const std::vector<int64_t> whole_shape = Counts(slice, "shape");
+    int64_t count = 1, end = 0;
+    const bool good = tensor->shape.size() == 1 && Multiply(count, whole_shape) &&
+                      !__builtin_add_overflow(first, tensor->shape[0], &end) && end <= count;
+    if (!good) {
+      throw UserError(Sentence("tensor ", name, ": ", DescribeTensor(tensor->dtype, tensor->shape),
+                               " is no slice of ", json(whole_shape).dump(), " from element ",
+                               first));
+    }
+    tensor->whole_shape = whole_shape;
+    tensor->first = first;
+  }
 }
 
 // Tensors in the order of their bytes tile [0, data_bytes).
@@ -115,9 +151,11 @@ std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t
   if (!header.starts_with('{')) throw UserError("its header does not begin with {");
   const json entries = ParseStrictJson(header, /*most_depth=*/3);
   std::vector<TensorEntry> tensors;
+  json metadata = json::object();
   for (const auto& [name, entry] : entries.items()) {
     if (name == "__metadata__") {
       RequireTexts(entry);
+      metadata = entry;
       continue;
     }
     try {
@@ -130,6 +168,7 @@ std::vector<TensorEntry> ParseSafetensorsHeader(std::string_view header, int64_t
     return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
   });
   RequireTiling(tensors, data_bytes);
+  SetSlices(metadata, tensors);
   return tensors;
 }
 

@@ -4,6 +4,11 @@
 // as Hugging Face's own library: each tensor's bytes are what its shape and type need, and together
 // they cover the data of the file without hole or overlap.  A tensor of an unknown type may have
 // any number of bytes: perhaps nobody needs it.
+//
+// A file of ours may hold slices of tensors.  A slice is a list of elements [count] under the name
+// of its tensor, and the metadata say of what:
+//   "__metadata__": {"treeformer.slices": "{\"a.weight\": {\"shape\": [3, 5], \"first\": 8}}"}
+// Elements [first, first + count) of a row-major [3, 5] then.
 
 #include <cstdint>
 #include <string>
@@ -17,7 +22,12 @@ struct TensorEntry {
   std::string dtype;  // as the format calls it: "F32", "F8_E4M3", ...
   std::vector<int64_t> shape;
   int64_t begin = 0, end = 0;  // bytes of the data, half-open
+  // Of a slice: the shape of its whole tensor, and the first of the elements; else `shape` and 0.
+  std::vector<int64_t> whole_shape = {};
+  int64_t first = 0;
 };
+
+extern const char* const kSlicesField;  // of the metadata
 
 // `data_bytes`: what follows the header.  Throws UserError saying what is wrong, without the
 // file's name.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/mapped_file.h"
 #include "kernels/base/user_error.h"
 
 namespace treeformer {
@@ -29,6 +30,14 @@ nlohmann::json ParseStrictJson(std::string_view text, int most_depth) {
     return json::parse(text.begin(), text.end(), check);
   } catch (const json::exception& error) {
     throw UserError(Sentence("it is not JSON: ", error.what()));
+  }
+}
+
+nlohmann::json ReadStrictJson(const std::string& path, int most_depth) {
+  try {
+    return ParseStrictJson(MappedFile(path).bytes(), most_depth);
+  } catch (const UserError& error) {
+    throw UserError(Sentence(path, " cannot be used: ", error.what()));
   }
 }
 

@@ -9,17 +9,17 @@ namespace treeformer {
 
 using nlohmann::json;
 
-json BirthsOf(const Parameters& parameters) {
+json BirthsOf(const Parameters& parameters, const OptimizerState& state) {
   json births = json::object();
-  for (const Parameter& parameter : parameters.list()) {
-    const auto& born = parameter.born;
-    if (std::ranges::count(born, 0) < std::ssize(born)) births[parameter.name] = born;
+  for (Parameters::Id id = 0; id < std::ssize(parameters.list()); ++id) {
+    const auto& born = state.born(id);
+    if (std::ranges::count(born, 0) < std::ssize(born)) births[parameters.list()[id].name] = born;
   }
   return births;
 }
 
 void RestoreBirths(const json& births, int64_t updates, const std::string& checkpoint,
-                   Parameters& parameters) {
+                   const Parameters& parameters, OptimizerState& state) {
   const auto fits = [updates](const json& birth) {
     return birth.is_number_integer() && birth.get<int64_t>() >= 0 &&
            birth.get<int64_t>() <= updates;
@@ -28,13 +28,13 @@ void RestoreBirths(const json& births, int64_t updates, const std::string& check
     const Parameter& parameter = parameters.list()[id];
     const auto found = births.find(parameter.name);
     if (found == births.end()) continue;
-    if (!found->is_array() || found->size() != parameter.born.size() ||
-        !std::ranges::all_of(*found, fits)) {
+    const size_t levels = state.born(id).size();
+    if (!found->is_array() || found->size() != levels || !std::ranges::all_of(*found, fits)) {
       throw UserError(Sentence(checkpoint, ": the births of ", parameter.name, " are ",
-                               found->dump(), "; expected ", parameter.born.size(),
-                               " numbers of updates, 0 to ", updates));
+                               found->dump(), "; expected ", levels, " numbers of updates, 0 to ",
+                               updates));
     }
-    parameters.SetBorn(id, found->get<std::vector<int64_t>>());
+    state.SetBorn(id, found->get<std::vector<int64_t>>());
   }
 }
 

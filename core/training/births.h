@@ -1,7 +1,6 @@
 #pragma once
 
-// Births: how many updates the run had done when each level of a parameter came to be
-// (Parameter::born), as a checkpoint keeps them:
+// The births of an optimiser's state (core/training/optimizer_state.h), as a checkpoint keeps them:
 //
 //   {"bert.encoder.layer.3.attention.self.tree.weight": [600, 840], ...}
 //
@@ -10,15 +9,15 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "core/parameters.h"
+#include "core/training/optimizer_state.h"
 
 namespace treeformer {
 
-nlohmann::json BirthsOf(const Parameters& parameters);
+nlohmann::json BirthsOf(const Parameters& parameters, const OptimizerState& state);
 
 // Throws UserError naming `checkpoint` where `births`, from it, do not fit the parameters or lie
 // beyond the `updates` of the run.
 void RestoreBirths(const nlohmann::json& births, int64_t updates, const std::string& checkpoint,
-                   Parameters& parameters);
+                   const Parameters& parameters, OptimizerState& state);
 
 }  // namespace treeformer

@@ -53,13 +53,13 @@ void CarryLeading(Context& ctx, Out to, Out from, int64_t entries, bool zero_res
   }
 }
 
-void CarryBuffer(Context& ctx, const Parameters& to, const Parameters& from,
-                 const CarryRules& rules, Parameters::Kind kind) {
+void CarryBuffer(Context& ctx, const Parameters& to, Out to_buffer, const Parameters& from,
+                 Out from_buffer, const CarryRules& rules) {
   for (const Parameter& target : to.list()) {
     const Carried carried = WhatIsCarried(target, from, rules.regrow);
     if (carried.source == nullptr) continue;
-    const Out to_window = Parameters::Window(to.buffer(kind), target);
-    const Out from_window = Parameters::Window(from.buffer(kind), *carried.source);
+    const Out to_window = Parameters::Window(to_buffer, target);
+    const Out from_window = Parameters::Window(from_buffer, *carried.source);
     if (carried.whole) {
       Copy(ctx, to_window, from_window);
     } else {
@@ -69,46 +69,63 @@ void CarryBuffer(Context& ctx, const Parameters& to, const Parameters& from,
   }
 }
 
-void CarryBirths(Parameters& to, const Parameters& from, const CarryRules& rules) {
+void CarryBirths(const Parameters& to, OptimizerState& to_state, const Parameters& from,
+                 const OptimizerState& from_state, const CarryRules& rules) {
   for (Parameters::Id id = 0; id < std::ssize(to.list()); ++id) {
-    const Parameter& target = to.list()[id];
-    const Carried carried = WhatIsCarried(target, from, rules.regrow);
-    std::vector<int64_t> born(target.born.size(), rules.updates);
+    const Carried carried = WhatIsCarried(to.list()[id], from, rules.regrow);
+    std::vector<int64_t> born(to_state.born(id).size(), rules.updates);
     if (carried.source != nullptr) {
-      const auto first = carried.source->born.begin();
+      const auto source = static_cast<Parameters::Id>(carried.source - from.list().data());
+      const auto first = from_state.born(source).begin();
       std::copy(first, first + (carried.whole ? std::ssize(born) : carried.levels), born.begin());
     }
-    to.SetBorn(id, std::move(born));
+    to_state.SetBorn(id, std::move(born));
   }
 }
 
-constexpr Parameters::Kind kCarried[] = {Parameters::kValues, Parameters::kFirstMoments,
-                                         Parameters::kSecondMoments};
+void RequireWhole(const Parameters& parameters, const OptimizerState& state) {
+  CHECK(state.range() == (Range{0, parameters.count()})) << "a shard of a state is not carried";
+}
+
+constexpr OptimizerState::Moment kMoments[] = {OptimizerState::kFirst, OptimizerState::kSecond};
 
 }  // namespace
 
-void CarryParameters(Context& ctx, Parameters& to, const Parameters& from,
-                     const CarryRules& rules) {
-  CarryBirths(to, from, rules);
-  for (Parameters::Kind kind : kCarried) CarryBuffer(ctx, to, from, rules, kind);
+void CarryParameters(Context& ctx, Parameters& to, OptimizerState& to_state, const Parameters& from,
+                     const OptimizerState& from_state, const CarryRules& rules) {
+  RequireWhole(from, from_state);
+  RequireWhole(to, to_state);
+  CarryBirths(to, to_state, from, from_state, rules);
+  CarryBuffer(ctx, to, to.values(), from, from.values(), rules);
+  for (const auto moment : kMoments) {
+    CarryBuffer(ctx, to, to_state.moments(moment), from, from_state.moments(moment), rules);
+  }
   to.RoundValues(ctx);
 }
 
-void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const CarryRules& rules,
-                     uint64_t seed, int draw) {
-  CarryBirths(to, from, rules);
+OptimizerState CarryParameters(Context& ctx, Parameters& to, Parameters&& from,
+                               OptimizerState&& from_state, const CarryRules& rules, uint64_t seed,
+                               int draw) {
+  RequireWhole(from, from_state);
+  OptimizerState state(to, {0, to.count()});
+  CarryBirths(to, state, from, from_state, rules);
   from.Free(Parameters::kGradients);
   from.Free(Parameters::kRounded);
-  for (Parameters::Kind kind : kCarried) {
-    to.Allocate(ctx, from.dtype(), kind);
-    if (kind == Parameters::kValues) to.Initialize(ctx, seed, draw);
-    CarryBuffer(ctx, to, from, rules, kind);
-    ctx.Synchronize();  // before the source goes
-    from.Free(kind);
+  to.Allocate(ctx, from.dtype(), Parameters::kValues);
+  to.Initialize(ctx, seed, draw);
+  CarryBuffer(ctx, to, to.values(), from, from.values(), rules);
+  ctx.Synchronize();  // before the source goes
+  from.Free(Parameters::kValues);
+  for (const auto moment : kMoments) {
+    state.Allocate(ctx, to.values().dtype(), moment);
+    CarryBuffer(ctx, to, state.moments(moment), from, from_state.moments(moment), rules);
+    ctx.Synchronize();
+    from_state.Free(moment);
   }
   to.Allocate(ctx, from.dtype(), Parameters::kGradients);
   to.Allocate(ctx, from.dtype(), Parameters::kRounded);
   to.RoundValues(ctx);
+  return state;
 }
 
 }  // namespace treeformer

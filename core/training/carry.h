@@ -9,7 +9,7 @@
 // W^V, W^O; its tree is random, its alpha 1 / (h + 1).  Whatever does not fit by these rules is
 // fatal.
 
-#include "core/parameters.h"
+#include "core/training/optimizer_state.h"
 
 namespace treeformer {
 
@@ -20,13 +20,17 @@ struct CarryRules {
   bool regrow = false;
 };
 
-// `to` has memory and is initialised.
-void CarryParameters(Context& ctx, Parameters& to, const Parameters& from, const CarryRules& rules);
+// Parameters with the state of their optimiser, which is of all of them.
+//
+// `to` has memory, and its values are initialised.
+void CarryParameters(Context& ctx, Parameters& to, OptimizerState& to_state, const Parameters& from,
+                     const OptimizerState& from_state, const CarryRules& rules);
 
-// The same for `to` without memory, which gets it and is initialised by (seed, draw).  A buffer of
-// `from` is freed before the next one of `to` is made, so that both together never hold more than
-// one of them does in training, but for a tree that is new.
-void CarryParameters(Context& ctx, Parameters& to, Parameters&& from, const CarryRules& rules,
-                     uint64_t seed, int draw);
+// The same for `to` without memory, which gets it and is initialised by (seed, draw); returns its
+// state.  A buffer of `from` is freed before the next one of `to` is made, so that both together
+// never hold more than one of them does in training, but for a tree that is new.
+OptimizerState CarryParameters(Context& ctx, Parameters& to, Parameters&& from,
+                               OptimizerState&& from_state, const CarryRules& rules, uint64_t seed,
+                               int draw);
 
 }  // namespace treeformer

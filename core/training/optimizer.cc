@@ -6,36 +6,82 @@ namespace treeformer {
 
 namespace {
 
-// What is updated in one go: parameters that stand side by side and are alike, with the gaps behind
-// them, which are zero; or one tree whose levels were not born together.
+// What is updated in one go: elements side by side that are alike, with the gaps behind them, which
+// are zero; or one tree whose levels were not born together.
 struct Piece {
   Range range;
-  const Parameter* first = nullptr;
+  const ParameterGroup* group = nullptr;
+  int64_t born = 0;
+  Parameters::Id tree = -1;  // where its levels have births of their own
 };
 
-bool WasBornAtOnce(const Parameter& parameter) {
-  return std::ranges::count(parameter.born, parameter.born[0]) == std::ssize(parameter.born);
+bool WasBornAtOnce(const std::vector<int64_t>& born) {
+  return std::ranges::count(born, born[0]) == std::ssize(born);
 }
 
-bool AreAlike(const Parameter& a, const Parameter& b) {
-  return Decays(a.role) == Decays(b.role) && WasBornAtOnce(a) && WasBornAtOnce(b) &&
-         a.born[0] == b.born[0];
-}
+// Cuts the range of a state into pieces, in the order of the buffer.
+class Cut {
+ public:
+  Cut(const Parameters& parameters, const OptimizerState& state) : range_(state.range()) {
+    const int64_t count = std::ssize(parameters.list());
+    for (Parameters::Id id = 0; id < count; ++id) tiles_.push_back(parameters.RangeOf(id, id + 1));
+  }
 
-std::vector<Piece> Cut(const std::vector<Parameter>& list, Range range) {
-  std::vector<Piece> pieces;
-  for (size_t i = 0; i < list.size(); ++i) {
-    const bool last = i + 1 == list.size();
-    const Range tile{std::max(range.begin, list[i].range.begin),
-                     std::min(range.end, last ? range.end : list[i + 1].range.begin)};
-    if (tile.count() <= 0) continue;
-    if (!pieces.empty() && AreAlike(list[i - 1], list[i])) {
-      pieces.back().range.end = tile.end;
-    } else {
-      pieces.push_back({tile, &list[i]});
+  // Parameter `id`, as far as the range has it; false where it has nothing.
+  bool Has(Parameters::Id id) const { return Intersect(tiles_[id], range_).count() > 0; }
+  void Add(Parameters::Id id, const Parameter& parameter, const std::vector<int64_t>& born,
+           const ParameterGroup& group) {
+    const Range tile = Intersect(tiles_[id], range_);
+    if (WasBornAtOnce(born)) return Add(tile, born[0], group);
+    if (Intersect(parameter.range, range_) == parameter.range) {
+      pieces_.push_back({parameter.range, &group, born[0], id});
+      return;
+    }
+    AddLevels(parameter, born, group);
+  }
+  const std::vector<Piece>& pieces() const { return pieces_; }
+
+ private:
+  void Add(Range range, int64_t born, const ParameterGroup& group) {
+    range = Intersect(range, range_);
+    if (range.count() == 0) return;
+    if (!pieces_.empty()) {
+      Piece& last = pieces_.back();
+      if (last.range.end == range.begin && last.group == &group && last.born == born &&
+          last.tree < 0) {
+        last.range.end = range.end;
+        return;
+      }
+    }
+    pieces_.push_back({range, &group, born});
+  }
+  // A tree that the range cuts, [H, K, ...]: level by level of each head.
+  void AddLevels(const Parameter& parameter, const std::vector<int64_t>& born,
+                 const ParameterGroup& group) {
+    const int64_t heads = parameter.shape[0], head = parameter.shape.count() / heads;
+    const int64_t entry = head / parameter.shape[1];
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t first = parameter.range.begin + h * head;
+      int64_t begin = 0;
+      for (size_t level = 0; level < born.size(); ++level) {
+        const int64_t end = parameter.levels[level] * entry;
+        Add({first + begin, first + end}, born[level], group);
+        begin = end;
+      }
     }
   }
-  return pieces;
+
+  const Range range_;
+  std::vector<Range> tiles_;  // of each parameter, with the gap behind it
+  std::vector<Piece> pieces_;
+};
+
+const ParameterGroup& GroupOf(const Parameter& parameter,
+                              const std::vector<ParameterGroup>& groups) {
+  const auto found = std::ranges::find_if(
+      groups, [&](const ParameterGroup& group) { return group.holds(parameter); });
+  CHECK(found != groups.end()) << parameter.name << " is in no group";
+  return *found;
 }
 
 }  // namespace
@@ -49,7 +95,12 @@ double LearningRate(const OptimizerConfig& config, int64_t step, int64_t steps) 
   return config.learning_rate * (1 - (1 - config.final_rate) * done);
 }
 
-void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
+std::vector<ParameterGroup> GroupsByRole() {
+  return {{.holds = [](const Parameter& parameter) { return Decays(parameter.role); }},
+          {.holds = [](const Parameter&) { return true; }, .decay = false}};
+}
+
+void Optimizer::Step(Context& ctx, Parameters& parameters, OptimizerState& state,
                      View<const double> squared_norm, double targets, double learning_rate,
                      int64_t t) const {
   CHECK_GT(targets, 0) << "a step without a masked position";
@@ -57,30 +108,36 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, Range range,
   const Out scale = scope.Take(parameters.values().dtype(), {1});
   ClipScale(ctx, scale, squared_norm, targets, config_.clip_norm);
 
-  for (const Piece& piece : Cut(parameters.list(), range)) {
-    const Parameter& first = *piece.first;
-    AdamWOptions options{.learning_rate = learning_rate,
+  Cut cut(parameters, state);
+  for (Parameters::Id id = 0; id < std::ssize(parameters.list()); ++id) {
+    if (!cut.Has(id)) continue;
+    const ParameterGroup& group = GroupOf(parameters.list()[id], groups_);
+    if (group.frozen) {
+      state.SkipUpdate(id);
+    } else {
+      cut.Add(id, parameters.list()[id], state.born(id), group);
+    }
+  }
+  for (const Piece& piece : cut.pieces()) {
+    AdamWOptions options{.learning_rate = learning_rate * piece.group->rate_factor,
                          .beta1 = config_.beta1,
                          .beta2 = config_.beta2,
                          .epsilon = config_.epsilon,
-                         .weight_decay = Decays(first.role) ? config_.weight_decay : 0,
-                         .t = t - first.born[0]};
-    const bool whole = WasBornAtOnce(first);
-    if (!whole) {
-      CHECK(range.begin <= first.range.begin && first.range.end <= range.end) << first.name;
-      for (size_t i = 0; i < first.born.size(); ++i) {
-        options.levels.push_back({first.levels[i], t - first.born[i]});
-      }
+                         .weight_decay = piece.group->decay ? config_.weight_decay : 0,
+                         .t = t - piece.born};
+    const Parameter* const tree = piece.tree < 0 ? nullptr : &parameters.list()[piece.tree];
+    for (size_t level = 0; tree != nullptr && level < tree->levels.size(); ++level) {
+      options.levels.push_back({tree->levels[level], t - state.born(piece.tree)[level]});
     }
-    const auto rows = [&](Parameters::Kind kind) {
-      const Out buffer = parameters.buffer(kind);
+    const auto rows = [&](Out buffer, int64_t first) {
       if (!buffer) return buffer;
-      return whole ? buffer.Rows(piece.range.begin, piece.range.end)
-                   : Parameters::Window(buffer, first);
+      const Out all = buffer.Rows(piece.range.begin - first, piece.range.end - first);
+      return tree != nullptr ? all.Reshaped(tree->shape) : all;
     };
-    AdamW(ctx, rows(Parameters::kValues), rows(Parameters::kFirstMoments),
-          rows(Parameters::kSecondMoments), rows(Parameters::kGradients), scale, options,
-          rows(Parameters::kRounded));
+    const int64_t first = state.range().begin;
+    AdamW(ctx, rows(parameters.values(), 0), rows(state.moments(OptimizerState::kFirst), first),
+          rows(state.moments(OptimizerState::kSecond), first), rows(parameters.gradients(), 0),
+          scale, options, rows(parameters.rounded_values(), 0));
   }
 }
 

@@ -47,14 +47,13 @@ void TrainingStep::Accumulate(Context& ctx, int micro, const datasets::Batch& ba
   Run(ctx, current_->gradients.at(micro), current_->warm, work);
 }
 
-void TrainingStep::Update(Context& ctx, const Optimizer& optimizer, double targets,
-                          double learning_rate, int64_t t) {
+void TrainingStep::Update(Context& ctx, const Optimizer& optimizer, OptimizerState& state,
+                          double targets, double learning_rate, int64_t t) {
   Run(ctx, update_, warm_, [&] {
     Parameters& parameters = model_.parameters();
     const View<double> squared_norm = sums_.as<double>().Rows(2, 3);
     SquaredNorm(ctx, squared_norm, parameters.gradients());
-    optimizer.Step(ctx, parameters, {0, parameters.count()}, squared_norm, targets, learning_rate,
-                   t);
+    optimizer.Step(ctx, parameters, state, squared_norm, targets, learning_rate, t);
   });
   warm_ = current_->warm = true;
 }

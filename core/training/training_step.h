@@ -6,7 +6,7 @@
 //
 //   for each micro-batch   step.Accumulate(ctx, micro, batch, info, hook)
 //   (sums over ranks)
-//   step.Update(ctx, targets, learning_rate, t)
+//   step.Update(ctx, optimizer, state, targets, learning_rate, t)
 //   StepSums sums = step.Read(ctx)                        the one wait
 //
 // On a GPU with `graphs` the work of Accumulate, and that of Update, is given as one CUDA graph
@@ -39,8 +39,8 @@ class TrainingStep {
   void Accumulate(Context& ctx, int micro, const datasets::Batch& batch, const StepInfo& info,
                   const GradientHook& hook);
   // `targets`: masked positions of the global batch.  t counts updates from 1.
-  void Update(Context& ctx, const Optimizer& optimizer, double targets, double learning_rate,
-              int64_t t);
+  void Update(Context& ctx, const Optimizer& optimizer, OptimizerState& state, double targets,
+              double learning_rate, int64_t t);
   StepSums Read(Context& ctx) const;
 
  private:

@@ -13,27 +13,6 @@ namespace treeformer {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-// A run that trains meanwhile may remove what was found before it is opened; then there is a newer
-// one.
-void FindNewest(const std::string& checkpoints, TrainedRun& run, nlohmann::json* state) {
-  constexpr int kTries = 20;
-  for (int tries = 1;; ++tries) {
-    const auto found = FindCheckpoint(checkpoints, state);
-    if (!found) throw UserError(Sentence(checkpoints, " holds no valid checkpoint"));
-    run.checkpoint = *found;
-    try {
-      run.weights = std::make_shared<CheckpointWeights>(*found);
-      return;
-    } catch (const UserError&) {
-      if (fs::exists(found->path + "/model.safetensors") || tries == kTries) throw;
-    }
-  }
-}
-
-}  // namespace
-
 TrainedRun FindTrainedRun() {
   if (FLAGS_run_dir.empty() == FLAGS_checkpoint.empty()) {
     throw UserError("give either --run_dir=DIR, for its newest checkpoint, or --checkpoint=DIR");
@@ -42,12 +21,14 @@ TrainedRun FindTrainedRun() {
   nlohmann::json state;
   if (FLAGS_checkpoint.empty()) {
     run.directory = FLAGS_run_dir;
-    FindNewest(FLAGS_run_dir + "/checkpoints", run, &state);
+    const std::string checkpoints = FLAGS_run_dir + "/checkpoints";
+    run.weights = FindPart(checkpoints, "model", &state);
+    if (!run.weights) throw UserError(Sentence(checkpoints, " holds no valid checkpoint"));
   } else {
-    run.checkpoint = OpenCheckpoint(FLAGS_checkpoint, &state);
-    run.weights = std::make_shared<CheckpointWeights>(run.checkpoint);
+    run.weights.emplace(OpenCheckpoint(FLAGS_checkpoint, &state), "model");
     run.directory = fs::weakly_canonical(FLAGS_checkpoint).parent_path().parent_path();
   }
+  run.checkpoint = run.weights->checkpoint();
   try {
     run.config = ParseRunConfig(state.at("config"), run.checkpoint.path);
     if (!state.at("stage").is_number_integer()) {
@@ -72,7 +53,7 @@ std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const Traine
   if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
   auto model =
       std::make_unique<MaskedLanguageModel>(ctx, config, shape, ActivationDType(ctx.device()));
-  run.weights->Load(ctx, model->parameters());
+  LoadValues(ctx, *run.weights, model->parameters());
   return model;
 }
 

@@ -4,9 +4,10 @@
 // --checkpoint, and made again as it was at that checkpoint.
 
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/checkpoint_part.h"
 #include "core/model/model.h"
 #include "launcher/run/run_config.h"
 
@@ -15,7 +16,7 @@ namespace treeformer {
 struct TrainedRun {
   std::string directory;  // of the run
   CheckpointInfo checkpoint;
-  std::shared_ptr<const CheckpointWeights> weights;
+  std::optional<CheckpointPart> weights;
   config::RunConfig config;
   int stage = 0;  // of the bootstrap plan
 };

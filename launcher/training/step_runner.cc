@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "core/checkpoint/checkpoint_part.h"
 #include "core/training/carry.h"
 #include "core/training/config.h"
 #include "kernels/adamw.h"
@@ -65,24 +66,25 @@ StepRunner::StepRunner(Context& ctx, dist::Communicator& communicator,
       optimizer_(optimizer_config_),
       shape_(ShapeOf(train.Get(0))) {}
 
-std::unique_ptr<MaskedLanguageModel> StepRunner::MakeModel(const BootstrapStage& stage) {
+void StepRunner::MakeModel(const BootstrapStage& stage) {
   const ModelConfig config = plan_.ModelOfStage(stage);
   const DType dtype = ActivationDType(ctx_.device());
   try {
     if (!model_) {
-      auto first = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
-      first->parameters().Initialize(ctx_, training_.seed(), stage.regrown);
-      return first;
+      model_ = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+      model_->parameters().Initialize(ctx_, training_.seed(), stage.regrown);
+      state_ = OptimizerState(ctx_, model_->parameters());
+      return;
     }
     Parameters before = model_->TakeParameters();
     model_.reset();  // its activations
     ctx_.scratch().Release();
     runtime::ReturnFreedMemory();
-    auto next = std::make_unique<MaskedLanguageModel>(
-        ctx_, config, shape_, dtype, MaskedLanguageModel::ParameterMemory::kCarried);
-    CarryParameters(ctx_, next->parameters(), std::move(before),
-                    {updates_, stage.regrown > stage_->regrown}, training_.seed(), stage.regrown);
-    return next;
+    model_ = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype,
+                                                   MaskedLanguageModel::ParameterMemory::kCarried);
+    state_ = CarryParameters(ctx_, model_->parameters(), std::move(before), std::move(state_),
+                             {updates_, stage.regrown > stage_->regrown}, training_.seed(),
+                             stage.regrown);
   } catch (const UserError& error) {
     throw UserError(Sentence(error.what(), "\nplanned for this rank, without temporaries: ",
                              DescribeMemory(CountMemory(config, shape_, dtype))));
@@ -92,10 +94,21 @@ std::unique_ptr<MaskedLanguageModel> StepRunner::MakeModel(const BootstrapStage&
 void StepRunner::EnterStage(const BootstrapStage& stage) {
   reducer_.reset();
   work_.reset();
-  model_ = MakeModel(stage);
+  MakeModel(stage);
   work_.emplace(ctx_, *model_, training_.micro_batches(), cuda_graphs_);
   reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
   stage_ = &stage;
+}
+
+std::vector<CheckpointFile> StepRunner::Files() const {
+  const Parameters& parameters = model_->parameters();
+  return {{"model", parameters.Tensors()}, {"optimizer", state_.Tensors(parameters)}};
+}
+
+void StepRunner::Load(const CheckpointInfo& checkpoint) {
+  Parameters& parameters = model_->parameters();
+  LoadValues(ctx_, CheckpointPart(checkpoint, "model"), parameters);
+  CheckpointPart(checkpoint, "optimizer").Load(ctx_, state_.Tensors(parameters));
 }
 
 double StepRunner::LearningRateOf(int64_t step) const {
@@ -153,8 +166,8 @@ std::chrono::duration<double> StepRunner::Measure(const Hook& hook) {
 }
 
 void StepRunner::Update(StepResult& result) {
-  work_->Update(ctx_, optimizer_, static_cast<double>(result.loss.targets), result.learning_rate,
-                updates_ + 1);
+  work_->Update(ctx_, optimizer_, state_, static_cast<double>(result.loss.targets),
+                result.learning_rate, updates_ + 1);
   const StepSums sums = work_->Read(ctx_);
   std::array<double, 2> all = {sums.loss, sums.correct};
   communicator_.Sum(all);

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "core/checkpoint/checkpoint.h"
 #include "core/model/model.h"
 #include "core/training/bootstrap_plan.h"
 #include "core/training/training_step.h"
@@ -53,7 +54,12 @@ class StepRunner {
   const BootstrapStage* stage() const { return stage_; }  // null before the first
   MaskedLanguageModel& model() { return *model_; }        // of the stage
   const MaskedLanguageModel& model() const { return *model_; }
+  OptimizerState& state() { return state_; }  // of its parameters
+  const OptimizerState& state() const { return state_; }
   const BatchShape& shape() const { return shape_; }  // of a micro-batch
+  // What a checkpoint keeps of the model and its optimiser's state.
+  std::vector<CheckpointFile> Files() const;
+  void Load(const CheckpointInfo& checkpoint);
   // Done: the steps but those without a masked position.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
@@ -62,7 +68,7 @@ class StepRunner {
   std::string NameOfBadGradient();
 
  private:
-  std::unique_ptr<MaskedLanguageModel> MakeModel(const BootstrapStage& stage);
+  void MakeModel(const BootstrapStage& stage);
   double LearningRateOf(int64_t step) const;
   std::chrono::duration<double> Measure(const Hook& hook);
   void Update(StepResult& result);
@@ -80,6 +86,7 @@ class StepRunner {
 
   const BootstrapStage* stage_ = nullptr;
   std::unique_ptr<MaskedLanguageModel> model_;
+  OptimizerState state_;                          // of its parameters
   std::optional<TrainingStep> work_;              // on model_
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients
   int64_t updates_ = 0;

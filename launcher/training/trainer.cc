@@ -60,7 +60,7 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   const int64_t stage = state.at("stage");
   require(stage >= 0 && stage < std::ssize(plan_.stages()), "its stage is not in the plan");
   EnterStage(plan_.stages()[stage]);
-  LoadCheckpoint(ctx_, checkpoint, runner_.model().parameters());
+  runner_.Load(checkpoint);
   const datasets::LoaderState place{loader.at("seed"), loader.at("epoch"), loader.at("next_sample"),
                                     loader.at("step")};
   require(place.epoch >= 0 && place.next_sample >= 0 && place.step >= 0,
@@ -77,7 +77,7 @@ void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::jso
   require(updates >= 0 && updates <= step_, "it has more updates than steps");
   runner_.set_updates(updates);
   RestoreBirths(state.value("births", nlohmann::json::object()), updates, checkpoint.path,
-                runner_.model().parameters());
+                runner_.model().parameters(), runner_.state());
 }
 
 void Trainer::EnterStage(const BootstrapStage& stage) {
@@ -204,7 +204,7 @@ nlohmann::json Trainer::State(const config::RunConfig& config) const {
   return {{"config", PrintRunConfig(config)},
           {"stage", runner_.stage()->index},
           {"updates", runner_.updates()},
-          {"births", BirthsOf(runner_.model().parameters())},
+          {"births", BirthsOf(runner_.model().parameters(), runner_.state())},
           {"loader",
            {{"seed", loader.seed},
             {"epoch", loader.epoch},
@@ -221,7 +221,7 @@ void Trainer::WriteCheckpoint() {
   saved_step_ = step_;
   if (communicator_.rank() != 0) return;
   const std::string directory = directory_ + "/checkpoints";
-  SaveCheckpoint(ctx_, directory, step_, runner_.model().parameters(), State(config_));
+  SaveCheckpoint(ctx_, directory, step_, runner_.Files(), State(config_));
   valid_checkpoints_.insert(step_);
   PruneCheckpoints(directory, training_.keep_checkpoints(), valid_checkpoints_);
 }
@@ -231,7 +231,7 @@ void Trainer::BeginControls() {
   for (const Control& control : ControlsOf(config_)) {
     MakeControlDirectory(directory_, control);
     SaveCheckpoint(ctx_, ControlDirectory(directory_, control) + "/checkpoints", step_,
-                   runner_.model().parameters(), State(control.config));
+                   runner_.Files(), State(control.config));
   }
 }
 

@@ -21,28 +21,31 @@ Parameters Tree() {
 }
 
 TEST(Births, ComeBackFromACheckpointAsTheyWere) {
-  Parameters parameters = Tree();
-  parameters.SetBorn(1, {0, 40, 90});
-  const json births = BirthsOf(parameters);
+  const Parameters parameters = Tree();
+  OptimizerState state(parameters, {0, parameters.count()});
+  state.SetBorn(1, {0, 40, 90});
+  const json births = BirthsOf(parameters, state);
   EXPECT_EQ(births, (json{{"tree.bias", {0, 40, 90}}}));
-  Parameters restored = Tree();
-  RestoreBirths(births, /*updates=*/90, "step_100", restored);
-  EXPECT_EQ(restored.Find("tree.bias")->born, (Births{0, 40, 90}));
-  EXPECT_EQ(restored.Find("dense.weight")->born, (Births{0}));
+  OptimizerState restored(parameters, {0, parameters.count()});
+  RestoreBirths(births, /*updates=*/90, "step_100", parameters, restored);
+  EXPECT_EQ(restored.born(1), (Births{0, 40, 90}));
+  EXPECT_EQ(restored.born(0), (Births{0}));
 }
 
 TEST(Births, OfACheckpointWithoutThemAreAllFromTheBeginning) {
-  Parameters restored = Tree();
-  RestoreBirths(json::object(), /*updates=*/90, "step_100", restored);
-  EXPECT_EQ(restored.Find("tree.bias")->born, (Births{0, 0, 0}));
+  const Parameters parameters = Tree();
+  OptimizerState restored(parameters, {0, parameters.count()});
+  RestoreBirths(json::object(), /*updates=*/90, "step_100", parameters, restored);
+  EXPECT_EQ(restored.born(1), (Births{0, 0, 0}));
 }
 
 TEST(Births, ThatCannotBeAreRefused) {
   for (const json& births : {json{{"tree.bias", {0, 40}}}, json{{"tree.bias", {0, -1, 3}}},
                              json{{"tree.bias", {0, 1, 91}}}, json{{"tree.bias", {0, 1, "2"}}},
                              json{{"tree.bias", 3}}}) {
-    Parameters restored = Tree();
-    EXPECT_REFUSED(RestoreBirths(births, /*updates=*/90, "step_100", restored),
+    const Parameters parameters = Tree();
+    OptimizerState restored(parameters, {0, parameters.count()});
+    EXPECT_REFUSED(RestoreBirths(births, /*updates=*/90, "step_100", parameters, restored),
                    "step_100: the births of tree.bias are");
   }
 }

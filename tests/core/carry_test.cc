@@ -24,34 +24,52 @@ Parameters Declared(int64_t planes, int64_t alphas, bool tree) {
   return parameters;
 }
 
-Parameters Model(int64_t planes, int64_t alphas, bool tree, uint64_t seed) {
-  Parameters parameters = Declared(planes, alphas, tree);
-  Context ctx = Context::Cpu();
-  parameters.Allocate(ctx, DType::kFloat32);
-  parameters.Initialize(ctx, seed);
-  const View<float> m = parameters.first_moments(), v = parameters.second_moments();
-  for (const Parameter& parameter : parameters.list()) {
-    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) m[i] = v[i] = 7;
+// With moments of 7, or `moment`.
+struct Trained {
+  Parameters parameters;
+  OptimizerState state;
+
+  const std::vector<int64_t>& Born(const std::string& name) const {
+    const Parameter* parameter = parameters.Find(name);
+    return state.born(static_cast<Parameters::Id>(parameter - parameters.list().data()));
   }
-  return parameters;
+  View<float> FirstMoments(const std::string& name) const {
+    return Parameters::Window(state.moments(OptimizerState::kFirst), *parameters.Find(name));
+  }
+};
+
+Trained Model(int64_t planes, int64_t alphas, bool tree, uint64_t seed, float moment = 7) {
+  Context ctx = Context::Cpu();
+  Trained model{Declared(planes, alphas, tree), {}};
+  model.parameters.Allocate(ctx, DType::kFloat32);
+  model.parameters.Initialize(ctx, seed);
+  model.state = OptimizerState(ctx, model.parameters);
+  const View<float> m = model.state.moments(OptimizerState::kFirst);
+  const View<float> v = model.state.moments(OptimizerState::kSecond);
+  for (const Parameter& parameter : model.parameters.list()) {
+    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) m[i] = v[i] = moment;
+  }
+  return model;
 }
 
-View<float> Values(const Parameters& p, const std::string& name) {
-  return Parameters::Window(p.values(), *p.Find(name));
+void Carry(Trained& to, const Trained& from, const CarryRules& rules) {
+  Context ctx = Context::Cpu();
+  CarryParameters(ctx, to.parameters, to.state, from.parameters, from.state, rules);
+}
+
+View<float> Values(const Trained& model, const std::string& name) {
+  return Parameters::Window(model.parameters.values(), *model.parameters.Find(name));
 }
 
 TEST(CarryParameters, GrowsATreeAndKeepsItsOldPlanesBitForBit) {
-  Context ctx = Context::Cpu();
-  const Parameters old = Model(/*planes=*/3, /*alphas=*/3, true, /*seed=*/1);
-  Parameters grown = Model(/*planes=*/7, /*alphas=*/4, true, /*seed=*/2);
-  Zero(ctx, grown.first_moments());
-  Zero(ctx, grown.second_moments());
-  const Parameters fresh = Model(7, 4, true, 2);
-  CarryParameters(ctx, grown, old, {.updates = 100});
+  const Trained old = Model(/*planes=*/3, /*alphas=*/3, true, /*seed=*/1);
+  Trained grown = Model(/*planes=*/7, /*alphas=*/4, true, /*seed=*/2, /*moment=*/0);
+  const Trained fresh = Model(7, 4, true, 2);
+  Carry(grown, old, {.updates = 100});
 
   const View<float> w = Values(grown, "tree.weight"), w_old = Values(old, "tree.weight"),
                     w_fresh = Values(fresh, "tree.weight");
-  const View<float> m = Parameters::Window(grown.first_moments(), *grown.Find("tree.weight"));
+  const View<float> m = grown.FirstMoments("tree.weight");
   for (int64_t h = 0; h < 2; ++h) {
     for (int64_t plane = 0; plane < 7; ++plane) {
       for (int64_t c = 0; c < 3; ++c) {
@@ -66,23 +84,21 @@ TEST(CarryParameters, GrowsATreeAndKeepsItsOldPlanesBitForBit) {
   EXPECT_EQ(alpha[3], 0);  // growing changes nothing at first
   EXPECT_EQ(alpha[7], 0);
   // Only what is new begins to count its updates.
-  EXPECT_EQ(grown.Find("query.weight")->born, (std::vector<int64_t>{0}));
-  EXPECT_EQ(grown.Find("tree.weight")->born, (std::vector<int64_t>{0, 0, 100}));
-  EXPECT_EQ(grown.Find("tree.bias")->born, (std::vector<int64_t>{0, 0, 100}));
-  EXPECT_EQ(grown.Find("tree.alpha")->born, (std::vector<int64_t>{0, 0, 0, 100}));
+  EXPECT_EQ(grown.Born("query.weight"), (std::vector<int64_t>{0}));
+  EXPECT_EQ(grown.Born("tree.weight"), (std::vector<int64_t>{0, 0, 100}));
+  EXPECT_EQ(grown.Born("tree.bias"), (std::vector<int64_t>{0, 0, 100}));
+  EXPECT_EQ(grown.Born("tree.alpha"), (std::vector<int64_t>{0, 0, 0, 100}));
 }
 
 // Algorithm 1 to the letter: the tree of height h is made from that of height h - 1, of which the
 // regrown tree of three levels keeps two, though the old one had all three.
 TEST(CarryParameters, ATreeThatRegrowsDrawsItsDeepestLevelAnew) {
-  Context ctx = Context::Cpu();
-  const Parameters old = Model(/*planes=*/7, /*alphas=*/4, true, /*seed=*/1);
-  Parameters regrown = Model(7, 4, true, /*seed=*/2);
-  Zero(ctx, regrown.first_moments());
-  const Parameters fresh = Model(7, 4, true, 2);
-  CarryParameters(ctx, regrown, old, {.updates = 100, .regrow = true});
+  const Trained old = Model(/*planes=*/7, /*alphas=*/4, true, /*seed=*/1);
+  Trained regrown = Model(7, 4, true, /*seed=*/2, /*moment=*/0);
+  const Trained fresh = Model(7, 4, true, 2);
+  Carry(regrown, old, {.updates = 100, .regrow = true});
   const View<float> w = Values(regrown, "tree.weight");
-  const View<float> m = Parameters::Window(regrown.first_moments(), *regrown.Find("tree.weight"));
+  const View<float> m = regrown.FirstMoments("tree.weight");
   for (int64_t i = 0; i < w.count(); ++i) {
     const bool kept = i / 3 % 7 < 3;
     EXPECT_EQ(w[i], Values(kept ? old : fresh, "tree.weight")[i]) << i;
@@ -90,34 +106,41 @@ TEST(CarryParameters, ATreeThatRegrowsDrawsItsDeepestLevelAnew) {
   }
   EXPECT_EQ(Values(regrown, "tree.alpha")[2], 0.25f);
   EXPECT_EQ(Values(regrown, "tree.alpha")[3], 0);
-  EXPECT_EQ(regrown.Find("tree.weight")->born, (std::vector<int64_t>{0, 0, 100}));
+  EXPECT_EQ(regrown.Born("tree.weight"), (std::vector<int64_t>{0, 0, 100}));
   EXPECT_EQ(Values(regrown, "query.weight")[5], Values(old, "query.weight")[5]);
 }
 
 TEST(CarryParameters, WithoutMemoryOfItsOwnGivesTheSameBitsAndFreesTheSource) {
   Context ctx = Context::Cpu();
-  Parameters old = Model(/*planes=*/3, /*alphas=*/3, true, /*seed=*/1);
-  Parameters expected = Declared(7, 4, true);
-  expected.Allocate(ctx, DType::kFloat32);
-  expected.Initialize(ctx, /*seed=*/2, /*draw=*/1);
-  CarryParameters(ctx, expected, old, {.updates = 100});
-  Parameters moved = Declared(7, 4, true);
-  CarryParameters(ctx, moved, std::move(old), {.updates = 100}, /*seed=*/2, /*draw=*/1);
-  for (const auto kind : {Parameters::kValues, Parameters::kGradients, Parameters::kFirstMoments,
-                          Parameters::kSecondMoments}) {
-    const View<float> a = moved.buffer(kind), b = expected.buffer(kind);
+  Trained old = Model(/*planes=*/3, /*alphas=*/3, true, /*seed=*/1);
+  Trained expected{Declared(7, 4, true), {}};
+  expected.parameters.Allocate(ctx, DType::kFloat32);
+  expected.parameters.Initialize(ctx, /*seed=*/2, /*draw=*/1);
+  expected.state = OptimizerState(ctx, expected.parameters);
+  Carry(expected, old, {.updates = 100});
+  Trained moved{Declared(7, 4, true), {}};
+  moved.state = CarryParameters(ctx, moved.parameters, std::move(old.parameters),
+                                std::move(old.state), {.updates = 100}, /*seed=*/2, /*draw=*/1);
+  const auto expect_equal = [](View<float> a, View<float> b) {
+    ASSERT_EQ(a.count(), b.count());
     for (int64_t i = 0; i < b.count(); ++i) EXPECT_EQ(a[i], b[i]) << i;
-    EXPECT_FALSE(old.buffer(kind));
+  };
+  for (const auto kind : {Parameters::kValues, Parameters::kGradients}) {
+    expect_equal(moved.parameters.buffer(kind), expected.parameters.buffer(kind));
+    EXPECT_FALSE(old.parameters.buffer(kind));
   }
-  EXPECT_EQ(moved.Find("tree.bias")->born, expected.Find("tree.bias")->born);
+  for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+    expect_equal(moved.state.moments(moment), expected.state.moments(moment));
+    EXPECT_FALSE(old.state.moments(moment));
+  }
+  EXPECT_EQ(moved.Born("tree.bias"), expected.Born("tree.bias"));
 }
 
 TEST(CarryParameters, ANewTreeStaysRandomAndTheProjectionsStay) {
-  Context ctx = Context::Cpu();
-  const Parameters full = Model(0, 0, /*tree=*/false, 1);
-  Parameters with_tree = Model(1, 2, true, 2);
-  const Parameters fresh = Model(1, 2, true, 2);
-  CarryParameters(ctx, with_tree, full, {.updates = 50});
+  const Trained full = Model(0, 0, /*tree=*/false, 1);
+  Trained with_tree = Model(1, 2, true, 2);
+  const Trained fresh = Model(1, 2, true, 2);
+  Carry(with_tree, full, {.updates = 50});
   for (int64_t i = 0; i < 24; ++i) {
     EXPECT_EQ(Values(with_tree, "query.weight")[i], Values(full, "query.weight")[i]);
   }
@@ -125,18 +148,23 @@ TEST(CarryParameters, ANewTreeStaysRandomAndTheProjectionsStay) {
     EXPECT_EQ(Values(with_tree, "tree.weight")[i], Values(fresh, "tree.weight")[i]);
   }
   EXPECT_EQ(Values(with_tree, "tree.alpha")[1], 0.5f);
-  EXPECT_EQ(with_tree.Find("tree.weight")->born, (std::vector<int64_t>{50}));
-  EXPECT_EQ(with_tree.Find("query.weight")->born, (std::vector<int64_t>{0}));
+  EXPECT_EQ(with_tree.Born("tree.weight"), (std::vector<int64_t>{50}));
+  EXPECT_EQ(with_tree.Born("query.weight"), (std::vector<int64_t>{0}));
 }
 
 TEST(CarryParametersDeathTest, WhatDoesNotFitDies) {
   Context ctx = Context::Cpu();
-  Parameters to, from;
-  to.Declare("dense.weight", {2, 3}, Initializer::Zeros(), Role::kWeight);
-  from.Declare("dense.weight", {2, 4}, Initializer::Zeros(), Role::kWeight);
-  to.Allocate(ctx, DType::kFloat32);
-  from.Allocate(ctx, DType::kFloat32);
-  EXPECT_DEATH(CarryParameters(ctx, to, from, {}), "dense.weight: cannot carry");
+  Trained to, from;
+  to.parameters.Declare("dense.weight", {2, 3}, Initializer::Zeros(), Role::kWeight);
+  from.parameters.Declare("dense.weight", {2, 4}, Initializer::Zeros(), Role::kWeight);
+  for (Trained* model : {&to, &from}) {
+    model->parameters.Allocate(ctx, DType::kFloat32);
+    model->state = OptimizerState(ctx, model->parameters);
+  }
+  EXPECT_DEATH(Carry(to, from, {}), "dense.weight: cannot carry");
+  OptimizerState shard(ctx, to.parameters, {0, 3});
+  EXPECT_DEATH(CarryParameters(ctx, to.parameters, shard, to.parameters, to.state, {}),
+               "a shard of a state is not carried");
 }
 
 }  // namespace

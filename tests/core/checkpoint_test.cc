@@ -1,15 +1,17 @@
-#include "core/checkpoint/checkpoint.h"
-
 #include <xxhash.h>
 
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/checkpoint/checkpoint_part.h"
+#include "core/training/optimizer_state.h"
 #include "kernels/base/output_file.h"
 #include "kernels/base/user_error.h"
 #include "tests/datasets/full_disk.h"
+#include "tests/datasets/temporary_folder.h"
 #include "tests/testing.h"
 
 namespace treeformer {
@@ -29,25 +31,40 @@ class Checkpoints : public testing::Test {
   }
   void TearDown() override { fs::remove_all(directory_); }
 
-  Parameters Model(uint64_t seed, int64_t width = 5) {
+  struct Model {
     Parameters parameters;
+    OptimizerState state;
+    std::vector<CheckpointFile> Files() const {
+      return {{"model", parameters.Tensors()}, {"optimizer", state.Tensors(parameters)}};
+    }
+  };
+  Model Made(uint64_t seed, int64_t width = 5) {
+    Model model;
+    Parameters& parameters = model.parameters;
     parameters.Declare("a.weight", {3, width}, Initializer::Normal(1), Role::kWeight);
     parameters.Declare("a.bias", {width}, Initializer::Normal(1), Role::kBias);
     parameters.Allocate(ctx_, DType::kFloat32);
     parameters.Initialize(ctx_, seed);
-    for (Out moments : {parameters.first_moments(), parameters.second_moments()}) {
-      Copy(ctx_, moments, parameters.values());
+    model.state = OptimizerState(ctx_, parameters);
+    for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+      Copy(ctx_, model.state.moments(moment), parameters.values());
     }
-    return parameters;
+    return model;
   }
   void Save(int64_t step) {
-    SaveCheckpoint(ctx_, directory_, step, Model(step), {{"sample", step * 10}});
+    SaveCheckpoint(ctx_, directory_, step, Made(step).Files(), {{"sample", step * 10}});
   }
-  void ExpectEqual(const Parameters& a, const Parameters& b) {
-    for (const auto& [x, y] : {std::pair{a.values(), b.values()},
-                               {a.first_moments(), b.first_moments()},
-                               {a.second_moments(), b.second_moments()}}) {
+  void Load(const CheckpointInfo& checkpoint, Model& model) {
+    LoadValues(ctx_, CheckpointPart(checkpoint, "model"), model.parameters);
+    CheckpointPart(checkpoint, "optimizer").Load(ctx_, model.state.Tensors(model.parameters));
+  }
+  void ExpectEqual(const Model& a, const Model& b) {
+    const auto expect_equal = [](Out x, Out y) {
       EXPECT_EQ(memcmp(x.data(), y.data(), x.bytes()), 0);
+    };
+    expect_equal(a.parameters.values(), b.parameters.values());
+    for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+      expect_equal(a.state.moments(moment), b.state.moments(moment));
     }
   }
   static void FlipByte(const fs::path& path, int64_t offset) {
@@ -69,9 +86,71 @@ TEST_F(Checkpoints, ComeBackBitForBit) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->step, 3);
   EXPECT_EQ(state, json({{"sample", 30}}));
-  Parameters loaded = Model(/*seed=*/99);
-  LoadCheckpoint(ctx_, *found, loaded);
-  ExpectEqual(loaded, Model(3));
+  Model loaded = Made(/*seed=*/99);
+  Load(*found, loaded);
+  ExpectEqual(loaded, Made(3));
+}
+
+// Each file holds a half of the buffer, which cuts a.weight; each rank loads another third of it.
+TEST_F(Checkpoints, OfShardsAreLoadedWholeOrInOtherShards) {
+  const Model model = Made(3);
+  const Range whole{0, model.parameters.count()};
+  std::vector<CheckpointFile> files{{"model", model.parameters.Tensors()}};
+  std::deque<OptimizerState> shards;
+  for (int shard : {1, 0}) {
+    const Range half{shard == 0 ? 0 : 7, shard == 0 ? 7 : whole.end};
+    const OptimizerState& state = shards.emplace_back(ctx_, model.parameters, half);
+    for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+      Copy(ctx_, state.moments(moment), model.state.moments(moment).Rows(half.begin, half.end));
+    }
+    files.push_back({"optimizer", state.Tensors(model.parameters), shard, 2});
+  }
+  SaveCheckpoint(ctx_, directory_, 3, files, json::object());
+  EXPECT_TRUE(fs::exists(directory_ / "step_3/optimizer-00001-of-00002.safetensors"));
+  const auto found = FindCheckpoint(directory_, nullptr);
+  Model loaded = Made(/*seed=*/99);
+  Load(*found, loaded);
+  ExpectEqual(loaded, model);
+  const CheckpointPart part(*found, "optimizer");
+  EXPECT_EQ(part.tensors(), 4);
+  for (const Range third : {Range{0, 3}, Range{3, 18}, Range{18, whole.end}}) {
+    const OptimizerState state(ctx_, model.parameters, third);
+    part.Load(ctx_, state.Tensors(model.parameters));
+    for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+      const Out expected = model.state.moments(moment).Rows(third.begin, third.end);
+      EXPECT_EQ(memcmp(state.moments(moment).data(), expected.data(), expected.bytes()), 0);
+    }
+  }
+}
+
+TEST_F(Checkpoints, AShardThatIsMissingIsToldByItsFirstElement) {
+  const Model model = Made(3);
+  const OptimizerState state(ctx_, model.parameters, {0, 7});
+  SaveCheckpoint(ctx_, directory_, 3,
+                 {{"model", model.parameters.Tensors()},
+                  {"optimizer", state.Tensors(model.parameters), /*shard=*/0, /*shards=*/2}},
+                 json::object());
+  Model loaded = Made(/*seed=*/99);
+  EXPECT_REFUSED(Load(*FindCheckpoint(directory_, nullptr), loaded),
+                 "has no element 7 of a.weight.first_moment, which the model needs");
+}
+
+TEST_F(Checkpoints, OfOneRankHaveTheFilesAndTensorsOfOldOnes) {
+  Save(3);
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(directory_ / "step_3")) {
+    names.insert(entry.path().filename());
+  }
+  EXPECT_EQ(names,
+            (std::set<std::string>{"manifest.json", "model.safetensors", "optimizer.safetensors"}));
+  std::ifstream file(directory_ / "step_3/optimizer.safetensors", std::ios::binary);
+  std::string header(400, ' ');
+  file.read(header.data(), 400);
+  EXPECT_EQ(header.substr(8, 2), "{\"");
+  EXPECT_EQ(header.find("__metadata__"), std::string::npos);
+  const std::string tensor =
+      R"("a.bias.first_moment":{"dtype":"F32","shape":[5],"data_offsets":[60,80]})";
+  EXPECT_NE(header.find(tensor), std::string::npos) << header;
 }
 
 TEST_F(Checkpoints, TheNewestWinsByNumberNotByName) {
@@ -156,12 +235,13 @@ TEST_F(Checkpoints, OnlyValidOnesCountAmongThoseKept) {
 // Of a run that trains and prunes meanwhile.
 TEST_F(Checkpoints, OpenWeightsOutliveTheirCheckpoint) {
   Save(3);
-  const CheckpointWeights weights(*FindCheckpoint(directory_, nullptr));
+  const auto weights = FindPart(directory_, "model", nullptr);
+  ASSERT_TRUE(weights);
   fs::remove_all(directory_ / "step_3");
-  Parameters loaded = Model(/*seed=*/99);
-  weights.Load(ctx_, loaded);
-  const Parameters expected = Model(3);
-  EXPECT_EQ(memcmp(loaded.values().data(), expected.values().data(), expected.values().bytes()), 0);
+  Model loaded = Made(/*seed=*/99);
+  LoadValues(ctx_, *weights, loaded.parameters);
+  const Out values = loaded.parameters.values();
+  EXPECT_EQ(memcmp(values.data(), Made(3).parameters.values().data(), values.bytes()), 0);
 }
 
 TEST_F(Checkpoints, AFolderOfAnotherKeepsItsPlaceAndCountsForNothing) {
@@ -236,9 +316,9 @@ TEST_F(Checkpoints, AnotherModelIsRefusedByTheNameOfTheTensor) {
   Save(1);
   json state;
   const auto found = FindCheckpoint(directory_, &state);
-  Parameters other = Model(1, /*width=*/6);
+  Model other = Made(1, /*width=*/6);
   try {
-    LoadCheckpoint(ctx_, *found, other);
+    Load(*found, other);
     FAIL() << "accepted";
   } catch (const UserError& error) {
     EXPECT_NE(std::string(error.what()).find("a.weight"), std::string::npos) << error.what();

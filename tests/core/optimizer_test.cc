@@ -49,12 +49,13 @@ TEST(Optimizer, MovesAParameterBornLateAsARunThatBeginsThere) {
   const Optimizer optimizer(config);
   Parameters parameters = Declared();
   parameters.Allocate(ctx, DType::kFloat64);
+  OptimizerState state(ctx, parameters);
   std::vector<ScalarAdamW> expected(parameters.count());
   const auto noise = testing_util::Random<double>(40 * parameters.count(), 1);
   const View<double> gradients = parameters.gradients();
   for (int64_t t = 1; t <= 40; ++t) {
-    for (Parameters::Id tree : {1, 2}) parameters.SetBorn(tree, {0, std::min(t - 1, kLevelBorn)});
-    parameters.SetBorn(3, {std::min(t - 1, kWeightBorn)});
+    for (Parameters::Id tree : {1, 2}) state.SetBorn(tree, {0, std::min(t - 1, kLevelBorn)});
+    state.SetBorn(3, {std::min(t - 1, kWeightBorn)});
     Zero(ctx, gradients);
     for (const Parameter& parameter : parameters.list()) {
       for (int64_t i = 0; i < parameter.range.count(); ++i) {
@@ -65,38 +66,164 @@ TEST(Optimizer, MovesAParameterBornLateAsARunThatBeginsThere) {
       }
     }
     double squared_norm = 1;
-    optimizer.Step(ctx, parameters, {0, parameters.count()}, {&squared_norm, {1}}, /*targets=*/1,
+    optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, /*targets=*/1,
                    config.learning_rate, t);
   }
   const View<double> values = parameters.values();
   for (int64_t i = 0; i < parameters.count(); ++i) EXPECT_NEAR(values[i], expected[i].w, 1e-12);
 }
 
-// Shards whose ends lie between parameters update each element once.
-TEST(Optimizer, UpdatesARangeAsThePartOfTheWhole) {
-  Context ctx = Context::Cpu();
-  Parameters whole = Declared(), parts = Declared();
-  for (Parameters* parameters : {&whole, &parts}) {
-    parameters->Allocate(ctx, DType::kFloat64);
-    parameters->SetBorn(1, {0, 3});
-    for (int64_t i = 0; i < parameters->count(); ++i) {
-      parameters->gradients().as<double>()[i] = 1.0 + static_cast<double>(i);
+// Parameters with gradients, and what a state of some range makes of them.
+class OneStep {
+ public:
+  explicit OneStep(DType dtype) : parameters(Declared()) {
+    parameters.Allocate(ctx, dtype);
+    parameters.Initialize(ctx, /*seed=*/1);
+    const auto noise = testing_util::Random<double>(2 * parameters.count(), 2);
+    for (const Parameter& parameter : parameters.list()) {
+      for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) {
+        Set(parameters.values(), i, noise[i]);
+        Set(parameters.gradients(), i, noise[parameters.count() + i]);
+      }
     }
   }
-  const Optimizer optimizer({.learning_rate = 0.125});
-  double squared_norm = 1;
-  const auto step = [&](Parameters& parameters, Range range) {
-    optimizer.Step(ctx, parameters, range, {&squared_norm, {1}}, /*targets=*/1,
-                   /*learning_rate=*/0.125, /*t=*/5);
-  };
-  step(whole, {0, whole.count()});
-  const int64_t cut = parts.list()[2].range.begin;
-  step(parts, {0, cut});
-  step(parts, {cut, parts.count() - 8});
-  const View<double> a = whole.values(), b = parts.values();
-  for (int64_t i = 0; i < parts.count() - 8; ++i) EXPECT_EQ(a[i], b[i]) << i;
-  EXPECT_NE(b[parts.count() - 9], 0);
-  EXPECT_EQ(b[parts.count() - 8], 0);
+  // Updates t = 4 and 5 of a state whose second parameter got its deeper level after three.
+  OptimizerState Step(const Optimizer& optimizer, Range range) {
+    OptimizerState state(ctx, parameters, range);
+    state.SetBorn(1, {0, 3});
+    double squared_norm = 1;
+    for (int64_t t : {4, 5}) {
+      optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, /*targets=*/1,
+                     /*learning_rate=*/0.125, t);
+    }
+    return state;
+  }
+  static void Set(Out buffer, int64_t i, double value) {
+    if (buffer.dtype() == DType::kFloat64) {
+      buffer.as<double>()[i] = value;
+    } else {
+      buffer.as<float>()[i] = static_cast<float>(value);
+    }
+  }
+
+  Context ctx = Context::Cpu();
+  Parameters parameters;
+};
+
+bool SameBits(Out a, Out b) {
+  return a.bytes() == b.bytes() && memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
+
+// Wherever the cut is: between parameters, in one, and inside a tree whose levels have births of
+// their own.
+TEST(Optimizer, StepsShardsAsThePartsOfTheWhole) {
+  const Optimizer optimizer({.learning_rate = 0.125, .clip_norm = 0});
+  for (const DType dtype : {DType::kFloat64, DType::kFloat32, DType::kBFloat16}) {
+    OneStep whole(dtype);
+    const int64_t count = whole.parameters.count();
+    const OptimizerState state = whole.Step(optimizer, {0, count});
+    for (int64_t cut = 0; cut <= count; ++cut) {
+      OneStep parts(dtype);
+      const OptimizerState shards[] = {parts.Step(optimizer, {0, cut}),
+                                       parts.Step(optimizer, {cut, count})};
+      EXPECT_TRUE(SameBits(parts.parameters.values(), whole.parameters.values())) << cut;
+      if (dtype == DType::kBFloat16) {
+        EXPECT_TRUE(SameBits(parts.parameters.rounded_values(), whole.parameters.rounded_values()));
+      }
+      for (const auto moment : {OptimizerState::kFirst, OptimizerState::kSecond}) {
+        for (const OptimizerState& shard : shards) {
+          const Range range = shard.range();
+          EXPECT_EQ(shard.moments(moment).count(), range.count());
+          EXPECT_TRUE(
+              SameBits(shard.moments(moment), state.moments(moment).Rows(range.begin, range.end)))
+              << cut;
+        }
+      }
+    }
+  }
+}
+
+TEST(Optimizer, LeavesWhatIsOutsideOfItsShard) {
+  OneStep before(DType::kFloat64), shard(DType::kFloat64);
+  shard.Step(Optimizer({}), {16, 40});
+  const View<double> a = before.parameters.values(), b = shard.parameters.values();
+  for (const Parameter& parameter : shard.parameters.list()) {
+    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) {
+      EXPECT_EQ(a[i] != b[i], 16 <= i && i < 40) << parameter.name << " " << i;
+    }
+  }
+}
+
+TEST(Optimizer, KeepsAFrozenGroupAndItsCountOfUpdatesAsTheyAre) {
+  std::vector<ParameterGroup> groups = GroupsByRole();
+  groups.insert(groups.begin(),
+                {.holds = [](const Parameter& p) { return IsOfTree(p.role); }, .frozen = true});
+  OneStep before(DType::kFloat64), frozen(DType::kFloat64), free(DType::kFloat64);
+  const Range all{0, before.parameters.count()};
+  const OptimizerState state = frozen.Step(Optimizer({}, groups), all);
+  free.Step(Optimizer({}), all);
+  const View<double> m = state.moments(OptimizerState::kFirst);
+  const View<double> v = state.moments(OptimizerState::kSecond);
+  for (Parameters::Id id = 0; id < std::ssize(before.parameters.list()); ++id) {
+    const Parameter& parameter = before.parameters.list()[id];
+    const bool tree = IsOfTree(parameter.role);
+    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) {
+      const auto value = [i](const OneStep& step) {
+        return step.parameters.values().as<double>()[i];
+      };
+      EXPECT_EQ(value(frozen), value(tree ? before : free)) << parameter.name;
+      EXPECT_EQ(m[i] == 0 && v[i] == 0, tree) << parameter.name;
+    }
+    // Two updates of the run that were none of its own.
+    const std::vector<int64_t> born =
+        id == 1 ? std::vector<int64_t>{0, 3} : std::vector<int64_t>(state.born(id).size(), 0);
+    for (size_t level = 0; level < born.size(); ++level) {
+      EXPECT_EQ(state.born(id)[level], born[level] + (tree ? 2 : 0)) << parameter.name;
+    }
+  }
+}
+
+TEST(Optimizer, MultipliesTheRateOfAGroupByItsFactor) {
+  std::vector<ParameterGroup> groups = GroupsByRole();
+  groups.insert(groups.begin(), {.holds = [](const Parameter& p) { return p.layer == 0; },
+                                 .rate_factor = 0.25,
+                                 .decay = false});
+  OneStep before(DType::kFloat64), slow(DType::kFloat64), plain(DType::kFloat64);
+  const Range all{0, before.parameters.count()};
+  const OptimizerConfig config{.weight_decay = 0};
+  const OptimizerState state = slow.Step(Optimizer(config, groups), all);
+  const OptimizerState expected = plain.Step(Optimizer(config), all);
+  EXPECT_TRUE(
+      SameBits(state.moments(OptimizerState::kSecond), expected.moments(OptimizerState::kSecond)));
+  for (const Parameter& parameter : before.parameters.list()) {
+    for (int64_t i = parameter.range.begin; i < parameter.range.end; ++i) {
+      const auto moved = [&](const OneStep& step) {
+        return step.parameters.values().as<double>()[i] -
+               before.parameters.values().as<double>()[i];
+      };
+      const double factor = parameter.layer == 0 ? 0.25 : 1;
+      EXPECT_NEAR(moved(slow), factor * moved(plain), 1e-15) << parameter.name;
+    }
+  }
+}
+
+TEST(Optimizer, DecaysTheGroupsThatSaySo) {
+  OneStep with(DType::kFloat64), without(DType::kFloat64);
+  const Range all{0, with.parameters.count()};
+  with.Step(Optimizer({.weight_decay = 0.5}), all);
+  without.Step(Optimizer({.weight_decay = 0}), all);
+  const View<double> a = with.parameters.values(), b = without.parameters.values();
+  for (const Parameter& parameter : with.parameters.list()) {
+    const int64_t first = parameter.range.begin;
+    EXPECT_EQ(a[first] != b[first], Decays(parameter.role)) << parameter.name;
+  }
+}
+
+TEST(OptimizerDeathTest, AParameterInNoGroupDies) {
+  OneStep step(DType::kFloat64);
+  const std::vector<ParameterGroup> none{{.holds = [](const Parameter&) { return false; }}};
+  EXPECT_DEATH(step.Step(Optimizer({}, none), {0, step.parameters.count()}),
+               "dense.weight is in no group");
 }
 
 }  // namespace

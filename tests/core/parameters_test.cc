@@ -128,8 +128,10 @@ TEST(Parameters, OfABFloat16ModelAreFloat32WithARoundedCopyForTheOperations) {
   EXPECT_FALSE(single.rounded_values());
   parameters.Initialize(ctx, /*seed=*/1);
   single.Initialize(ctx, /*seed=*/1);
-  for (Out buffer : {parameters.values(), parameters.gradients(), parameters.first_moments(),
-                     parameters.second_moments()}) {
+  const OptimizerState state(ctx, parameters);
+  for (Out buffer :
+       {parameters.values(), parameters.gradients(), state.moments(OptimizerState::kFirst),
+        state.moments(OptimizerState::kSecond)}) {
     EXPECT_EQ(buffer.dtype(), DType::kFloat32);
   }
   EXPECT_EQ(parameters.value(2).dtype(), DType::kBFloat16);
@@ -150,7 +152,8 @@ TEST(Parameters, TheRoundedCopyFollowsTheOptimizerInItsRange) {
   for (int64_t i = 0; i < 96; ++i) parameters.gradients().as<float>()[i] = 1;
   double squared_norm = 96;
   Optimizer optimizer({.learning_rate = 0.125});
-  optimizer.Step(ctx, parameters, {16, 64}, {&squared_norm, {1}}, /*targets=*/1,
+  OptimizerState shard(ctx, parameters, {16, 64});
+  optimizer.Step(ctx, parameters, shard, {&squared_norm, {1}}, /*targets=*/1,
                  /*learning_rate=*/0.125, /*t=*/1);
   ExpectRounded(parameters);
   for (int64_t i = 0; i < 96; ++i) {
@@ -165,7 +168,8 @@ TEST(Parameters, TheRoundedCopyFollowsWhatIsCarriedOver) {
   Parameters from = Declared(), to = Declared();
   for (Parameters* p : {&from, &to}) p->Allocate(ctx, DType::kBFloat16);
   from.Initialize(ctx, /*seed=*/1);
-  CarryParameters(ctx, to, from, {});
+  OptimizerState from_state(ctx, from), to_state(ctx, to);
+  CarryParameters(ctx, to, to_state, from, from_state, {});
   EXPECT_EQ(to.values().as<float>()[40], from.values().as<float>()[40]);
   ExpectRounded(to);
 }

@@ -293,7 +293,7 @@ TEST_F(StartFrom, AFolderAndShardsAndTheirIndexAreRead) {
 }
 
 TEST_F(StartFrom, ACheckpointIsVerifiedAndAFolderOfNothingRefused) {
-  SaveCheckpoint(ctx_, folder_.File("checkpoints"), 4, from_->parameters(),
+  SaveCheckpoint(ctx_, folder_.File("checkpoints"), 4, {{"model", from_->parameters().Tensors()}},
                  nlohmann::json::object());
   Load(folder_.File("checkpoints/step_4"), *model_);
   ExpectLoaded(*model_, *from_);

@@ -25,10 +25,12 @@ class SafetensorsFile : public testing::Test {
 };
 
 TEST_F(SafetensorsFile, GivesBackWhatWasWritten) {
-  const std::vector<float> a = {1, 2, 3, 4, 5, 6};
-  const std::vector<int32_t> b = {7, 8};
-  WriteSafetensors(folder_.File("file"), {{"a", View<const float>(a.data(), {2, 3})},
-                                          {"b", View<const int32_t>(b.data(), {2})}});
+  std::vector<float> a = {1, 2, 3, 4, 5, 6};
+  std::vector<int32_t> b = {7, 8};
+  Context ctx = Context::Cpu();
+  WriteSafetensors(ctx, folder_.File("file"),
+                   {{"a", {2, 3}, {0, 6}, View<float>(a.data(), {2, 3})},
+                    {"b", {2}, {0, 2}, View<int32_t>(b.data(), {2})}});
   const Safetensors file(folder_.File("file"));
   ASSERT_EQ(file.tensors().size(), 2u);
   EXPECT_TRUE(file.tensors().at("a").Has(DType::kFloat32, {2, 3}));
@@ -36,6 +38,45 @@ TEST_F(SafetensorsFile, GivesBackWhatWasWritten) {
   EXPECT_FALSE(file.tensors().at("a").Has(DType::kInt32, {2, 3}));
   EXPECT_EQ(ReadFloat32(file.tensors().at("a")), a);
   EXPECT_EQ(file.tensors().at("b").Describe(), "I32 [2]");
+}
+
+TEST_F(SafetensorsFile, OfASliceSaysWhichElementsOfWhatItHas) {
+  std::vector<float> a = {5, 6, 7, 8};
+  Context ctx = Context::Cpu();
+  WriteSafetensors(ctx, folder_.File("file"),
+                   {{"a", {3, 3}, {4, 8}, View<float>(a.data(), {4})},
+                    {"b", {4}, {0, 4}, View<float>(a.data(), {4})}});
+  const Safetensors file(folder_.File("file"));
+  const StoredTensor& slice = file.tensors().at("a");
+  EXPECT_TRUE(slice.Has(DType::kFloat32, {3, 3}));
+  EXPECT_EQ(slice.shape, std::vector<int64_t>{4});
+  EXPECT_EQ(slice.first, 4);
+  EXPECT_EQ(ReadFloat32(slice), a);
+  EXPECT_TRUE(file.tensors().at("b").Has(DType::kFloat32, {4}));
+}
+
+TEST_F(SafetensorsFile, ASliceThatCannotBeIsRefused) {
+  const auto read = [&](const std::string& slices) {
+    const nlohmann::json header = {
+        {"__metadata__", {{"treeformer.slices", slices}}},
+        {"a", {{"dtype", "F32"}, {"shape", {6}}, {"data_offsets", {0, 24}}}}};
+    return ReadHeader(header.dump());
+  };
+  EXPECT_EQ(read(R"({"a":{"shape":[2,4],"first":2}})").tensors().at("a").first, 2);
+  for (const auto& [slices, words] : {
+           std::pair{R"({"a":{"shape":[2,4],"first":3}})", "is no slice of [2,4] from element 3"},
+           {R"({"a":{"shape":[2],"first":9223372036854775807}})", "is no slice of [2]"},
+           {R"({"a":{"shape":[4294967296,4294967296],"first":0}})", "is no slice of"},
+           {R"({"a":{"shape":[2,4],"first":-1}})", "first has -1"},
+           {R"({"a":{"shape":[2,4]}})", "first has null"},
+           {R"({"a":{"first":0}})", "no list shape"},
+           {R"({"a":7})", "the slice of a is not an object"},
+           {R"({"b":{"shape":[2,4],"first":0}})", "a slice of tensor b, which is not there"},
+           {"[1]", "treeformer.slices is not an object"},
+           {"{", "it is not JSON"},
+       }) {
+    EXPECT_REFUSED(read(slices), words);
+  }
 }
 
 TEST_F(SafetensorsFile, HasTensorsOfAnyTypeAndRank) {

@@ -31,6 +31,7 @@ std::vector<StepSums> Train(const ModelConfig& config, int64_t first, int64_t en
   Context ctx = Context::Cuda(/*index=*/0);
   MaskedLanguageModel model(ctx, config, {1, kLength, 4}, DType::kBFloat16);
   model.parameters().Initialize(ctx, /*seed=*/7);
+  OptimizerState state(ctx, model.parameters());
   TrainingStep work(ctx, model, kMicroBatches, graphs);
   const datasets::Batch batch = SmallBatch(1, kLength, config.vocabulary);
   std::vector<StepSums> sums;
@@ -38,7 +39,7 @@ std::vector<StepSums> Train(const ModelConfig& config, int64_t first, int64_t en
     for (int micro = 0; micro < kMicroBatches; ++micro) {
       work.Accumulate(ctx, micro, batch, {.seed = 11, .step = step}, /*hook=*/{});
     }
-    work.Update(ctx, Optimizer({}), /*targets=*/6, /*learning_rate=*/1e-3, step + 1);
+    work.Update(ctx, Optimizer({}), state, /*targets=*/6, /*learning_rate=*/1e-3, step + 1);
     sums.push_back(work.Read(ctx));
   }
   return sums;

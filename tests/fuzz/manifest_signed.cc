@@ -18,14 +18,15 @@ namespace treeformer {
 namespace {
 
 void RestoreFrom(const nlohmann::json& state) {
-  static Parameters parameters = [] {
+  static const Parameters parameters = [] {
     Parameters declared;
     declared.Declare("tree", {2, 3}, Initializer::Zeros(), Role::kTreeBias, /*layer=*/0, {1, 3});
     return declared;
   }();
   if (!state.is_object()) return;
+  OptimizerState births(parameters, {0, parameters.count()});
   RestoreBirths(state.value("births", nlohmann::json::object()), /*updates=*/5, "checkpoint",
-                parameters);
+                parameters, births);
 }
 
 }  // namespace

@@ -81,6 +81,7 @@ class Toy {
     attention_ = MakeAttention({config_, shape_, parameters_, activations_}, /*layer=*/0, "toy");
     parameters_.Allocate(ctx_, DType::kFloat32);
     parameters_.Initialize(ctx_, seed);
+    state_ = OptimizerState(ctx_, parameters_);
     batch_.document = document_;
     batch_.targets_of.assign(kSequences, kLength);
   }
@@ -104,7 +105,7 @@ class Toy {
     double squared_norm = 0;
     const View<double> norm(&squared_norm, {1});
     SquaredNorm(ctx_, norm, parameters_.gradients());
-    Optimizer(schedule).Step(ctx_, parameters_, {0, parameters_.count()}, norm, rows.count(),
+    Optimizer(schedule).Step(ctx_, parameters_, state_, norm, rows.count(),
                              LearningRate(schedule, step, steps), step + 1);
   }
 
@@ -169,6 +170,7 @@ class Toy {
   ModelConfig config_;
   const BatchShape shape_{kSequences, kLength, kRows};
   Parameters parameters_;
+  OptimizerState state_;
   Activations activations_{ctx_, DType::kFloat32};
   Parameters::Id weights_[2];
   std::unique_ptr<Attention> attention_;

@@ -19,7 +19,9 @@ TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed, 
   config_.vocabulary = task.vocabulary();
   config_.token_types = task.token_types();
   config_.max_positions = task.shape().length;
-  UseModel(MakeModel());
+  auto model = MakeModel();
+  OptimizerState state(ctx_, model->parameters());
+  UseModel(std::move(model), std::move(state));
 }
 
 std::unique_ptr<MaskedLanguageModel> TaskTraining::MakeModel() {
@@ -29,9 +31,10 @@ std::unique_ptr<MaskedLanguageModel> TaskTraining::MakeModel() {
   return model;
 }
 
-void TaskTraining::UseModel(std::unique_ptr<MaskedLanguageModel> model) {
+void TaskTraining::UseModel(std::unique_ptr<MaskedLanguageModel> model, OptimizerState state) {
   work_.reset();
   model_ = std::move(model);
+  state_ = std::move(state);
   work_ = std::make_unique<TrainingStep>(ctx_, *model_, /*micro_batches=*/1, cuda_graphs_);
 }
 
@@ -43,7 +46,7 @@ void TaskTraining::Train(int64_t steps, double learning_rate,
   for (int64_t i = 0; i < steps; ++i, ++step_) {
     work_->Accumulate(ctx_, /*micro=*/0, task_.Training(step_), {.seed = seed_, .step = step_},
                       /*hook=*/{});
-    work_->Update(ctx_, optimizer, static_cast<double>(task_.shape().targets),
+    work_->Update(ctx_, optimizer, state_, static_cast<double>(task_.shape().targets),
                   LearningRate(schedule, i, steps), step_ + 1);
     CHECK(std::isfinite(work_->Read(ctx_).squared_norm)) << "the gradient at step " << step_;
     model_->NudgeBalance(ctx_);
@@ -54,14 +57,17 @@ void TaskTraining::Train(int64_t steps, double learning_rate,
 void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
   config_.attention = attention;
   std::unique_ptr<MaskedLanguageModel> next = MakeModel();
-  CarryParameters(ctx_, next->parameters(), model_->parameters(), {.updates = step_});
-  UseModel(std::move(next));
+  OptimizerState state(ctx_, next->parameters());
+  CarryParameters(ctx_, next->parameters(), state, model_->parameters(), state_,
+                  {.updates = step_});
+  UseModel(std::move(next), std::move(state));
 }
 
 TaskTraining TaskTraining::Copy() const {
   CHECK(ctx_.device() == Device::kCpu);
   TaskTraining copy(task_, config_, seed_, Context::Cpu(ctx_.matmul_precision()));
-  CarryParameters(copy.ctx_, copy.model_->parameters(), model_->parameters(), {});
+  CarryParameters(copy.ctx_, copy.model_->parameters(), copy.state_, model_->parameters(), state_,
+                  {});
   copy.step_ = step_;
   return copy;
 }

@@ -38,7 +38,7 @@ class TaskTraining {
 
  private:
   std::unique_ptr<MaskedLanguageModel> MakeModel();
-  void UseModel(std::unique_ptr<MaskedLanguageModel> model);
+  void UseModel(std::unique_ptr<MaskedLanguageModel> model, OptimizerState state);
 
   const Task& task_;
   const uint64_t seed_;
@@ -46,6 +46,7 @@ class TaskTraining {
   Context ctx_;
   ModelConfig config_;
   std::unique_ptr<MaskedLanguageModel> model_;
+  OptimizerState state_;                // of its parameters
   std::unique_ptr<TrainingStep> work_;  // of model_
   int64_t step_ = 0;                    // over all calls of Train
 };

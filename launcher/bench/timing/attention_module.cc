@@ -134,8 +134,8 @@ void AttentionModule::SetTreeBiases(const std::vector<float>& biases) {
 
 int64_t AttentionModule::HeldBytes() {
   int64_t bytes = activations_.bytes() + ctx_.scratch().bytes();
-  for (Out parameters : {parameters_.values(), parameters_.gradients(), parameters_.first_moments(),
-                         parameters_.second_moments(), parameters_.rounded_values()}) {
+  for (Out parameters :
+       {parameters_.values(), parameters_.gradients(), parameters_.rounded_values()}) {
     if (parameters) bytes += parameters.bytes();
   }
   for (const Buffer* rows :

@@ -53,7 +53,7 @@ class AttentionModule {
   In keys() const { return k_.view().Reshaped(heads_); }
   Ids document() const { return document_.as<int32_t>(); }
 
-  // All that it holds: operands, activations, parameters with gradients and moments, scratch.
+  // All that it holds: operands, activations, parameters with gradients, scratch.
   int64_t HeldBytes();
 
  private:
