@@ -18,8 +18,8 @@ json BirthsOf(const Parameters& parameters, const OptimizerState& state) {
   return births;
 }
 
-void RestoreBirths(const json& births, int64_t updates, const std::string& checkpoint,
-                   const Parameters& parameters, OptimizerState& state) {
+void RestoreBirths(const json& births, int64_t updates, const Parameters& parameters,
+                   OptimizerState& state) {
   const auto fits = [updates](const json& birth) {
     return birth.is_number_integer() && birth.get<int64_t>() >= 0 &&
            birth.get<int64_t>() <= updates;
@@ -30,9 +30,8 @@ void RestoreBirths(const json& births, int64_t updates, const std::string& check
     if (found == births.end()) continue;
     const size_t levels = state.born(id).size();
     if (!found->is_array() || found->size() != levels || !std::ranges::all_of(*found, fits)) {
-      throw UserError(Sentence(checkpoint, ": the births of ", parameter.name, " are ",
-                               found->dump(), "; expected ", levels, " numbers of updates, 0 to ",
-                               updates));
+      throw UserError(Sentence("the births of ", parameter.name, " are ", found->dump(),
+                               "; expected ", levels, " numbers of updates, 0 to ", updates));
     }
     state.SetBorn(id, found->get<std::vector<int64_t>>());
   }

@@ -7,7 +7,6 @@
 // A parameter whose levels were all there from the beginning is left out.
 
 #include <nlohmann/json_fwd.hpp>
-#include <string>
 
 #include "core/training/optimizer_state.h"
 
@@ -15,9 +14,8 @@ namespace treeformer {
 
 nlohmann::json BirthsOf(const Parameters& parameters, const OptimizerState& state);
 
-// Throws UserError naming `checkpoint` where `births`, from it, do not fit the parameters or lie
-// beyond the `updates` of the run.
-void RestoreBirths(const nlohmann::json& births, int64_t updates, const std::string& checkpoint,
-                   const Parameters& parameters, OptimizerState& state);
+// Throws UserError where `births` do not fit the parameters or lie beyond the `updates` of the run.
+void RestoreBirths(const nlohmann::json& births, int64_t updates, const Parameters& parameters,
+                   OptimizerState& state);
 
 }  // namespace treeformer

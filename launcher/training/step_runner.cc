@@ -4,8 +4,10 @@
 #include <array>
 #include <cmath>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "core/checkpoint/checkpoint_part.h"
+#include "core/training/births.h"
 #include "core/training/carry.h"
 #include "core/training/config.h"
 #include "kernels/adamw.h"
@@ -13,6 +15,8 @@
 #include "launcher/run/plan_report.h"
 
 namespace treeformer {
+
+using nlohmann::json;
 
 namespace {
 
@@ -98,6 +102,29 @@ void StepRunner::EnterStage(const BootstrapStage& stage) {
   work_.emplace(ctx_, *model_, training_.micro_batches(), cuda_graphs_);
   reducer_.emplace(communicator_, model_->parameters().gradients(), training_.bucket_bytes());
   stage_ = &stage;
+}
+
+void StepRunner::Save(json& state) const {
+  state["stage"] = stage_->index;
+  state["updates"] = updates_;
+  state["births"] = BirthsOf(model_->parameters(), state_);
+}
+
+// Older versions kept neither updates nor births, updated in every step, and corrected the bias of
+// all moments for the whole run; so do runs of theirs that go on, until trees grow again.
+void StepRunner::Restore(const json& state, int64_t step) {
+  const json stage = state.at("stage"), updates = state.value("updates", json(step));
+  if (!stage.is_number_integer() || stage < 0 || stage >= std::ssize(plan_.stages())) {
+    throw UserError(Sentence("its stage is ", stage.dump(), "; expected one of the plan's ",
+                             plan_.stages().size(), ", from 0"));
+  }
+  if (!updates.is_number_integer() || updates < 0 || updates > step) {
+    throw UserError(Sentence("its number of updates is ", updates.dump(), "; expected 0 to ", step,
+                             ", its steps"));
+  }
+  EnterStage(plan_.stages()[stage.get<int64_t>()]);
+  updates_ = updates;
+  RestoreBirths(state.value("births", json::object()), updates_, model_->parameters(), state_);
 }
 
 std::vector<CheckpointFile> StepRunner::Files() const {

@@ -16,6 +16,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/model.h"
+#include "core/stateful.h"
 #include "core/training/bootstrap_plan.h"
 #include "core/training/training_step.h"
 #include "datasets/loader.h"
@@ -36,7 +37,7 @@ struct StepResult {
   bool IsFinite() const;        // loss and gradient
 };
 
-class StepRunner {
+class StepRunner : public Stateful {
  public:
   using Hook = std::function<void()>;
 
@@ -54,15 +55,14 @@ class StepRunner {
   const BootstrapStage* stage() const { return stage_; }  // null before the first
   MaskedLanguageModel& model() { return *model_; }        // of the stage
   const MaskedLanguageModel& model() const { return *model_; }
-  OptimizerState& state() { return state_; }  // of its parameters
-  const OptimizerState& state() const { return state_; }
   const BatchShape& shape() const { return shape_; }  // of a micro-batch
-  // What a checkpoint keeps of the model and its optimiser's state.
+  // The fields "stage", which Restore enters; "updates", the steps done but those without a masked
+  // position; and "births" (core/training/births.h).
+  void Save(nlohmann::json& state) const override;
+  void Restore(const nlohmann::json& state, int64_t step) override;
+  // The tensors of the stage: parts "model" and "optimizer" of a checkpoint.
   std::vector<CheckpointFile> Files() const;
   void Load(const CheckpointInfo& checkpoint);
-  // Done: the steps but those without a masked position.
-  int64_t updates() const { return updates_; }
-  void set_updates(int64_t updates) { updates_ = updates; }
   // The last parameter whose gradient is not finite, in the order of the forward pass: where the
   // backward pass met it first; or "none".
   std::string NameOfBadGradient();

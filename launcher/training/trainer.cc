@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/checkpoint/pretrained_weights.h"
-#include "core/training/births.h"
 #include "dist/mpi_session.h"
 #include "kernels/base/fault_point.h"
 #include "kernels/base/user_error.h"
@@ -30,6 +29,7 @@ Trainer::Trainer(Context& ctx, dist::Communicator& communicator, const config::R
       progress_(progress),
       plan_(MakeBootstrapPlan(config, data.vocabulary)),
       runner_(ctx, communicator, config, plan_, *data.train, cuda_graphs),
+      loader_(*data.train),
       report_(communicator, progress, directory, checkpoint ? checkpoint->step : 0, plan_,
               {training_.batch_size(), runner_.shape().length, 0}, span) {
   data_.train->Restore({.seed = training_.seed()});  // another run may have read before
@@ -42,42 +42,20 @@ void Trainer::Restore(const CheckpointInfo& checkpoint, const nlohmann::json& st
   } catch (const nlohmann::json::exception& error) {
     throw UserError(Sentence(checkpoint.path, "/manifest.json has a state that cannot be gone on ",
                              "from: ", error.what()));
+  } catch (const UserError& error) {
+    throw UserError(Sentence("the run cannot go on from ", checkpoint.path, ": ", error.what()));
   }
 }
 
 void Trainer::RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state) {
-  const auto require = [&](bool good, const char* what) {
-    if (!good) throw UserError(Sentence(checkpoint.path, " does not fit the run: ", what));
-  };
   if (state.at("vocabulary_hash") != data_.vocabulary_hash) {
-    throw UserError(Sentence(checkpoint.path, " was made with another vocabulary than the data"));
+    throw UserError("it was made with another vocabulary than the data");
   }
-  const nlohmann::json& loader = state.at("loader");
-  for (const auto* number : {&state.at("stage"), &loader.at("seed"), &loader.at("epoch"),
-                             &loader.at("next_sample"), &loader.at("step")}) {
-    require(number->is_number_integer(), "a number of its state is no integer");
-  }
-  const int64_t stage = state.at("stage");
-  require(stage >= 0 && stage < std::ssize(plan_.stages()), "its stage is not in the plan");
-  EnterStage(plan_.stages()[stage]);
+  for (Stateful* component : components_) component->Restore(state, checkpoint.step);
+  progress_.Line(Describe(*runner_.stage()));
   runner_.Load(checkpoint);
-  const datasets::LoaderState place{loader.at("seed"), loader.at("epoch"), loader.at("next_sample"),
-                                    loader.at("step")};
-  require(place.epoch >= 0 && place.next_sample >= 0 && place.step >= 0,
-          "its place in the data is negative");
-  data_.train->Restore(place);
-  report_.Restore(state.at("report"));
   step_ = saved_step_ = checkpoint.step;
   valid_checkpoints_ = {step_};
-  // Older versions kept neither, updated in every step, and corrected the bias of all moments for
-  // the whole run; so do runs of theirs that go on, until trees grow again.
-  require(state.value("updates", nlohmann::json(step_)).is_number_integer(),
-          "its number of updates is no integer");
-  const int64_t updates = state.value("updates", step_);
-  require(updates >= 0 && updates <= step_, "it has more updates than steps");
-  runner_.set_updates(updates);
-  RestoreBirths(state.value("births", nlohmann::json::object()), updates, checkpoint.path,
-                runner_.model().parameters(), runner_.state());
 }
 
 void Trainer::EnterStage(const BootstrapStage& stage) {
@@ -200,21 +178,13 @@ const Evaluation& Trainer::FinalEvaluation() {
 }
 
 nlohmann::json Trainer::State(const config::RunConfig& config) const {
-  const datasets::LoaderState loader = data_.train->state();
-  return {{"config", PrintRunConfig(config)},
-          {"stage", runner_.stage()->index},
-          {"updates", runner_.updates()},
-          {"births", BirthsOf(runner_.model().parameters(), runner_.state())},
-          {"loader",
-           {{"seed", loader.seed},
-            {"epoch", loader.epoch},
-            {"next_sample", loader.next_sample},
-            {"step", loader.step}}},
-          {"report", report_.state()},
-          {"vocabulary_hash", data_.vocabulary_hash},
-          {"data_hash", data_.hash},
-          {"ranks", communicator_.size()},
-          {"version", TREEFORMER_VERSION}};
+  nlohmann::json state = {{"config", PrintRunConfig(config)},
+                          {"vocabulary_hash", data_.vocabulary_hash},
+                          {"data_hash", data_.hash},
+                          {"ranks", communicator_.size()},
+                          {"version", TREEFORMER_VERSION}};
+  for (const Stateful* component : components_) component->Save(state);
+  return state;
 }
 
 void Trainer::WriteCheckpoint() {

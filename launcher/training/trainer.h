@@ -11,6 +11,7 @@
 // that goes on from a checkpoint gives the same bits as one that was never stopped, wherever it was
 // stopped; what the stopped run logged beyond the checkpoint is cut off.
 
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -24,6 +25,7 @@
 #include "launcher/report/progress.h"
 #include "launcher/run/run_config.h"
 #include "launcher/training/evaluation.h"
+#include "launcher/training/loader_place.h"
 #include "launcher/training/step_runner.h"
 #include "launcher/training/training_report.h"
 
@@ -85,12 +87,14 @@ class Trainer {
   const BootstrapPlan plan_;
 
   StepRunner runner_;
+  LoaderPlace loader_;
 
   int64_t step_ = 0;  // done
   int64_t saved_step_ = -1;
   std::set<int64_t> valid_checkpoints_;   // the one resumed from, and those written since
   std::optional<Evaluation> evaluation_;  // at step_
   TrainingReport report_;
+  const std::array<Stateful*, 3> components_{&runner_, &loader_, &report_};
 };
 
 }  // namespace treeformer

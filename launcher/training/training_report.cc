@@ -55,24 +55,25 @@ TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progr
   if (communicator.rank() == 0) writer_ = std::make_unique<MetricsWriter>(directory, last_step);
 }
 
-nlohmann::json TrainingReport::state() const {
-  return {{"loss", interval_.loss.loss},
-          {"correct", interval_.loss.correct},
-          {"targets", interval_.loss.targets},
-          {"without_update", interval_.without_update},
-          {"tokens", tokens_},
-          {"seconds", seconds_},
-          {"full_attention_tokens", full_attention_.tokens},
-          {"full_attention_seconds", full_attention_.seconds}};
+void TrainingReport::Save(nlohmann::json& state) const {
+  state["report"] = {{"loss", interval_.loss.loss},
+                     {"correct", interval_.loss.correct},
+                     {"targets", interval_.loss.targets},
+                     {"without_update", interval_.without_update},
+                     {"tokens", tokens_},
+                     {"seconds", seconds_},
+                     {"full_attention_tokens", full_attention_.tokens},
+                     {"full_attention_seconds", full_attention_.seconds}};
 }
 
-void TrainingReport::Restore(const nlohmann::json& state) {
-  interval_.loss = {state.at("loss"), state.at("correct"), state.at("targets")};
-  interval_.without_update = state.value("without_update", int64_t{0});
-  tokens_ = state.at("tokens");
-  seconds_ = state.at("seconds");
-  full_attention_ = {state.value("full_attention_tokens", 0.0),
-                     state.value("full_attention_seconds", 0.0)};
+void TrainingReport::Restore(const nlohmann::json& state, int64_t) {
+  const nlohmann::json& report = state.at("report");
+  interval_.loss = {report.at("loss"), report.at("correct"), report.at("targets")};
+  interval_.without_update = report.value("without_update", int64_t{0});
+  tokens_ = report.at("tokens");
+  seconds_ = report.at("seconds");
+  full_attention_ = {report.value("full_attention_tokens", 0.0),
+                     report.value("full_attention_seconds", 0.0)};
 }
 
 void TrainingReport::AddStep(const StepResult& result, int64_t step, const BootstrapStage& stage) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/model/model.h"
+#include "core/stateful.h"
 #include "core/training/bootstrap_plan.h"
 #include "dist/communicator.h"
 #include "launcher/report/metrics.h"
@@ -29,7 +30,7 @@ struct SpeedTotals {
   double TokensPerSecond() const { return seconds > 0 ? tokens / seconds : 0; }
 };
 
-class TrainingReport {
+class TrainingReport : public Stateful {
  public:
   // `global_batch`: of all ranks and micro-batches.  The files of `directory` go on after
   // `last_step`; `plan` outlives this.
@@ -37,9 +38,9 @@ class TrainingReport {
                  int64_t last_step, const BootstrapPlan& plan, const BatchShape& global_batch,
                  const RunSpan& span);
 
-  // What a checkpoint keeps so that the next log line has the loss of an undisturbed run.
-  nlohmann::json state() const;
-  void Restore(const nlohmann::json& state);
+  // What the next log line needs to have the loss of an undisturbed run: the field "report".
+  void Save(nlohmann::json& state) const override;
+  void Restore(const nlohmann::json& state, int64_t step) override;
 
   void AddStep(const StepResult& result, int64_t step, const BootstrapStage& stage);
   // A micro-batch of a step that will be logged, after its gradients.

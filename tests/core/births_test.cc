@@ -27,7 +27,7 @@ TEST(Births, ComeBackFromACheckpointAsTheyWere) {
   const json births = BirthsOf(parameters, state);
   EXPECT_EQ(births, (json{{"tree.bias", {0, 40, 90}}}));
   OptimizerState restored(parameters, {0, parameters.count()});
-  RestoreBirths(births, /*updates=*/90, "step_100", parameters, restored);
+  RestoreBirths(births, /*updates=*/90, parameters, restored);
   EXPECT_EQ(restored.born(1), (Births{0, 40, 90}));
   EXPECT_EQ(restored.born(0), (Births{0}));
 }
@@ -35,7 +35,7 @@ TEST(Births, ComeBackFromACheckpointAsTheyWere) {
 TEST(Births, OfACheckpointWithoutThemAreAllFromTheBeginning) {
   const Parameters parameters = Tree();
   OptimizerState restored(parameters, {0, parameters.count()});
-  RestoreBirths(json::object(), /*updates=*/90, "step_100", parameters, restored);
+  RestoreBirths(json::object(), /*updates=*/90, parameters, restored);
   EXPECT_EQ(restored.born(1), (Births{0, 0, 0}));
 }
 
@@ -45,8 +45,8 @@ TEST(Births, ThatCannotBeAreRefused) {
                              json{{"tree.bias", 3}}}) {
     const Parameters parameters = Tree();
     OptimizerState restored(parameters, {0, parameters.count()});
-    EXPECT_REFUSED(RestoreBirths(births, /*updates=*/90, "step_100", parameters, restored),
-                   "step_100: the births of tree.bias are");
+    EXPECT_REFUSED(RestoreBirths(births, /*updates=*/90, parameters, restored),
+                   "the births of tree.bias are");
   }
 }
 

@@ -25,8 +25,7 @@ void RestoreFrom(const nlohmann::json& state) {
   }();
   if (!state.is_object()) return;
   OptimizerState births(parameters, {0, parameters.count()});
-  RestoreBirths(state.value("births", nlohmann::json::object()), /*updates=*/5, "checkpoint",
-                parameters, births);
+  RestoreBirths(state.value("births", nlohmann::json::object()), /*updates=*/5, parameters, births);
 }
 
 }  // namespace

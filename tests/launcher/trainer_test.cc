@@ -3,10 +3,13 @@
 #include "launcher/training/trainer.h"
 
 #include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
+#include "kernels/base/user_error.h"
 #include "launcher/run/run_directory.h"
 #include "tests/launcher/small_run.h"
 
@@ -90,6 +93,83 @@ TEST_F(TrainerTest, AResumedRunEndsWithTheSameMetricsWhereverItWasStopped) {
     ASSERT_EQ(Train(SmallRun(), folder.path()), 0);
     EXPECT_EQ(MetricsOf(folder), MetricsOf(*undisturbed_)) << step;
     EXPECT_TRUE(folder.Read(model) == undisturbed_->Read(model)) << step;
+  }
+}
+
+// Changes the state that a checkpoint's manifest keeps, and its hash.
+template <typename Edit>
+void EditState(const TemporaryFolder& folder, int64_t step, const Edit& edit) {
+  const std::string name = "checkpoints/step_" + std::to_string(step) + "/manifest.json";
+  nlohmann::json manifest = nlohmann::json::parse(folder.Read(name)).at("manifest");
+  edit(manifest["state"]);
+  const std::string text = manifest.dump();
+  const std::string hash = Sentence(std::hex, XXH3_64bits(text.data(), text.size()));
+  folder.Write(name, nlohmann::json{{"manifest", manifest}, {"xxh3", hash}}.dump());
+}
+
+std::set<std::string> FieldsOf(const nlohmann::json& object) {
+  std::set<std::string> fields;
+  for (const auto& [name, value] : object.items()) fields.insert(name);
+  return fields;
+}
+
+TEST_F(TrainerTest, TheStateOfACheckpointHasTheFieldsThatItAlwaysHad) {
+  nlohmann::json state;
+  OpenCheckpoint(undisturbed_->File("checkpoints/step_16"), &state);
+  using Fields = std::set<std::string>;
+  EXPECT_EQ(FieldsOf(state), (Fields{"births", "config", "data_hash", "loader", "ranks", "report",
+                                     "stage", "updates", "version", "vocabulary_hash"}));
+  EXPECT_EQ(FieldsOf(state["loader"]), (Fields{"epoch", "next_sample", "seed", "step"}));
+  EXPECT_EQ(FieldsOf(state["report"]),
+            (Fields{"correct", "full_attention_seconds", "full_attention_tokens", "loss", "seconds",
+                    "targets", "tokens", "without_update"}));
+  EXPECT_EQ(state["stage"], 2);
+  EXPECT_EQ(state["updates"], 16);
+  EXPECT_EQ(state["loader"]["step"], 16);
+}
+
+// They had no updates, births or totals yet; before the first tree nothing was born.
+TEST_F(TrainerTest, ARunGoesOnFromACheckpointOfTheFirstVersions) {
+  TemporaryFolder folder;
+  CopyRun(*undisturbed_, folder, 4);
+  EditState(folder, 4, [](nlohmann::json& state) {
+    for (const char* field : {"updates", "births", "data_hash", "ranks", "version"}) {
+      EXPECT_EQ(state.erase(field), 1u) << field;
+    }
+    for (const char* field :
+         {"without_update", "full_attention_seconds", "full_attention_tokens"}) {
+      EXPECT_EQ(state["report"].erase(field), 1u) << field;
+    }
+  });
+  ASSERT_EQ(Train(SmallRun(), folder.path()), 0);
+  EXPECT_EQ(MetricsOf(folder), MetricsOf(*undisturbed_));
+  const std::string model = "checkpoints/step_18/model.safetensors";
+  EXPECT_TRUE(folder.Read(model) == undisturbed_->Read(model));
+}
+
+TEST_F(TrainerTest, AStateThatCannotBeIsRefusedByItsComponent) {
+  struct Case {
+    const char* change;  // merged into the state
+    const char* words;
+  };
+  for (const Case& wrong :
+       {Case{R"({"stage": 3})", "step_16: its stage is 3; expected one of the plan's 3, from 0"},
+        Case{R"({"stage": "1"})", "its stage is \"1\""},
+        Case{R"({"updates": 17})", "its number of updates is 17; expected 0 to 16"},
+        Case{R"({"updates": -1})", "its number of updates is -1"},
+        Case{R"({"births": {"cls.predictions.bias": [17]}})",
+             "the births of cls.predictions.bias are [17]"},
+        Case{R"({"loader": {"epoch": "a"}})", "loader.epoch is \"a\"; expected an integer"},
+        Case{R"({"loader": {"next_sample": -1}})", "its place in the data is negative"},
+        Case{R"({"report": {"tokens": "a"}})", "has a state that cannot be gone on from"},
+        Case{R"({"report": null})", "has a state that cannot be gone on from"},
+        Case{R"({"vocabulary_hash": 1})", "it was made with another vocabulary than the data"}}) {
+    TemporaryFolder folder;
+    CopyRun(*undisturbed_, folder, 16);
+    EditState(folder, 16, [&](nlohmann::json& state) {
+      state.merge_patch(nlohmann::json::parse(wrong.change));
+    });
+    EXPECT_REFUSED(Train(SmallRun(), folder.path()), wrong.words);
   }
 }
 
