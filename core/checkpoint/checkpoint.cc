@@ -223,6 +223,15 @@ CheckpointInfo Open(const std::string& path, json* state) {
 
 }  // namespace
 
+std::optional<json> ReadState(const std::string& folder) {
+  if (!HasManifest(folder)) return std::nullopt;
+  try {
+    return ReadManifest(folder)["state"];
+  } catch (const json::exception& error) {
+    throw UserError(Sentence(folder, "/", kManifest, " is damaged: ", error.what()));
+  }
+}
+
 CheckpointInfo OpenCheckpoint(const std::string& path, json* state) {
   try {
     return Open(path, state);

@@ -57,6 +57,9 @@ struct CheckpointInfo {
 // The newest checkpoint whose manifest and hashes are right; each damaged one is logged by name
 // with what is wrong.  `state` receives its state.  Empty: there is none.
 std::optional<CheckpointInfo> FindCheckpoint(const std::string& directory, nlohmann::json* state);
+// What the manifest in `folder` says of the run, without a look at the files beside it; empty where
+// there is no manifest.  Throws UserError where it is damaged.
+std::optional<nlohmann::json> ReadState(const std::string& folder);
 // A given checkpoint directory; throws UserError naming the file that is missing or damaged.
 CheckpointInfo OpenCheckpoint(const std::string& path, nlohmann::json* state);
 

@@ -50,7 +50,7 @@ class ConfigFile {
 
 void CheckPretrainedConfig(const std::string& folder, const ModelConfig& model,
                            bool has_output_matrix) {
-  const std::string path = folder.empty() ? "config.json" : folder + "/config.json";
+  const std::string path = folder + "/config.json";
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return;
   const ConfigFile config(path);

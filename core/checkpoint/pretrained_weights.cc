@@ -48,6 +48,11 @@ std::optional<int64_t> PretrainedWeights::vocabulary_size() const {
   return words->second.stored->shape[0];
 }
 
+std::string PretrainedWeights::folder() const {
+  const std::filesystem::path folder = std::filesystem::path(file_.path()).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
 const PretrainedFile::Tensor* PretrainedWeights::Find(const Parameter& parameter) const {
   const auto& tensors = file_.tensors();
   const std::string& name = parameter.name;
@@ -82,8 +87,7 @@ std::vector<float> PretrainedWeights::Read(const Parameter& parameter,
 }
 
 void PretrainedWeights::Check(const ModelConfig& model, const Parameters& parameters) const {
-  CheckPretrainedConfig(std::filesystem::path(file_.path()).parent_path(), model,
-                        file_.tensors().contains(kOutput));
+  CheckPretrainedConfig(folder(), model, file_.tensors().contains(kOutput));
   std::vector<const PretrainedFile::Tensor*> found;
   for (const Parameter& parameter : parameters.list()) found.push_back(Find(parameter));
   for (size_t i = 0; i < found.size(); ++i) {  // names and shapes first: they need no reading

@@ -27,6 +27,7 @@ class PretrainedWeights {
   void Check(const ModelConfig& model, const Parameters& parameters) const;
   // Fills the values; says in two lines what came from the file and what did not.
   std::string Load(Context& ctx, Parameters& parameters) const;
+  std::string folder() const;  // that the file, or index, lies in
   // Rows of the word embeddings; empty where there are none.
   std::optional<int64_t> vocabulary_size() const;
 

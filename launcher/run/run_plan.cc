@@ -2,7 +2,10 @@
 
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
 
+#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/pretrained_weights.h"
 #include "core/model/model.h"
 #include "core/training/config.h"
@@ -94,6 +97,27 @@ std::string PlanDifference(const config::RunConfig& before, const config::RunCon
                   ", which changes the ", step, " steps done; only what comes after them may");
 }
 
+namespace {
+
+// Of a checkpoint of a run: what the shapes of its tensors do not tell.
+void RequireSameModel(const std::string& folder, const config::Model& now) {
+  const std::optional<nlohmann::json> state = ReadState(folder);
+  if (!state || !state->contains("config") || !state->at("config").is_string()) return;
+  const std::string manifest = folder + "/manifest.json";
+  const config::Model before = ParseRunConfig(state->at("config"), manifest).model();
+  const auto require_same = [&](const char* field, auto was, auto is) {
+    if (was == is) return;
+    throw UserError(Sentence(std::boolalpha, manifest, ": its run had model.", field, " ", was,
+                             ", this one has ", is, ": the two must agree"));
+  };
+  require_same("heads", before.heads(), now.heads());
+  require_same("pre_norm", before.pre_norm(), now.pre_norm());
+  require_same("causal", before.causal(), now.causal());
+  require_same("layer_norm_epsilon", before.layer_norm_epsilon(), now.layer_norm_epsilon());
+}
+
+}  // namespace
+
 void ValidateStartFrom(const config::RunConfig& config) {
   if (config.training().start_from().empty()) return;
   const PretrainedWeights weights(config.training().start_from());
@@ -105,6 +129,7 @@ void ValidateStartFrom(const config::RunConfig& config) {
   const MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().front()),
                                   {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
                                   MaskedLanguageModel::ParameterMemory::kCarried);
+  RequireSameModel(weights.folder(), config.model());
   weights.Check(model.config(), model.parameters());
 }
 

@@ -319,6 +319,22 @@ TEST_F(TrainerTest, ARunMayStartFromAnotherRunsWeights) {
                  "/nowhere");
 }
 
+// Its tensors have the same shapes; only the manifest tells that they were trained to be read
+// otherwise.
+TEST_F(TrainerTest, ARunMayNotStartFromWeightsOfARunWithOtherHeads) {
+  const std::string checkpoint = undisturbed_->File("checkpoints/step_4");
+  for (const std::string& from : {checkpoint, checkpoint + "/model.safetensors"}) {
+    ValidateStartFrom(SmallRun("training.start_from=" + from));
+    for (const auto& [field, words] :
+         {std::pair{"model.heads=4", "manifest.json: its run had model.heads 2, this one has 4"},
+          std::pair{"model.layer_norm_epsilon=1e-6", "model.layer_norm_epsilon 1e-12, this one"},
+          std::pair{"model.pre_norm=true", "model.pre_norm false, this one has true"}}) {
+      EXPECT_REFUSED(ValidateStartFrom(SmallRun(Sentence(field, ",training.start_from=", from))),
+                     words);
+    }
+  }
+}
+
 TEST_F(TrainerTest, ADirectoryInUseIsRefused) {
   TemporaryFolder folder;
   const RunLock lock(folder.File("lock"));
