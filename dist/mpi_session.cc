@@ -32,8 +32,9 @@ bool MpiIsOn() {
   std::_Exit(status);
 }
 
-// What glog calls after it has printed a failed CHECK.
-[[noreturn]] void OnCheckFailure() {
+// What glog calls after it has printed a failed CHECK.  For clang, [[noreturn]] is no part of its
+// type, which glog wants.
+__attribute__((noreturn)) void OnCheckFailure() {
   void* frames[64];
   backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
   Abort(kInternalError);

@@ -69,7 +69,7 @@ TreeStatistics ComputeTreeStatistics(const std::vector<int32_t>& query_leaf,
       for (auto& [doc, leaf_queries] : counts.queries) {
         double document_tokens = 0;
         for (const auto& [leaf, count] : leaf_queries) {
-          const int64_t leaf_keys = counts.keys[doc].count(leaf) ? counts.keys[doc][leaf] : 0;
+          const int64_t leaf_keys = counts.keys[doc].contains(leaf) ? counts.keys[doc][leaf] : 0;
           document_tokens += count;
           sums.pairs += static_cast<double>(count) * leaf_keys;
           if (leaf_keys == 0) sums.empty_queries += count;
