@@ -6,31 +6,6 @@
 
 namespace treeformer::cpu {
 
-std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows) {
-  const int64_t n = range.shape()[2], lists = range.shape()[0] * range.shape()[1];
-  std::vector<Rectangle> rectangles;
-  for (int64_t list = 0; list < lists; ++list) {
-    const int32_t* slots = range.data() + list * n * 2;
-    int64_t begin = 0;
-    while (begin < n) {
-      const int32_t first = slots[2 * begin];
-      int32_t last = slots[2 * begin + 1];
-      int64_t end = begin + 1, most = max_rows;
-      for (; end < n && end - begin < most; ++end) {
-        const int32_t *range = slots + 2 * end, *before = range - 2;
-        const bool overlaps = range[0] < last && range[0] < range[1];
-        const bool equal = range[0] == before[0] && range[1] == before[1];
-        if (!equal) most = std::min(max_rows, kStairRows);
-        if (!equal && (!overlaps || end - begin >= most)) break;
-        last = std::max(last, range[1]);
-      }
-      if (first < last) rectangles.push_back({list, begin, end, first, last});
-      begin = end;
-    }
-  }
-  return rectangles;
-}
-
 void TileRanges::Clip(const int32_t* range, int64_t rows, int64_t first_slot, int64_t columns) {
   const int32_t first = static_cast<int32_t>(first_slot), count = static_cast<int32_t>(columns);
   for (int64_t r = 0; r < rows; ++r) {

@@ -1,41 +1,21 @@
 #pragma once
 
-// Attention in tiles: neighbouring rows and the hull of their ranges of columns are a rectangle of
-// slots; it is worked off in tiles of at most kTileRows x kTileColumns, whose rows are gathered into
-// contiguous memory.  So memory is one tile a thread, whatever the length of a range.
-//
-// Ranges ascend: neither their begins nor their ends ever step back from one slot to the next, but
-// for rows without columns.  Those of buckets are equal or apart; those of a window overlap.
+// Attention in tiles: an item of the work list is worked off in tiles of at most kTileRows x
+// kTileColumns, whose rows are gathered into contiguous memory.  So memory is one tile a thread,
+// whatever the length of a range.
 //
 // Operands of a tile's products are float32, or, under MatmulPrecision::kBFloat16, rounded where
 // they are gathered or, softmax's results, just before the product.
 
-#include <vector>
-
 #include "kernels/matmul/tile_gemm.h"
 #include "kernels/runtime/context.h"
-#include "kernels/tree/buckets/buckets.h"
+#include "kernels/tree/buckets/work_list.h"
 #include "kernels/tree/head_rows.h"
 
 namespace treeformer::cpu {
 
 constexpr int64_t kTileRows = 192;
 constexpr int64_t kTileColumns = 192;
-constexpr int64_t kStairRows = 64;  // of a rectangle whose ranges differ: a fuller one
-
-// Half-open ranges of slots of list b H + h.
-struct Rectangle {
-  int64_t list;
-  int64_t row_begin, row_end;
-  int64_t column_begin, column_end;
-
-  int64_t rows() const { return row_end - row_begin; }
-  int64_t columns() const { return column_end - column_begin; }
-};
-
-// Neighbouring slots whose ranges are equal, at most max_rows in one rectangle, or overlap, at most
-// kStairRows; none without columns.
-std::vector<Rectangle> Rectangles(Ids range, int64_t max_rows);
 
 // Which columns of a tile a row sees: [begin[r], end[r]), of the tile's first column on.
 struct TileRanges {

@@ -38,11 +38,17 @@ struct Workspace {
 struct Side {
   View<const float> row_a, row_b, column_a, column_b;
   Ids row_order, column_order, row_range;
-  std::vector<Rectangle> tiles;
+  WorkList items;
   MatmulPrecision precision;
 
   OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
 };
+
+WorkList Items(Ids range) {
+  WorkList items = MakeWorkList(range, kTileRows);
+  SortLongestFirst(items);
+  return items;
+}
 
 struct Problem {
   View<float> query_gain, key_gain;
@@ -53,11 +59,11 @@ struct Problem {
 // A tile of rows and the positions of its slots.
 struct RowTile {
   const Side& side;
-  const Rectangle& tile;
+  const WorkItem& tile;
   int64_t first;  // row of position 0 in [B, H, n]
   const int32_t *row, *column, *range;
 
-  RowTile(const Side& side_, const Rectangle& tile_)
+  RowTile(const Side& side_, const WorkItem& tile_)
       : side(side_), tile(tile_), first(tile.list * side.row_a.shape()[1]) {
     row = side.row_order.data() + first + tile.row_begin;
     column = side.column_order.data() + first + tile.column_begin;
@@ -86,7 +92,7 @@ void ForEachColumnTile(const RowTile& rows, int64_t begin, int64_t end, Workspac
   }
 }
 
-void QueryTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
+void QueryTile(const Problem& problem, const Side& side, const WorkItem& tile, Workspace& work) {
   const RowTile queries(side, tile);
   const int64_t rows = tile.rows();
   const auto up_to = [&](const int32_t* key, int64_t keys, int64_t r) {
@@ -108,7 +114,7 @@ void QueryTile(const Problem& problem, const Side& side, const Rectangle& tile, 
   }
 }
 
-void KeyTile(const Problem& problem, const Side& side, const Rectangle& tile, Workspace& work) {
+void KeyTile(const Problem& problem, const Side& side, const WorkItem& tile, Workspace& work) {
   const RowTile keys(side, tile);
   const int64_t rows = tile.rows();
   const auto hidden = [&](const int32_t* query, int64_t queries, int64_t r) {
@@ -140,7 +146,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                      query_probe.query_order,
                      query_probe.key_order,
                      query_probe.key_range,
-                     Rectangles(query_probe.key_range, kTileRows),
+                     Items(query_probe.key_range),
                      ctx.matmul_precision()};
   const Side keys{k,
                   v,
@@ -149,7 +155,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                   key_probe.key_order,
                   key_probe.query_order,
                   key_probe.query_range,
-                  Rectangles(key_probe.query_range, kTileRows),
+                  Items(key_probe.query_range),
                   ctx.matmul_precision()};
   const View<const float> effect = key_effect;
   const int64_t e = queries.row_a.shape()[3];
@@ -164,11 +170,11 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
   {
     Workspace work(memory.data() + omp_get_thread_num() * Workspace::Count(e), e);
 #pragma omp for schedule(dynamic) nowait
-    for (size_t t = 0; t < queries.tiles.size(); ++t) {
-      QueryTile(problem, queries, queries.tiles[t], work);
+    for (size_t t = 0; t < queries.items.size(); ++t) {
+      QueryTile(problem, queries, queries.items[t], work);
     }
 #pragma omp for schedule(dynamic)
-    for (size_t t = 0; t < keys.tiles.size(); ++t) KeyTile(problem, keys, keys.tiles[t], work);
+    for (size_t t = 0; t < keys.items.size(); ++t) KeyTile(problem, keys, keys.items[t], work);
   }
 }
 

@@ -36,7 +36,7 @@ struct Workspace {
 };
 
 // At most kTileColumns keys, the rows, against all queries that see them.
-struct KeyTile : Rectangle {
+struct KeyTile : WorkItem {
   bool shares_queries;  // with the tile before it
 };
 
@@ -83,7 +83,7 @@ class Turns {
 
 std::vector<KeyTile> KeyTiles(Ids query_range) {
   std::vector<KeyTile> tiles;
-  for (const Rectangle& keys : Rectangles(query_range, kTileColumns)) {
+  for (const WorkItem& keys : MakeWorkList(query_range, kTileColumns)) {
     const bool shares_queries = !tiles.empty() && tiles.back().list == keys.list &&
                                 keys.column_begin < tiles.back().column_end;
     tiles.push_back({keys, shares_queries});

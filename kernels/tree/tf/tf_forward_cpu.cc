@@ -44,7 +44,7 @@ struct Problem {
   OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
 };
 
-void StoreRows(const Problem& problem, const Rectangle& tile, const Workspace& work,
+void StoreRows(const Problem& problem, const WorkItem& tile, const Workspace& work,
                const int32_t* query) {
   const int64_t n = problem.q.shape()[1], H = problem.q.shape()[2], e = problem.q.shape()[3];
   const int64_t b = tile.list / H, h = tile.list % H;
@@ -58,7 +58,7 @@ void StoreRows(const Problem& problem, const Rectangle& tile, const Workspace& w
 }
 
 // One tile of queries against all keys of its ranges.
-void ForwardTile(const Problem& problem, const Rectangle& tile, Workspace& work) {
+void ForwardTile(const Problem& problem, const WorkItem& tile, Workspace& work) {
   const int64_t n = problem.q.shape()[1], e = problem.q.shape()[3], rows = tile.rows();
   const int32_t* query = problem.buckets.query_order.data() + tile.list * n + tile.row_begin;
   const int32_t* key = problem.buckets.key_order.data() + tile.list * n + tile.column_begin;
@@ -103,14 +103,15 @@ void cpu::TfForward(Context& ctx, Out o, Out lse, const TfOperands& operands) {
   Zero(ctx, o);  // rows without keys stay so
   std::fill_n(problem.lse.data(), problem.lse.count(), -std::numeric_limits<float>::infinity());
 
-  const std::vector<Rectangle> tiles = Rectangles(buckets.key_range, kTileRows);
+  WorkList items = MakeWorkList(buckets.key_range, kTileRows);
+  SortLongestFirst(items);
   runtime::Scratch::Scope scope(ctx.scratch());
   const View<float> memory = scope.Take<float>({omp_get_max_threads(), Workspace::Count(e)});
 #pragma omp parallel
   {
     Workspace work(memory.data() + omp_get_thread_num() * Workspace::Count(e), e);
 #pragma omp for schedule(dynamic)
-    for (size_t t = 0; t < tiles.size(); ++t) ForwardTile(problem, tiles[t], work);
+    for (size_t t = 0; t < items.size(); ++t) ForwardTile(problem, items[t], work);
   }
 }
 
