@@ -19,12 +19,12 @@ T* Row(View<T> table, int32_t index) {
 }  // namespace reference
 
 template <typename T>
-void reference::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices positions,
-                                 Indices types, In token_table_any, In position_table_any,
-                                 In type_table_any) {
+void reference::EmbeddingForward(Context&, Out y_any, const EmbeddingTables& tables,
+                                 const EmbeddingIndices& indices) {
   const View<T> y = y_any;
-  const View<const T> token_table = token_table_any, position_table = position_table_any;
-  const View<const T> type_table = type_table_any;
+  const View<const T> token_table = tables.token, position_table = tables.position;
+  const View<const T> type_table = tables.type;
+  const auto& [tokens, positions, types] = indices;
   const int64_t N = y.shape()[0], C = y.shape()[1];
   for (int64_t n = 0; n < N; ++n) {
     const T* token = Row(token_table, tokens[n]);
@@ -35,12 +35,11 @@ void reference::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices po
 }
 
 template <typename T>
-void reference::EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table,
-                                  Acc d_type_table, In dy, Indices tokens, Indices positions,
-                                  Indices types) {
-  reference::ScatterAddRows<T>(ctx, d_token_table, dy, tokens);
-  reference::ScatterAddRows<T>(ctx, d_position_table, dy, positions);
-  reference::ScatterAddRows<T>(ctx, d_type_table, dy, types);
+void reference::EmbeddingBackward(Context& ctx, const EmbeddingGradients& gradients, In dy,
+                                  const EmbeddingIndices& indices) {
+  reference::ScatterAddRows<T>(ctx, gradients.token, dy, indices.tokens);
+  reference::ScatterAddRows<T>(ctx, gradients.position, dy, indices.positions);
+  reference::ScatterAddRows<T>(ctx, gradients.type, dy, indices.types);
 }
 
 template <typename T>
@@ -81,24 +80,22 @@ void CheckLookUp(const Shape& rows, const Shape& table, Indices index) {
 
 }  // namespace
 
-void EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
-                      In token_table, In position_table, In type_table) {
-  CheckLookUp(y.shape(), token_table.shape(), tokens);
-  CheckLookUp(y.shape(), position_table.shape(), positions);
-  CheckLookUp(y.shape(), type_table.shape(), types);
+void EmbeddingForward(Context& ctx, Out y, const EmbeddingTables& tables,
+                      const EmbeddingIndices& indices) {
+  CheckLookUp(y.shape(), tables.token.shape(), indices.tokens);
+  CheckLookUp(y.shape(), tables.position.shape(), indices.positions);
+  CheckLookUp(y.shape(), tables.type.shape(), indices.types);
   if (y.count() == 0) return;
-  DISPATCH(ctx, y.dtype(), EmbeddingForward, y, tokens, positions, types, token_table,
-           position_table, type_table);
+  DISPATCH(ctx, y.dtype(), EmbeddingForward, y, tables, indices);
 }
 
-void EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table, Acc d_type_table,
-                       In dy, Indices tokens, Indices positions, Indices types) {
-  CheckLookUp(dy.shape(), d_token_table.shape(), tokens);
-  CheckLookUp(dy.shape(), d_position_table.shape(), positions);
-  CheckLookUp(dy.shape(), d_type_table.shape(), types);
+void EmbeddingBackward(Context& ctx, const EmbeddingGradients& gradients, In dy,
+                       const EmbeddingIndices& indices) {
+  CheckLookUp(dy.shape(), gradients.token.shape(), indices.tokens);
+  CheckLookUp(dy.shape(), gradients.position.shape(), indices.positions);
+  CheckLookUp(dy.shape(), gradients.type.shape(), indices.types);
   if (dy.count() == 0) return;
-  DISPATCH(ctx, dy.dtype(), EmbeddingBackward, d_token_table, d_position_table, d_type_table, dy,
-           tokens, positions, types);
+  DISPATCH(ctx, dy.dtype(), EmbeddingBackward, gradients, dy, indices);
 }
 
 void GatherRows(Context& ctx, Out y, In x, Indices rows) {

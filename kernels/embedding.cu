@@ -52,23 +52,22 @@ void ScatterAdd(Context& ctx, View<T> dx, In dy, Indices rows) {
 }  // namespace
 }  // namespace cuda
 
-void cuda::EmbeddingForward(Context& ctx, Out y, Indices tokens, Indices positions, Indices types,
-                            In token_table, In position_table, In type_table) {
+void cuda::EmbeddingForward(Context& ctx, Out y, const EmbeddingTables& tables,
+                            const EmbeddingIndices& indices) {
   const int64_t N = y.shape()[0], C = y.shape()[1];
-  const auto kernel = AllowsVectors(C, {y, token_table, position_table, type_table})
+  const auto kernel = AllowsVectors(C, {y, tables.token, tables.position, tables.type})
                           ? EmbeddingForwardKernel<8>
                           : EmbeddingForwardKernel<1>;
   Launch(ctx, kernel, {DivideUp(N, kEmbeddingWarps)}, kEmbeddingThreads, 0, y.as<BFloat16>().data(),
-         MakeTable(token_table, tokens), MakeTable(position_table, positions),
-         MakeTable(type_table, types), N, C);
+         MakeTable(tables.token, indices.tokens), MakeTable(tables.position, indices.positions),
+         MakeTable(tables.type, indices.types), N, C);
 }
 
-void cuda::EmbeddingBackward(Context& ctx, Acc d_token_table, Acc d_position_table,
-                             Acc d_type_table, In dy, Indices tokens, Indices positions,
-                             Indices types) {
-  ScatterAdd<float>(ctx, d_token_table, dy, tokens);
-  ScatterAdd<float>(ctx, d_position_table, dy, positions);
-  ScatterAdd<float>(ctx, d_type_table, dy, types);
+void cuda::EmbeddingBackward(Context& ctx, const EmbeddingGradients& gradients, In dy,
+                             const EmbeddingIndices& indices) {
+  ScatterAdd<float>(ctx, gradients.token, dy, indices.tokens);
+  ScatterAdd<float>(ctx, gradients.position, dy, indices.positions);
+  ScatterAdd<float>(ctx, gradients.type, dy, indices.types);
 }
 
 void cuda::GatherRows(Context& ctx, Out y, In x, Indices rows) {

@@ -40,11 +40,12 @@ int64_t ColumnsPerThread(int64_t C) {
 }  // namespace
 }  // namespace cpu
 
-void cpu::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices positions, Indices types,
-                           In token_table_any, In position_table_any, In type_table_any) {
+void cpu::EmbeddingForward(Context&, Out y_any, const EmbeddingTables& tables,
+                           const EmbeddingIndices& indices) {
   const View<float> y = y_any;
-  const View<const float> token_table = token_table_any, position_table = position_table_any;
-  const View<const float> type_table = type_table_any;
+  const View<const float> token_table = tables.token, position_table = tables.position;
+  const View<const float> type_table = tables.type;
+  const Indices tokens = indices.tokens, positions = indices.positions, types = indices.types;
   const int64_t N = y.shape()[0], C = y.shape()[1];
   CheckIndices(tokens, token_table.shape()[0]);
   CheckIndices(positions, position_table.shape()[0]);
@@ -60,17 +61,18 @@ void cpu::EmbeddingForward(Context&, Out y_any, Indices tokens, Indices position
   });
 }
 
-void cpu::EmbeddingBackward(Context&, Acc d_token_table, Acc d_position_table, Acc d_type_table,
-                            In dy_any, Indices tokens, Indices positions, Indices types) {
+void cpu::EmbeddingBackward(Context&, const EmbeddingGradients& gradients, In dy_any,
+                            const EmbeddingIndices& indices) {
   const View<const float> dy = dy_any;
+  const View<float> token = gradients.token, position = gradients.position, type = gradients.type;
   const int64_t C = dy.shape()[1];
-  CheckIndices(tokens, d_token_table.shape()[0]);
-  CheckIndices(positions, d_position_table.shape()[0]);
-  CheckIndices(types, d_type_table.shape()[0]);
+  CheckIndices(indices.tokens, token.shape()[0]);
+  CheckIndices(indices.positions, position.shape()[0]);
+  CheckIndices(indices.types, type.shape()[0]);
   ParallelChunks(C, ColumnsPerThread(C), [&](int64_t, int64_t begin, int64_t end) {
-    AddColumns(d_token_table, dy, tokens, begin, end);
-    AddColumns(d_position_table, dy, positions, begin, end);
-    AddColumns(d_type_table, dy, types, begin, end);
+    AddColumns(token, dy, indices.tokens, begin, end);
+    AddColumns(position, dy, indices.positions, begin, end);
+    AddColumns(type, dy, indices.types, begin, end);
   });
 }
 

@@ -28,9 +28,9 @@ void reference::LayerNormForward(Context&, Out y_any, Out mean_any, Out rstd_any
 }
 
 template <typename T>
-void reference::LayerNormBackward(Context&, Out dx_any, Acc dgamma_any, Acc dbeta_any, In dy_any,
+void reference::LayerNormBackward(Context&, const LayerNormGradients& gradients, In dy_any,
                                   In x_any, In gamma_any, In mean_any, In rstd_any) {
-  const View<T> dx = dx_any, dgamma = dgamma_any, dbeta = dbeta_any;
+  const View<T> dx = gradients.dx, dgamma = gradients.dgamma, dbeta = gradients.dbeta;
   const View<const T> dy = dy_any, x = x_any, gamma = gamma_any, mean = mean_any, rstd = rstd_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];
   for (int64_t n = 0; n < N; ++n) {
@@ -67,19 +67,19 @@ void LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In gamma, I
   DISPATCH(ctx, x.dtype(), LayerNormForward, y, mean, rstd, x, gamma, beta, eps);
 }
 
-void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
-                       In rstd) {
+void LayerNormBackward(Context& ctx, const LayerNormGradients& gradients, In dy, In x, In gamma,
+                       In mean, In rstd) {
   CHECK_EQ(x.shape().rank(), 2) << x.shape();
   const Shape rows{x.shape()[0]}, channels{x.shape()[1]};
-  CHECK_EQ(dx.shape(), x.shape());
+  CHECK_EQ(gradients.dx.shape(), x.shape());
   CHECK_EQ(dy.shape(), x.shape());
   CHECK_EQ(mean.shape(), rows);
   CHECK_EQ(rstd.shape(), rows);
   CHECK_EQ(gamma.shape(), channels);
-  CHECK_EQ(dgamma.shape(), channels);
-  CHECK_EQ(dbeta.shape(), channels);
+  CHECK_EQ(gradients.dgamma.shape(), channels);
+  CHECK_EQ(gradients.dbeta.shape(), channels);
   if (x.count() == 0) return;
-  DISPATCH(ctx, x.dtype(), LayerNormBackward, dx, dgamma, dbeta, dy, x, gamma, mean, rstd);
+  DISPATCH(ctx, x.dtype(), LayerNormBackward, gradients, dy, x, gamma, mean, rstd);
 }
 
 }  // namespace treeformer

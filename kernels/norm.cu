@@ -14,8 +14,9 @@ void cuda::LayerNormForward(Context& ctx, Out y, Out mean, Out rstd, In x, In ga
          gamma.as<BFloat16>().data(), beta.as<BFloat16>().data(), eps, N, C);
 }
 
-void cuda::LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma,
-                             In mean, In rstd) {
+void cuda::LayerNormBackward(Context& ctx, const LayerNormGradients& gradients, In dy, In x,
+                             In gamma, In mean, In rstd) {
+  const auto& [dx, dgamma, dbeta] = gradients;
   const int64_t N = x.shape()[0], C = x.shape()[1], chunks = ColumnChunks(N);
   const bool vectors = AllowsVectors(C, {dx, dy, x, gamma});
   Scratch::Scope scope(ctx.scratch());

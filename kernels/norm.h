@@ -21,8 +21,13 @@ DECLARE_BACK_ENDS(LayerNormForward)
 //   dn = gamma dy
 //   dx = rstd (dn - mean_c(dn) - n mean_c(dn n))     dx may be dy
 //   dgamma += sum_n dy n        dbeta += sum_n dy
-void LayerNormBackward(Context& ctx, Out dx, Acc dgamma, Acc dbeta, In dy, In x, In gamma, In mean,
-                       In rstd);
+struct LayerNormGradients {
+  Out dx;
+  Acc dgamma, dbeta;
+};
+
+void LayerNormBackward(Context& ctx, const LayerNormGradients& gradients, In dy, In x, In gamma,
+                       In mean, In rstd);
 DECLARE_BACK_ENDS(LayerNormBackward)
 
 }  // namespace treeformer

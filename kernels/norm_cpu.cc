@@ -107,9 +107,9 @@ void cpu::LayerNormForward(Context&, Out y_any, Out mean_any, Out rstd_any, In x
   });
 }
 
-void cpu::LayerNormBackward(Context& ctx, Out dx_any, Acc dgamma_any, Acc dbeta_any, In dy_any,
-                            In x_any, In gamma_any, In mean_any, In rstd_any) {
-  const View<float> dx = dx_any, dgamma = dgamma_any, dbeta = dbeta_any;
+void cpu::LayerNormBackward(Context& ctx, const LayerNormGradients& gradients, In dy_any, In x_any,
+                            In gamma_any, In mean_any, In rstd_any) {
+  const View<float> dx = gradients.dx, dgamma = gradients.dgamma, dbeta = gradients.dbeta;
   const View<const float> dy = dy_any, x = x_any, gamma = gamma_any;
   const View<const float> mean = mean_any, rstd = rstd_any;
   const int64_t N = x.shape()[0], C = x.shape()[1];

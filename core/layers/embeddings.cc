@@ -34,9 +34,10 @@ Dropout Embeddings::MakeLayerDropout(const MicroBatch& batch) const {
 }
 
 void Embeddings::Forward(Context& ctx, Out y, const MicroBatch& batch) {
-  EmbeddingForward(ctx, sum_, batch.tokens, batch.positions, batch.types,
-                   parameters_->value(token_table_), parameters_->value(position_table_),
-                   parameters_->value(type_table_));
+  EmbeddingForward(ctx, sum_,
+                   {parameters_->value(token_table_), parameters_->value(position_table_),
+                    parameters_->value(type_table_)},
+                   {batch.tokens, batch.positions, batch.types});
   norm_.Forward(ctx, y, sum_);
   const Dropout dropout = MakeLayerDropout(batch);
   if (dropout.enabled()) ApplyDropout(ctx, y, y, dropout);
@@ -47,9 +48,10 @@ void Embeddings::Backward(Context& ctx, In dy, const MicroBatch& batch) {
   const Out d_sum = scope.Take(dy.dtype(), dy.shape());
   ApplyDropout(ctx, d_sum, dy, MakeLayerDropout(batch));
   norm_.Backward(ctx, d_sum, d_sum, sum_);
-  EmbeddingBackward(ctx, parameters_->gradient(token_table_),
-                    parameters_->gradient(position_table_), parameters_->gradient(type_table_),
-                    d_sum, batch.tokens, batch.positions, batch.types);
+  EmbeddingBackward(ctx,
+                    {parameters_->gradient(token_table_), parameters_->gradient(position_table_),
+                     parameters_->gradient(type_table_)},
+                    d_sum, {batch.tokens, batch.positions, batch.types});
 }
 
 }  // namespace treeformer

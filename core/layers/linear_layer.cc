@@ -43,7 +43,7 @@ void LayerNormLayer::Forward(Context& ctx, Out y, In x) const {
 }
 
 void LayerNormLayer::Backward(Context& ctx, Out dx, In dy, In x) const {
-  LayerNormBackward(ctx, dx, parameters_->gradient(gamma_), parameters_->gradient(beta_), dy, x,
+  LayerNormBackward(ctx, {dx, parameters_->gradient(gamma_), parameters_->gradient(beta_)}, dy, x,
                     parameters_->value(gamma_), mean_, rstd_);
 }
 

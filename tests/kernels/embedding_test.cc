@@ -44,14 +44,15 @@ TEST(EmbeddingReference, BackwardIsTheDerivativeOfForward) {
   const Shape tokens{kTokens, in.C}, positions{kPositions, in.C}, types{kTypes, in.C};
   auto loss = [&] {
     reference::EmbeddingForward<double>(
-        testing_util::HostContext(), On(y, shape), On(in.tokens, {in.N}), On(in.positions, {in.N}),
-        On(in.types, {in.N}), On(token, tokens), On(position, positions), On(type, types));
+        testing_util::HostContext(), On(y, shape),
+        {On(token, tokens), On(position, positions), On(type, types)},
+        {On(in.tokens, {in.N}), On(in.positions, {in.N}), On(in.types, {in.N})});
     return Dot(y, dy);
   };
-  reference::EmbeddingBackward<double>(testing_util::HostContext(), On(d_token, tokens),
-                                       On(d_position, positions), On(d_type, types), On(dy, shape),
-                                       On(in.tokens, {in.N}), On(in.positions, {in.N}),
-                                       On(in.types, {in.N}));
+  reference::EmbeddingBackward<double>(
+      testing_util::HostContext(),
+      {On(d_token, tokens), On(d_position, positions), On(d_type, types)}, On(dy, shape),
+      {On(in.tokens, {in.N}), On(in.positions, {in.N}), On(in.types, {in.N})});
   ExpectDerivative(loss, token, d_token);
   ExpectDerivative(loss, position, d_position);
   ExpectDerivative(loss, type, d_type);
@@ -69,17 +70,19 @@ TEST_P(Embedding, IsTheReferenceBitForBit) {
     const Tensor<int32_t> type_ids(ctx_, rows, in.types);
     const Tensor<float> token_on(ctx_, tokens, token), position_on(ctx_, positions, position);
     const Tensor<float> type_on(ctx_, types, type), y(ctx_, shape);
-    EmbeddingForward(ctx_, y, token_ids, position_ids, type_ids, token_on, position_on, type_on);
+    EmbeddingForward(ctx_, y, {token_on, position_on, type_on},
+                     {token_ids, position_ids, type_ids});
     std::vector<float> expected(shape.count());
-    reference::EmbeddingForward<float>(testing_util::HostContext(), On(expected, shape),
-                                       On(in.tokens, rows), On(in.positions, rows),
-                                       On(in.types, rows), On(token, tokens),
-                                       On(position, positions), On(type, types));
+    reference::EmbeddingForward<float>(
+        testing_util::HostContext(), On(expected, shape),
+        {On(token, tokens), On(position, positions), On(type, types)},
+        {On(in.tokens, rows), On(in.positions, rows), On(in.types, rows)});
     EXPECT_EQ(y.values(), expected);
-    EmbeddingBackward(ctx_, token_on, position_on, type_on, y, token_ids, position_ids, type_ids);
+    EmbeddingBackward(ctx_, {token_on, position_on, type_on}, y,
+                      {token_ids, position_ids, type_ids});
     reference::EmbeddingBackward<float>(
-        testing_util::HostContext(), On(token, tokens), On(position, positions), On(type, types),
-        On(expected, shape), On(in.tokens, rows), On(in.positions, rows), On(in.types, rows));
+        testing_util::HostContext(), {On(token, tokens), On(position, positions), On(type, types)},
+        On(expected, shape), {On(in.tokens, rows), On(in.positions, rows), On(in.types, rows)});
     EXPECT_EQ(token_on.values(), token);
     EXPECT_EQ(position_on.values(), position);
     EXPECT_EQ(type_on.values(), type);
@@ -116,7 +119,7 @@ TEST(EmbeddingDeathTest, AnIndexOutsideTheTableDiesByName) {
   EXPECT_DEATH(GatherRows(ctx, y, table, above), "index 3 into a table of 3 rows");
   EXPECT_DEATH(GatherRows(ctx, y, table, below), "index -1 into a table of 3 rows");
   EXPECT_DEATH(ScatterAddRows(ctx, table, y, above), "index 3 into a table of 3 rows");
-  EXPECT_DEATH(EmbeddingForward(ctx, y, good, good, above, table, table, table),
+  EXPECT_DEATH(EmbeddingForward(ctx, y, {table, table, table}, {good, good, above}),
                "index 3 into a table of 3 rows");
 }
 

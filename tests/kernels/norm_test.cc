@@ -30,8 +30,8 @@ TEST(LayerNormReference, BackwardIsTheDerivativeOfForward) {
     };
     loss();
     reference::LayerNormBackward<double>(
-        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}), On(dy, shape),
-        On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
+        testing_util::HostContext(), {On(dx, shape), On(dgamma, {C}), On(dbeta, {C})},
+        On(dy, shape), On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
     ExpectDerivative(loss, x, dx);
     ExpectDerivative(loss, gamma, dgamma);
     ExpectDerivative(loss, beta, dbeta);
@@ -64,7 +64,7 @@ Results Compute(Context& ctx, const Operands& in, bool in_place = false) {
   const Tensor<float> dgamma(ctx, channels, in.gamma), dbeta(ctx, channels, in.beta);
   const Tensor<float> mean(ctx, rows), rstd(ctx, rows), dx(ctx, matrix);
   LayerNormForward(ctx, y, mean, rstd, x, gamma, beta, kEpsilon);
-  LayerNormBackward(ctx, in_place ? dy : dx, dgamma, dbeta, dy, x, gamma, mean, rstd);
+  LayerNormBackward(ctx, {in_place ? dy : dx, dgamma, dbeta}, dy, x, gamma, mean, rstd);
   return {y.values(),      mean.values(), rstd.values(), in_place ? dy.values() : dx.values(),
           dgamma.values(), dbeta.values()};
 }
@@ -84,8 +84,8 @@ TEST_P(LayerNorm, AgreesWithTheReference) {
                                         On(rstd, {N}), On(x, shape), On(gamma, {C}), On(beta, {C}),
                                         kEpsilon);
     reference::LayerNormBackward<double>(
-        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}), On(dy, shape),
-        On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
+        testing_util::HostContext(), {On(dx, shape), On(dgamma, {C}), On(dbeta, {C})},
+        On(dy, shape), On(x, shape), On(gamma, {C}), On(mean, {N}), On(rstd, {N}));
     const double r = *std::max_element(rstd.begin(), rstd.end());
     const double mean_error = 32 * kRounding, n_error = r * 2 * mean_error;
     ExpectNear(results.mean, mean, mean_error, "mean");
@@ -133,7 +133,7 @@ TEST(LayerNormDeathTest, WrongShapeDies) {
   EXPECT_DEATH(LayerNormForward(ctx, x, rows, rows, x, rows, channels, kEpsilon), "gamma.shape");
   EXPECT_DEATH(LayerNormForward(ctx, x, channels, rows, x, channels, channels, kEpsilon),
                "mean.shape");
-  EXPECT_DEATH(LayerNormBackward(ctx, x, channels, rows, x, x, channels, rows, rows),
+  EXPECT_DEATH(LayerNormBackward(ctx, {x, channels, rows}, x, x, channels, rows, rows),
                "dbeta.shape");
 }
 

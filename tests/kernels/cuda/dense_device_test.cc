@@ -138,7 +138,7 @@ TEST_F(DenseDevice, LayerNormIsTheReferenceRoundedToBFloat16) {
                                         On(rstd, {N}), On(x64, shape), On(gamma64, {C}),
                                         On(beta64, {C}), 1e-5f);
     reference::LayerNormBackward<double>(
-        testing_util::HostContext(), On(dx, shape), On(dgamma, {C}), On(dbeta, {C}),
+        testing_util::HostContext(), {On(dx, shape), On(dgamma, {C}), On(dbeta, {C})},
         On(dy64, shape), On(x64, shape), On(gamma64, {C}), On(mean, {N}), On(rstd, {N}));
     const Tensor<BFloat16> x_on = Put(x, shape), gamma_on = Put(gamma, {C}), y_on = Output(shape);
     const Tensor<BFloat16> dx_on = Output(shape);
@@ -146,7 +146,7 @@ TEST_F(DenseDevice, LayerNormIsTheReferenceRoundedToBFloat16) {
     const Tensor<float> dgamma_on = Put(std::vector<float>(C), {C});
     const Tensor<float> dbeta_on = Put(std::vector<float>(C), {C});
     LayerNormForward(*ctx_, y_on, mean_on, rstd_on, x_on, gamma_on, Put(beta, {C}), 1e-5f);
-    LayerNormBackward(*ctx_, dx_on, dgamma_on, dbeta_on, Put(dy, shape), x_on, gamma_on, mean_on,
+    LayerNormBackward(*ctx_, {dx_on, dgamma_on, dbeta_on}, Put(dy, shape), x_on, gamma_on, mean_on,
                       rstd_on);
     const double r = *std::max_element(rstd.begin(), rstd.end()), n_error = r * 64 * kRounding;
     ExpectNear(ToFloat(y_on.values()), y, Rounded(y, 2 * n_error + 16 * kRounding), "y");
@@ -189,22 +189,24 @@ TEST_F(DenseDevice, EmbeddingsAreLookedUpAndTheirGradientsAdded) {
     auto dy64 = ToDouble(dy);
     std::vector<double> expected(N * C);
     reference::EmbeddingForward<double>(
-        testing_util::HostContext(), On(expected, shape), On(token_ids, {N}), On(position_ids, {N}),
-        On(type_ids, {N}), On(token64, tokens), On(position64, positions), On(type64, types));
+        testing_util::HostContext(), On(expected, shape),
+        {On(token64, tokens), On(position64, positions), On(type64, types)},
+        {On(token_ids, {N}), On(position_ids, {N}), On(type_ids, {N})});
     const Tensor<int32_t> token_on = Put(token_ids, {N}), position_on = Put(position_ids, {N});
     const Tensor<int32_t> type_on = Put(type_ids, {N});
     const Tensor<BFloat16> y = Output(shape), dy_on = Put(dy, shape);
-    EmbeddingForward(*ctx_, y, token_on, position_on, type_on, Put(token, tokens),
-                     Put(position, positions), Put(type, types));
+    EmbeddingForward(*ctx_, y, {Put(token, tokens), Put(position, positions), Put(type, types)},
+                     {token_on, position_on, type_on});
     ExpectNear(ToFloat(y.values()), expected, Rounded(expected, 5 * kRounding), "y");
 
-    reference::EmbeddingBackward<double>(testing_util::HostContext(), On(token64, tokens),
-                                         On(position64, positions), On(type64, types),
-                                         On(dy64, shape), On(token_ids, {N}), On(position_ids, {N}),
-                                         On(type_ids, {N}));
+    reference::EmbeddingBackward<double>(
+        testing_util::HostContext(),
+        {On(token64, tokens), On(position64, positions), On(type64, types)}, On(dy64, shape),
+        {On(token_ids, {N}), On(position_ids, {N}), On(type_ids, {N})});
     const Tensor<float> d_token = Put(ToFloat(token), tokens), d_type = Put(ToFloat(type), types);
     const Tensor<float> d_position = Put(ToFloat(position), positions);
-    EmbeddingBackward(*ctx_, d_token, d_position, d_type, dy_on, token_on, position_on, type_on);
+    EmbeddingBackward(*ctx_, {d_token, d_position, d_type}, dy_on,
+                      {token_on, position_on, type_on});
     ExpectNear(d_token.values(), token64, DotTolerance(N + 1), "d_token");
     ExpectNear(d_position.values(), position64, DotTolerance(N + 1), "d_position");
     ExpectNear(d_type.values(), type64, DotTolerance(N + 1), "d_type");

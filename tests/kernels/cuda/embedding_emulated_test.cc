@@ -35,9 +35,10 @@ void ExpectLookUps(int64_t N, int64_t C) {
   }
   std::vector<double> expected(N * C);
   reference::EmbeddingForward<double>(
-      testing_util::HostContext(), On(expected, {N, C}), On(index[0], {N}), On(index[1], {N}),
-      On(index[2], {N}), On(values64[0], {kRows[0], C}), On(values64[1], {kRows[1], C}),
-      On(values64[2], {kRows[2], C}));
+      testing_util::HostContext(), On(expected, {N, C}),
+      {On(values64[0], {kRows[0], C}), On(values64[1], {kRows[1], C}),
+       On(values64[2], {kRows[2], C})},
+      {On(index[0], {N}), On(index[1], {N}), On(index[2], {N})});
   const emulation::Grid grid{Blocks(N, cuda::kEmbeddingWarps)};
   std::vector<BFloat16> y = Unwritten(N * C), gathered = Unwritten(N * C);
   emulation::Launch(grid, cuda::kEmbeddingThreads, /*shared_bytes=*/0, {},

@@ -74,7 +74,7 @@ void ExpectReference(const Case& in, const Case& result) {
                                       On(rstd, rows), On(x, shape), On(gamma, channels),
                                       On(beta, channels), kEpsilon);
   reference::LayerNormBackward<double>(
-      testing_util::HostContext(), On(dx, shape), On(dgamma, channels), On(dbeta, channels),
+      testing_util::HostContext(), {On(dx, shape), On(dgamma, channels), On(dbeta, channels)},
       On(dy, shape), On(x, shape), On(gamma, channels), On(mean, rows), On(rstd, rows));
   const double r = *std::max_element(rstd.begin(), rstd.end());
   const double mean_error = 32 * kRounding, n_error = r * 2 * mean_error;
