@@ -7,8 +7,8 @@
 //   manifest.json           format version, step, size and xxh3 hash of each file, and `state`:
 //                           whatever else resuming needs (configuration, loader, plan, seeds);
 //                           itself hashed
-// A part is a set of named tensors.  It may be cut into files PART-00001-of-00002.safetensors, whose
-// slices together make the tensors; checkpoint_part.h reads it however it is cut.
+// A part is a set of named tensors.  It may be cut into files PART-00001-of-00002.safetensors,
+// whose slices together make the tensors; checkpoint_part.h reads it however it is cut.
 //
 // Written aside (`step_<N>.unfinished-treeformer`), every file fsynced, the directory renamed, its
 // parent fsynced: a checkpoint exists whole or not at all.  The newest valid one wins; a damaged

@@ -84,6 +84,21 @@ const ParameterGroup& GroupOf(const Parameter& parameter,
   return *found;
 }
 
+void Update(Context& ctx, const Parameters& parameters, const OptimizerState& state,
+            const Piece& piece, In scale, const AdamWOptions& options) {
+  const auto window = [&](Out buffer, int64_t first) {  // `first` element of the buffer
+    if (!buffer) return buffer;
+    const Out rows = buffer.Rows(piece.range.begin - first, piece.range.end - first);
+    return piece.tree < 0 ? rows : rows.Reshaped(parameters.list()[piece.tree].shape);
+  };
+  const auto moments = [&](OptimizerState::Moment moment) {
+    return window(state.moments(moment), state.range().begin);
+  };
+  AdamW(ctx, window(parameters.values(), 0), moments(OptimizerState::kFirst),
+        moments(OptimizerState::kSecond), window(parameters.gradients(), 0), scale, options,
+        window(parameters.rounded_values(), 0));
+}
+
 }  // namespace
 
 double LearningRate(const OptimizerConfig& config, int64_t step, int64_t steps) {
@@ -125,19 +140,13 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, OptimizerState& state
                          .epsilon = config_.epsilon,
                          .weight_decay = piece.group->decay ? config_.weight_decay : 0,
                          .t = t - piece.born};
-    const Parameter* const tree = piece.tree < 0 ? nullptr : &parameters.list()[piece.tree];
-    for (size_t level = 0; tree != nullptr && level < tree->levels.size(); ++level) {
-      options.levels.push_back({tree->levels[level], t - state.born(piece.tree)[level]});
+    if (piece.tree >= 0) {
+      const std::vector<int64_t>& ends = parameters.list()[piece.tree].levels;
+      for (size_t level = 0; level < ends.size(); ++level) {
+        options.levels.push_back({ends[level], t - state.born(piece.tree)[level]});
+      }
     }
-    const auto rows = [&](Out buffer, int64_t first) {
-      if (!buffer) return buffer;
-      const Out all = buffer.Rows(piece.range.begin - first, piece.range.end - first);
-      return tree != nullptr ? all.Reshaped(tree->shape) : all;
-    };
-    const int64_t first = state.range().begin;
-    AdamW(ctx, rows(parameters.values(), 0), rows(state.moments(OptimizerState::kFirst), first),
-          rows(state.moments(OptimizerState::kSecond), first), rows(parameters.gradients(), 0),
-          scale, options, rows(parameters.rounded_values(), 0));
+    Update(ctx, parameters, state, piece, scale, options);
   }
 }
 
