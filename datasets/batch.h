@@ -1,7 +1,7 @@
 #pragma once
 
-// Batch: the plain struct that crosses from the data to the model.  One
-// micro-batch of one rank, in host memory.  B sequences of n tokens.
+// Batch: the plain struct that crosses from the data to the model.  It holds one micro-batch of one
+// rank in host memory: B sequences of n tokens.
 //
 // A position belongs to a document: tokens attend only inside their document, so
 // packed documents never mix.  Documents of a sequence are numbered 0, 1, ... in

@@ -1,8 +1,7 @@
 #pragma once
 
-// Documents: what a text is asked for (TextSourceOptions), how it is given (TextBlock),
-// what is told about it (TextReport), and what makes the one of the other, a file at a time
-// (DocumentReader).
+// Documents: TextSourceOptions say how text is read, TextBlock holds some of it, TextReport tells
+// what was replaced and left out, and a DocumentReader makes documents of one file.
 
 #include <cstdint>
 #include <string>

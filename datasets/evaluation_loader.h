@@ -1,8 +1,9 @@
 #pragma once
 
-// EvaluationLoader: exact evaluation.  Each sample of a dataset once, in its order, with the masks of
-// epoch 0, in global batches that ranks and micro-batches share as in training; the last one is
-// filled up with empty sequences.  It has no state: any batch may be asked for at any time.
+// EvaluationLoader: exact evaluation.  It gives each sample of a dataset once, in its order, with
+// the masks of epoch 0, in global batches that ranks and micro-batches share as in training.  The
+// last batch is filled up with empty sequences.  There is no state: any batch may be asked for at
+// any time.
 
 #include "datasets/dataset.h"
 

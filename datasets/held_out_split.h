@@ -7,9 +7,9 @@
 //   short document  every round(1 / fraction)-th of them is held out whole, first in the
 //                   middle of the first such run
 //
-// So that 65 novels and 100k notes both give a held-out part of about `fraction`.  What
-// the input itself holds twice may stand on both sides.  One pass, in order;
-// memory is bounded by min_tokens / fraction + 2^24 tokens.
+// Thus 65 novels and 100k notes both give a held-out part of about `fraction`.  A passage that the
+// input itself holds twice may stand on both sides.  The split takes one pass, in order; its memory
+// is bounded by min_tokens / fraction + 2^24 tokens.
 
 #include <cstdint>
 #include <span>

@@ -3,9 +3,9 @@
 // One string field of a JSON object, without building the object: the text is found in place
 // and decoded in portions, in time linear in its length.
 //
-// Read is what RFC 8259 allows and Python writes besides: NaN, Infinity and -Infinity as
-// values, and \u escapes of one half of a surrogate pair.  Of a name that occurs twice the
-// last counts.
+// It reads what RFC 8259 allows, and what Python writes besides: NaN, Infinity and -Infinity as
+// values, and \u escapes of one half of a surrogate pair.  Where a name occurs twice, the last
+// counts.
 
 #include <cstdint>
 #include <string>

@@ -3,9 +3,9 @@
 // Masking for masked-LM pretraining.                                Devlin et al. 2019, section 3.1
 //
 // `rate` of a sequence's ordinary tokens are targets: max(1, round(rate * ordinary)), or 0 where
-// there is none.  Of those mask_share become [MASK], random_share a random ordinary token, the rest
-// stay.  Special tokens and padding are never targets, [UNK] only with unknown_targets; it never
-// replaces one.  A pure function of (seed, epoch, sample).
+// there is none.  mask_share of them become [MASK], random_share become a random ordinary token,
+// and the rest stay.  Special tokens and padding are never targets, [UNK] only with
+// unknown_targets; it never replaces one.  The choice is a pure function of (seed, epoch, sample).
 // With whole_word the targets are whole words (a piece and the "##" pieces behind it), as many as
 // fit into the same number; where not even one fits, the first pieces of one.
 

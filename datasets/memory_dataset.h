@@ -1,9 +1,9 @@
 #pragma once
 
 // MemoryDataset: examples in memory, each a list of token ids and a label, as a task of sequence
-// classification has them.  They are sorted by length, the shortest first and those of one length in
-// the order given, so that the batches of an evaluation have hardly any padding; a batch is as long
-// as its longest example.
+// classification has them.  They are sorted by length, the shortest first and those of one length
+// in the order given, so that the batches of an evaluation have hardly any padding.  A batch is as
+// long as its longest example.
 //
 //   tokens            the example's, positions 0, 1, ..., all in document 0
 //   target_position   of its first token, [CLS]

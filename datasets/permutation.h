@@ -1,7 +1,7 @@
 #pragma once
 
 // A random permutation of 0 .. N-1 that needs no memory: a Feistel network on the next even number
-// of bits, walked until it lands below N.  A pure function of (N, seed, epoch).  N <= 2^62.
+// of bits, walked until it lands below N.  It is a pure function of (N, seed, epoch).  N <= 2^62.
 // Black, Rogaway 2002, "Ciphers with arbitrary finite domains", section 4
 
 #include <glog/logging.h>

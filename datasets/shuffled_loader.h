@@ -1,8 +1,8 @@
 #pragma once
 
-// ShuffledLoader: training order.  Epochs of all samples of a dataset, each in a random order of its
-// own and with masks of its own; the stream of samples runs on over the end of an epoch, and nothing
-// is dropped.
+// ShuffledLoader: training order.  It gives epochs of all samples of a dataset, each in a random
+// order of its own and with masks of its own.  The stream of samples runs on over the end of an
+// epoch, and nothing is dropped.
 
 #include "datasets/dataset.h"
 #include "datasets/loader.h"

@@ -7,10 +7,10 @@
 // with a manner that is its own in this story alone ("the shy goat"; no word is of two animals).
 // It is told in rounds.  A round names each animal once, two in a sentence, in random order but
 // half the cast before the other half, so that two places of an animal are more than cast / 4
-// sentences, of 8 words at least, apart; sentences about nothing stand in between.  A story has two rounds at least: what is
-// masked of an animal stands elsewhere.  The small casts are what a model learns first: without
-// them full attention stands on a plateau, on which it knows the animals of a story but not whose
-// manner is whose, for 2,000 to 6,000 steps of the quick start, by the seed.
+// sentences, of 8 words at least, apart; sentences about nothing stand in between.  A story has two
+// rounds at least: what is masked of an animal stands elsewhere.  The small casts are what a model
+// learns first: without them full attention stands on a plateau, on which it knows the animals of a
+// story but not whose manner is whose, for 2,000 to 6,000 steps of the quick start, by the seed.
 //
 // Story i is a pure function of (seed, i, mean_words), the same on every machine.  One paragraph a
 // story, no newline inside, ASCII; a sentence begins with a capital letter and ends with a full

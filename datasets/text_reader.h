@@ -3,10 +3,10 @@
 // TextReader: one file, plain or compressed, as a stream of valid UTF-8.
 //
 // An invalid sequence is a UserError with file, line and byte (of the uncompressed
-// text), or, if so asked, becomes U+FFFD and is counted or marked.  What is no text is a
-// BinaryFileError all the same: a file that begins as those of another format do, or with a
-// NUL byte in its first 8 KiB, or of which more than a fifth is invalid or NUL.  A file that cannot
-// be read is a UserError (see ByteReader).
+// text), or, if so asked, becomes U+FFFD and is counted or marked.  A file that is no text is a
+// BinaryFileError in both cases: it begins as those of another format do, has a NUL byte in its
+// first 8 KiB, or more than a fifth of it is invalid or NUL.  A file that cannot be read is a
+// UserError (see ByteReader).
 
 #include <cstdint>
 #include <string>

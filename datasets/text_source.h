@@ -9,7 +9,7 @@
 // time.
 //
 // A document with invalid UTF-8, or a line of JSON without a string at the field, is bad: it
-// is a UserError, or skipped, counted and listed.  What else cannot be used is a UserError
+// is a UserError, or skipped, counted and listed.  Anything else that cannot be used is a UserError
 // (see TextReader, ListInputFiles).
 
 #include <cstdint>

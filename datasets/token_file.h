@@ -8,9 +8,9 @@
 //   padding   0 or 4 zero bytes, so that what follows is aligned
 //   offsets   int64 [D + 1], document i is tokens [offsets[i], offsets[i + 1])
 //
-// All little-endian.  Checksums are XXH3-64.  No document is empty.  A file that is
+// Numbers are little-endian.  Checksums are XXH3-64.  No document is empty.  A file that is
 // not a token file, of another version, cut short, corrupt, or made with another
-// vocabulary is a UserError that names it.  What is open is safe to use: the offsets rise
+// vocabulary is a UserError that names it.  An open file is safe to use: the offsets rise
 // from 0 to T, the ids are of the vocabulary.
 
 #include <cstdint>

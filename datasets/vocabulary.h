@@ -4,8 +4,8 @@
 // the line, from 0.  A piece that continues a word begins with "##".  Immutable;
 // may be read by many threads at once.
 //
-// As Hugging Face reads it: a blank line is a token that no text has, of a token that stands
-// twice the last line counts (the ids of the others are never met).  A byte order mark, and a
+// It is read as by Hugging Face.  A blank line is a token that no text has.  Where a token stands
+// twice, the last line counts, and the ids of the others are never met.  A byte order mark, and a
 // carriage return at the end of a line, are no part of a token.
 //
 // A file that cannot be read, is no regular file, is empty or larger than 1 GiB, or lacks

@@ -24,7 +24,7 @@ execute_process(COMMAND sort -u -k1,1 -k2,2n -k3,3n ${launches} COMMAND ${FILT} 
 string(REPLACE "treeformer::" "" lines "${lines}")
 string(REPLACE "\n" ";" lines "${lines}")
 
-# Of the lines of a kernel, "threads" and "bytes" or "least-most"; "-" for a kernel without lines.
+# "threads" and "bytes", or "least-most", of a kernel's lines; "-" for a kernel without lines.
 function(find_launches kernel)
   set(threads "-")
   set(bytes "-")

@@ -70,7 +70,7 @@ std::unique_ptr<Attention> MakeAttention(const LayerBuilder& builder, int64_t la
 AttentionCost CostOfAttention(const ModelConfig& model, int64_t layer, double n,
                               std::optional<double> density = std::nullopt);
 
-// Of an attention without trees: UserError where the user gave other numbers than these.
+// For an attention without trees: UserError where the user gave other numbers than these.
 void RequireNumbers(const config::Attention& attention, const AttentionField& field,
                     const std::vector<std::string>& allowed);
 // The rate of `attention`, or that of the model.

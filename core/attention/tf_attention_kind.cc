@@ -20,7 +20,7 @@ std::unique_ptr<Attention> Make(const LayerBuilder& builder, int64_t layer,
   return std::make_unique<TfAttention>(builder, layer, name);
 }
 
-// Of the estimator of the routing's gradient (core/attention/README.md, 3).
+// The cost of the estimator of the routing's gradient (core/attention/README.md, 3).
 double RouterFlops(const TreeConfig& tree, double all_pairs, double density) {
   switch (tree.gradient) {
     case TreeGradient::kFlip:

@@ -44,7 +44,7 @@ Out Head(Out heads, int64_t h) {
   return head.Reshaped({K, K > 0 ? head.count() / K : 0});
 }
 
-// Of every head the first `entries`; the rest of `to` stays, or becomes 0.
+// Copies the first `entries` of every head; the rest of `to` stays, or becomes 0.
 void CarryLeading(Context& ctx, Out to, Out from, int64_t entries, bool zero_rest) {
   for (int64_t h = 0; h < to.shape()[0]; ++h) {
     const Out to_head = Head(to, h), from_head = Head(from, h);

@@ -21,7 +21,7 @@ HOST_DEVICE constexpr int64_t RowsPerColumnChunk(int64_t N) {
 constexpr int64_t ColumnChunks(int64_t N) {
   return (N + RowsPerColumnChunk(N) - 1) / RowsPerColumnChunk(N);
 }
-// Of one block; the grid is [ColumnChunks(N), C / ColumnTile(kWidth) rounded up].
+// Columns of one block; the grid is [ColumnChunks(N), C / ColumnTile(kWidth) rounded up].
 HOST_DEVICE constexpr int ColumnTile(int width) { return device::kWarpThreads * width; }
 constexpr int64_t ColumnSharedBytes(int width, int sums) {
   return int64_t{sizeof(float)} * sums * kColumnWarps * ColumnTile(width);

@@ -172,7 +172,7 @@ Report Launch(Grid grid, int threads, int64_t shared_bytes, const Options& optio
   return {block.bank_conflicts()};
 }
 
-// Of matrix fragments, as device.cuh says.
+// Loads and products of matrix fragments, as device.cuh says.
 void LoadTiles(const char* const* row, bool transposed, uint32_t (*out)[4]);
 struct MultiplyAddInput {
   uint32_t a[4], b[2];

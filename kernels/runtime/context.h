@@ -50,7 +50,7 @@ class Context {
   // that the kernels were compiled for.
   static Context Cuda(int index);
   static int CudaDeviceCount();  // 0 when we build without CUDA
-  // Of the GPUs that this process sees, in the order of their indices, as nvidia-smi -L prints them.
+  // The GPUs that this process sees, in the order of their indices, as nvidia-smi -L prints them.
   // Asks the driver only: nothing is done on a GPU.
   static std::vector<std::string> CudaDeviceUuids();
 

@@ -36,7 +36,7 @@ constexpr DType DTypeOf<int32_t>() {
   return DType::kInt32;
 }
 
-// Of what is kept or summed per row beside activations of `dtype`: never narrower than float32.
+// The type of what is kept or summed per row beside activations of `dtype`: float32 or wider.
 constexpr DType StatisticsType(DType dtype) {
   return dtype == DType::kBFloat16 ? DType::kFloat32 : dtype;
 }

@@ -11,7 +11,7 @@
 namespace treeformer::runtime {
 
 // Waits for the stream of `ctx`, then writes `view`, on either device, to `path`.  UserError where
-// the file cannot be written.  For a debugger and for code under suspicion; nothing calls it else:
+// the file cannot be written.  It serves those who debug; nothing else calls it:
 //
 //   DumpNpy(ctx, "/tmp/scores.npy", scores);        numpy.load("/tmp/scores.npy")
 void DumpNpy(Context& ctx, const std::string& path, In view);

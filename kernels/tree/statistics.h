@@ -8,7 +8,7 @@
 
 namespace treeformer {
 
-// Of one or several micro-batches: sums, so that an empty one adds nothing to their shares.
+// Sums over one or several micro-batches, so that an empty one adds nothing to their shares.
 struct PairCounts {
   double pairs = 0;          // attended: a query and a key in the same leaf and document
   double all_pairs = 0;      // full attention would attend

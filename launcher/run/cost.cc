@@ -47,7 +47,7 @@ MemoryCost CountMemory(const ModelConfig& model, const BatchShape& shape, DType 
   const double rows = static_cast<double>(shape.sequences * shape.length);
   const double d = static_cast<double>(model.width), f = static_cast<double>(model.feed_forward);
   const double targets = static_cast<double>(shape.targets);
-  // Of a layer: q, k, v, o, the residual sum and the output of its attention block; then those of
+  // A layer keeps q, k, v, o, the residual sum and the output of its attention block; then those of
   // its feed-forward block, which the last layer makes at the targets alone.
   const double layers = static_cast<double>(model.layers);
   const double row = layers * 6 * d + (layers - 1) * (2 * d + 2 * f) + 3 * d;

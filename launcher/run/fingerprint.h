@@ -17,8 +17,8 @@ struct Fingerprint {
 };
 
 uint64_t HashText(const std::string& text);
-// The hash of a token file's header, which holds the checksum of the rest.  UserError where there is
-// none.
+// The hash of a token file's header, which holds the checksum of the rest.  UserError where there
+// is none.
 uint64_t HashTokenFile(const std::string& path);
 uint64_t HashValues(Context& ctx, const Parameters& parameters);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Whether the largest stage of a plan fits into memory, asked at the start of a run and not after
+// Checks whether the largest stage of a plan fits into memory, at the start of a run and not after
 // days.  A boundary between stages needs no more than the larger of the two
 // (core/training/carry.h).
 

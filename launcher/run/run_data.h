@@ -26,8 +26,9 @@ struct DataFiles {
   std::string vocabulary, training, held_out;
 };
 
-// Rank 0, which has the list `text`, makes what is missing; the others wait.  `state`: of the checkpoint from which the run
-// goes on, or null; UserError where the files are not those it began with.  Collective.
+// Rank 0, which has the list `text`, makes what is missing; the others wait.  `state`: of the
+// checkpoint from which the run goes on, or null; UserError where the files are not those it began
+// with.  Collective.
 DataFiles PrepareRunData(dist::Communicator& communicator, const config::DatasetConfig& config,
                          const RunText& text, const std::string& run_directory,
                          const nlohmann::json& state, Progress& progress);

@@ -1,6 +1,6 @@
 #pragma once
 
-// What an experiment gives before its data is made: its plan, and whatever is wrong with it.
+// What is known of an experiment before its data is made: its plan, and whatever is wrong with it.
 
 #include "core/training/bootstrap_plan.h"
 #include "launcher/run/run_config.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a command that reads text tells of it.
+// What a command says of the text that it has read.
 
 #include <string>
 

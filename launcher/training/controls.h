@@ -23,7 +23,7 @@ struct Control {
   config::RunConfig config;
 };
 
-// Of a run with training.controls, else none; in the order in which they run.
+// The controls of a run with training.controls, in the order in which they run; else none.
 std::vector<Control> ControlsOf(const config::RunConfig& config);
 
 std::string ControlDirectory(const std::string& run_directory, const Control& control);

@@ -60,7 +60,7 @@ Finished RunTo(int64_t last_step, const Workplace& place, const RunConfig& confi
            trainer.step()}};
 }
 
-// Of run `i` of this command, whose first is the experiment, and the others its controls.
+// The span of run `i` of this command: the first is the experiment, the others are its controls.
 RunSpan SpanOf(const RunConfig& config, int64_t i) {
   const int64_t steps = PlannedSteps(config);
   const int64_t of_control = steps - config.bootstrap().full_steps();

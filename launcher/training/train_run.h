@@ -19,8 +19,8 @@ struct RunPart {
   RunText text;        // on rank 0
 };
 
-// Runs that part of `config` in `directory`, from its newest checkpoint on; returns the exit status.
-// ValidateRun has passed it.  The same on every rank.  Collective.  Throws UserError.
+// Runs that part of `config` in `directory`, from its newest checkpoint on; returns the exit
+// status.  ValidateRun has passed it.  The same on every rank.  Collective.  Throws UserError.
 int RunTraining(dist::Communicator& communicator, const config::RunConfig& config,
                 const std::string& directory, const RunPart& part, const DeviceChoice& device,
                 Progress& progress);

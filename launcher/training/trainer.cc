@@ -63,7 +63,7 @@ void Trainer::EnterStage(const BootstrapStage& stage) {
   progress_.Line(Describe(stage));
 }
 
-// Of a step that is logged, the trees of each micro-batch are counted.
+// In a step that is logged, the trees of each micro-batch are counted.
 StepResult Trainer::Step() {
   const bool logged = IsDue(training_.log_every(), step_ + 1);
   const auto count = [this] { report_.AddTrees(ctx_, runner_.model()); };
@@ -171,7 +171,7 @@ void Trainer::RunEvaluation() {
   evaluation_ = Evaluate(ctx_, communicator_, runner_.model(), *data_.held_out);
 }
 
-// Of a run that had ended before, the record of it is there.
+// A run that had ended before has its record already.
 const Evaluation& Trainer::FinalEvaluation() {
   if (!evaluation_) RunEvaluation();
   return *evaluation_;

@@ -232,7 +232,7 @@ TEST_F(Checkpoints, OnlyValidOnesCountAmongThoseKept) {
   EXPECT_TRUE(fs::exists(directory_ / "step_180.set_aside"));
 }
 
-// Of a run that trains and prunes meanwhile.
+// As where a run trains and prunes meanwhile.
 TEST_F(Checkpoints, OpenWeightsOutliveTheirCheckpoint) {
   Save(3);
   const auto weights = FindPart(directory_, "model", nullptr);

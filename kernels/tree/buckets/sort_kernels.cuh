@@ -105,7 +105,7 @@ struct WarpRows {
   const int32_t* from;
   int64_t begin, end;
 
-  // Of a block's rows, those of this thread's warp.
+  // The rows of this thread's warp, among a block's rows [begin, end).
   template <int kThreads>
   DEVICE static WarpRows OfWarp(const int32_t* from, int64_t begin, int64_t end) {
     const int64_t count = (end - begin + kThreads - 1) / kThreads * device::kWarpThreads;

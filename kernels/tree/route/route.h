@@ -57,7 +57,7 @@ void Route(Context& ctx, const Routing& routing, const RouterOperands& router, I
            const FlipRule& rule);
 DECLARE_BACK_ENDS(Route)
 
-// Of the weights and the rows of RouterOperands, in their shapes.
+// Gradients of the weights and the rows of RouterOperands, in their shapes.
 struct RouterGradients {
   Acc dweight, dbias, dx;
 };

@@ -189,7 +189,8 @@ DEVICE void ScoreTopLevels(float* scores, const RouteRows& x, const RoutePlanes&
   }
 }
 
-// Of the lane's own row; collective below the top levels.  All lanes ask for planes of one level.
+// Scores of the lane's own row; collective below the top levels.  All lanes ask for planes of one
+// level.
 struct RowScore {
   const float* scores;
   int product_planes;

@@ -135,7 +135,7 @@ DEVICE void ForEachSixteen(TokenRange rows, const Visit& visit) {
   }
 }
 
-// Of queries (x is dO), or of keys (x is v), whose own paths count differently.
+// Effects of queries (x is dO), or of keys (x is v), whose own paths count differently.
 DEVICE void RowEffects(float* effect, bool keys, TcOwnPaths paths, const TcTables& tables,
                        const TcRows& x, TokenRange rows, const float* alpha, const TcSizes& sizes) {
   const TwoBFloat16 factor = keys ? tables.joining : tables.folded;

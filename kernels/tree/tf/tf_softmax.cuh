@@ -10,7 +10,7 @@
 
 namespace treeformer::cuda {
 
-// Of a lane's two rows; max in units of log2, sum of the columns of this lane alone.
+// State of a lane's two rows: max in units of log2, sum of the columns of this lane alone.
 struct TfSoftmax {
   float max[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
 

@@ -1,8 +1,8 @@
 #pragma once
 
 // `treeformer bench --suite=router`: how the estimators of a routing decision's gradient compare on
-// tasks that need routing (core/attention/README.md, 3).  Every row is trained from the same seed on
-// the same batches.
+// tasks that need routing (core/attention/README.md, 3).  Every row is trained from the same seed
+// on the same batches.
 
 #include <cstdint>
 #include <ostream>

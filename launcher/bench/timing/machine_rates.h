@@ -13,7 +13,7 @@ struct MachineRates {
   double matmul_flops_per_second = 0;  // in the device's ActivationDType
 };
 
-// Of a copy of `copy_bytes` on the device, and of a product [size, size] of two matrices.
+// The rates of a copy of `copy_bytes` on the device, and of a product [size, size] of two matrices.
 MachineRates MeasureMachineRates(Context& ctx, int64_t copy_bytes, int64_t size);
 
 }  // namespace treeformer::bench

@@ -21,7 +21,7 @@ struct TilePairs {
   }
 };
 
-// Of one head of one sequence without documents or padding; rows per leaf, [L] each.
+// Counts for one head of one sequence without documents or padding; rows per leaf, [L] each.
 TilePairs CountTilePairs(const std::vector<int32_t>& queries, const std::vector<int32_t>& keys);
 
 }  // namespace treeformer::bench

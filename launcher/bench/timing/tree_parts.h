@@ -12,7 +12,7 @@ namespace treeformer::bench {
 
 class TreeParts {
  public:
-  // Of a module whose queries and keys have been made; it has one tree, and outlives this.
+  // The module's queries and keys have been made; it has one tree, and outlives this.
   explicit TreeParts(AttentionModule& module);
 
   void Route();  // queries and keys; for FLIP the alternatives too
