@@ -60,7 +60,7 @@ AttentionCost CostOfAttention(const ModelConfig& model, int64_t layer, double n,
 void RequireNumbers(const config::Attention& attention, const AttentionField& field,
                     const std::vector<std::string>& allowed) {
   std::vector<const google::protobuf::FieldDescriptor*> given;
-  attention.GetReflection()->ListFields(attention, &given);
+  config::Attention::GetReflection()->ListFields(attention, &given);
   for (const auto* number : given) {
     if (number->name() == "kind") continue;
     if (std::find(allowed.begin(), allowed.end(), number->name()) != allowed.end()) continue;

@@ -104,7 +104,7 @@ PretrainedFile::Names PretrainedFile::OpenShards(const std::string& index) {
   for (const auto& [name, shard] : map.items()) {
     const std::string file = shard.is_string() ? shard.get<std::string>() : "";
     if (file.empty() || file == "." || file == ".." ||
-        file.find_first_of({"/\0", 2}) != file.npos) {
+        file.find_first_of({"/\0", 2}) != std::string::npos) {
       throw UserError(Sentence(index, ": weight_map gives ", name, " the file ", shard.dump(),
                                "; expected the name of a file beside the index"));
     }
