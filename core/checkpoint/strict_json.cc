@@ -12,7 +12,9 @@ namespace treeformer {
 nlohmann::json ParseStrictJson(std::string_view text, int most_depth) {
   using nlohmann::json;
   // The parser takes a NUL for the end of its input.
-  if (text.find('\0') != text.npos) throw UserError("its JSON has a NUL byte");
+  if (text.find('\0') != std::string_view::npos) {
+    throw UserError("its JSON has a NUL byte");
+  }
   std::vector<std::set<std::string>> names;  // of each open object
   const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
     using Event = json::parse_event_t;

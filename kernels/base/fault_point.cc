@@ -73,7 +73,7 @@ void ArmFaultPoint(const std::string& text) {
   const std::string_view all = text;
   const size_t first = all.find(':'), second = all.find(':', first + 1);
   Fault parsed;
-  const bool good = first != all.npos && second != all.npos &&
+  const bool good = first != std::string::npos && second != std::string::npos &&
                     ParseName(all.substr(0, first), parsed.name) &&
                     Parse(all.substr(first + 1, second - first - 1), parsed.visit) &&
                     parsed.visit >= 1 && ParseAction(all.substr(second + 1), parsed);
