@@ -67,9 +67,27 @@ Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
   CHECK(Find(name) == nullptr) << name << " is declared twice";
   const Range range{end_, end_ + shape.count()};
   if (!levels.empty()) CHECK_EQ(levels.back(), shape[1]) << name;
-  list_.push_back({name, shape, initializer, role, layer, std::move(levels), range});
+  list_.push_back({.name = name,
+                   .shape = shape,
+                   .initializer = initializer,
+                   .role = role,
+                   .layer = layer,
+                   .levels = std::move(levels),
+                   .range = range});
   end_ = (range.end + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<Id>(list_.size()) - 1;
+}
+
+Parameters::Id Parameters::DeclareTied(const std::string& name, const Shape& shape,
+                                       Initializer initializer, Role role) {
+  for (size_t i = 0; i < list_.size(); ++i) {
+    if (list_[i].name != name) continue;
+    CHECK(list_[i].tied && list_[i].shape == shape) << name;
+    return static_cast<Id>(i);
+  }
+  const Id id = Declare(name, shape, initializer, role);
+  list_[id].tied = true;
+  return id;
 }
 
 void Parameters::Allocate(Context& ctx, DType dtype) {

@@ -59,6 +59,7 @@ struct Parameter {
   // Of a tree's [H, K, ...]: where each of its levels ends along axis 1, the last at K.  Others are
   // of one piece: empty.
   std::vector<int64_t> levels;
+  bool tied = false;  // several layers share it
   Range range;
 };
 
@@ -69,6 +70,8 @@ class Parameters {
   using Id = int;
   Id Declare(const std::string& name, const Shape& shape, Initializer initializer, Role role,
              int64_t layer = kNoLayer, std::vector<int64_t> levels = {});
+  // The same, of a parameter that several layers share: the first one declares it.
+  Id DeclareTied(const std::string& name, const Shape& shape, Initializer initializer, Role role);
 
   // The buffers; kRounded only in a model of bfloat16.
   enum Kind { kValues, kGradients, kRounded, kKinds };

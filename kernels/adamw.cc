@@ -65,11 +65,11 @@ void reference::SquaredNorm(Context&, View<double> sum, In x_any) {
 }
 
 template <typename T>
-void reference::ClipScale(Context&, Out scale, View<const double> squared_norm, double count,
-                          double max_norm) {
-  const double norm = std::sqrt(squared_norm[0]) / count;
+void reference::ClipScale(Context&, Out scale, View<const double> squared_norm,
+                          View<const double> count, double max_norm) {
+  const double norm = std::sqrt(squared_norm[0]) / count[0];
   const bool clip = max_norm > 0 && norm > max_norm;
-  scale.as<T>()[0] = std::isfinite(norm) ? (clip ? max_norm / norm : 1) / count : NAN;
+  scale.as<T>()[0] = std::isfinite(norm) ? (clip ? max_norm / norm : 1) / count[0] : NAN;
 }
 
 INSTANTIATE_REFERENCE(AdamW)
@@ -118,11 +118,11 @@ void SquaredNorm(Context& ctx, View<double> sum, In x) {
   DISPATCH(ctx, x.dtype(), SquaredNorm, sum, x);
 }
 
-void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, View<const double> count,
                double max_norm) {
   CHECK_EQ(scale.count(), 1);
   CHECK_EQ(squared_norm.count(), 1);
-  CHECK_GT(count, 0);
+  CHECK_EQ(count.count(), 1);
   DISPATCH(ctx, scale.dtype(), ClipScale, scale, squared_norm, count, max_norm);
 }
 

@@ -69,10 +69,10 @@ void cuda::SquaredNorm(Context& ctx, View<double> sum, In x) {
          partial.data(), blocks);
 }
 
-void cuda::ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
-                     double max_norm) {
+void cuda::ClipScale(Context& ctx, Out scale, View<const double> squared_norm,
+                     View<const double> count, double max_norm) {
   Launch(ctx, ClipScaleKernel, {1}, device::kWarpThreads, 0, scale.as<float>().data(),
-         squared_norm.data(), count, max_norm);
+         squared_norm.data(), count.data(), max_norm);
 }
 
 }  // namespace treeformer

@@ -46,8 +46,8 @@ void SquaredNorm(Context& ctx, View<double> sum, In x);
 DECLARE_BACK_ENDS(SquaredNorm)
 
 // scale [1] = 1 / count * min(1, max_norm / (sqrt(squared_norm) / count)); max_norm 0: no clipping.
-// NaN where the norm is not finite.
-void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
+// squared_norm, count [1] on the device.  NaN where the norm is not finite or the count is 0.
+void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, View<const double> count,
                double max_norm);
 DECLARE_BACK_ENDS(ClipScale)
 

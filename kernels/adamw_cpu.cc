@@ -133,8 +133,8 @@ void cpu::SquaredNorm(Context& ctx, View<double> sum, In x_any) {
   for (int64_t i = 0; i * kChunk < x.count(); ++i) sum[0] += partial[i];
 }
 
-void cpu::ClipScale(Context& ctx, Out scale, View<const double> squared_norm, double count,
-                    double max_norm) {
+void cpu::ClipScale(Context& ctx, Out scale, View<const double> squared_norm,
+                    View<const double> count, double max_norm) {
   reference::ClipScale<float>(ctx, scale, squared_norm, count, max_norm);
 }
 

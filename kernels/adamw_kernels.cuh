@@ -124,11 +124,11 @@ KERNEL(kAdamWThreads) AddSquaredNormsKernel(double* sum, const double* partial, 
 
 // One warp, of which one thread works.
 KERNEL(device::kWarpThreads)
-ClipScaleKernel(float* scale, const double* squared_norm, double count, double max_norm) {
+ClipScaleKernel(float* scale, const double* squared_norm, const double* count, double max_norm) {
   if (device::Thread() != 0) return;
-  const double norm = std::sqrt(*squared_norm) / count;
+  const double norm = std::sqrt(*squared_norm) / *count;
   const bool clip = max_norm > 0 && norm > max_norm;
-  const double factor = (clip ? max_norm / norm : 1) / count;
+  const double factor = (clip ? max_norm / norm : 1) / *count;
   *scale = norm <= std::numeric_limits<double>::max() ? static_cast<float>(factor)
                                                       : std::numeric_limits<float>::quiet_NaN();
 }

@@ -20,6 +20,7 @@ class Attention {
  public:
   virtual ~Attention() = default;
 
+  virtual void Bind(const LayerMemory& memory) = 0;
   virtual void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) = 0;
   // Of the last Forward.  dq, dk, dv are overwritten; none of them may be another.
   virtual void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,

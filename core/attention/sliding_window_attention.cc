@@ -52,13 +52,16 @@ SlidingWindowAttention::SlidingWindowAttention(const LayerBuilder& builder, int6
     : window_(std::any_cast<SlidingWindow>(builder.config.attention.at(layer).numbers)),
       causal_(builder.config.attention.at(layer).causal),
       layer_(layer),
+      heads_(builder.config.heads),
       dropout_(
-          builder.config.attention.at(layer).dropout.value_or(builder.config.attention_dropout)) {
-  const int64_t B = builder.shape.sequences, H = builder.config.heads, n = builder.shape.length;
-  leaf_ = builder.activations.MakeInts({B, H, n});  // all 0
-  order_ = builder.activations.MakeInts({B, H, n});
-  range_ = builder.activations.MakeInts({B, H, n, 2});
-  lse_ = builder.activations.MakeStatistics({B, H, n});
+          builder.config.attention.at(layer).dropout.value_or(builder.config.attention_dropout)) {}
+
+void SlidingWindowAttention::Bind(const LayerMemory& memory) {
+  const int64_t B = memory.shape.sequences, n = memory.shape.length;
+  leaf_ = memory.activations.MakeInts({B, heads_, n});
+  order_ = memory.activations.MakeInts({B, heads_, n});
+  range_ = memory.activations.MakeInts({B, heads_, n, 2});
+  lse_ = memory.activations.MakeStatistics({B, heads_, n});
 }
 
 AttentionOptions SlidingWindowAttention::Options(const MicroBatch& batch) const {
@@ -68,6 +71,7 @@ AttentionOptions SlidingWindowAttention::Options(const MicroBatch& batch) const 
 
 void SlidingWindowAttention::Forward(Context& ctx, Out o, In q, In k, In v,
                                      const MicroBatch& batch) {
+  Zero(ctx, leaf_);  // one leaf
   SortByLeaf(ctx, order_, leaf_, batch.document, /*leaves=*/1);
   MatchRanges(ctx, range_, {order_, leaf_}, {order_, leaf_}, batch.document);
   NarrowRanges(ctx, range_, order_, order_, window_.reach());

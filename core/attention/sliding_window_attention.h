@@ -25,6 +25,7 @@ class SlidingWindowAttention : public Attention {
  public:
   SlidingWindowAttention(const LayerBuilder& builder, int64_t layer);
 
+  void Bind(const LayerMemory& memory) override;
   void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
   void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
                 const MicroBatch& batch) override;
@@ -37,9 +38,9 @@ class SlidingWindowAttention : public Attention {
 
   const SlidingWindow window_;
   const bool causal_;
-  const int64_t layer_;
+  const int64_t layer_, heads_;
   const float dropout_;
-  View<int32_t> leaf_, order_;  // [B, H, n]; one leaf
+  View<int32_t> leaf_, order_;  // [B, H, n]; all leaves are 0
   View<int32_t> range_;         // [B, H, n, 2]
   Out lse_;                     // [B, H, n]
 };

@@ -32,14 +32,18 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
                                   {builder.config.heads, config_.shape.height() + 1},
                                   Initializer::Constant(1.0f / (config_.shape.height() + 1)),
                                   Role::kMixture, layer, LevelsOfAlpha(config_.shape))),
-      queries_(builder, &query_tree_, config_.tree, layer, RandomPlace::kQueryFlip),
-      keys_(builder, key_tree_ ? &*key_tree_ : &query_tree_, config_.tree, layer,
-            RandomPlace::kKeyFlip) {
+      queries_(&query_tree_, config_.tree, layer, RandomPlace::kQueryFlip),
+      keys_(key_tree_ ? &*key_tree_ : &query_tree_, config_.tree, layer, RandomPlace::kKeyFlip) {
   CHECK(!config_.causal) << name << ": TC-Attention has no causal mode";
   CHECK(config_.tree.gradient != TreeGradient::kDense || config_.shape.binary)
       << name << ": the dense gradient needs a binary tree";
   CHECK(config_.tree.balance != Balance::kLoss || config_.shape.binary)
       << name << ": the balance loss needs a binary tree";
+}
+
+void TcAttention::Bind(const LayerMemory& memory) {
+  queries_.Bind(memory);
+  keys_.Bind(memory);
 }
 
 TcOperands TcAttention::Operands(In v, const MicroBatch& batch) const {

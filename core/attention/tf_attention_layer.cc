@@ -23,18 +23,23 @@ TfAttention::TfAttention(const LayerBuilder& builder, int64_t layer, const std::
       layer_(layer),
       dropout_(config_.dropout.value_or(builder.config.attention_dropout)),
       tree_(builder, name + ".tree", config_.shape, builder.config.head_width()),
-      queries_(builder, &tree_, config_.tree, layer, RandomPlace::kQueryFlip),
-      keys_(builder, &tree_, config_.tree, layer, RandomPlace::kKeyFlip) {
+      queries_(&tree_, config_.tree, layer, RandomPlace::kQueryFlip),
+      keys_(&tree_, config_.tree, layer, RandomPlace::kKeyFlip) {
   CHECK(config_.tree.gradient != TreeGradient::kDense || config_.shape.binary)
       << name << ": the dense gradient needs a binary tree";
   CHECK(config_.tree.balance != Balance::kLoss || config_.shape.binary)
       << name << ": the balance loss needs a binary tree";
-  const int64_t B = builder.shape.sequences, H = builder.config.heads, n = builder.shape.length;
-  query_order_ = builder.activations.MakeInts({B, H, n});
-  key_order_ = builder.activations.MakeInts({B, H, n});
-  key_range_ = builder.activations.MakeInts({B, H, n, 2});
-  query_range_ = builder.activations.MakeInts({B, H, n, 2});
-  lse_ = builder.activations.MakeStatistics({B, H, n});
+}
+
+void TfAttention::Bind(const LayerMemory& memory) {
+  queries_.Bind(memory);
+  keys_.Bind(memory);
+  const int64_t B = memory.shape.sequences, H = tree_.heads(), n = memory.shape.length;
+  query_order_ = memory.activations.MakeInts({B, H, n});
+  key_order_ = memory.activations.MakeInts({B, H, n});
+  key_range_ = memory.activations.MakeInts({B, H, n, 2});
+  query_range_ = memory.activations.MakeInts({B, H, n, 2});
+  lse_ = memory.activations.MakeStatistics({B, H, n});
 }
 
 AttentionOptions TfAttention::Options(const MicroBatch& batch) const {

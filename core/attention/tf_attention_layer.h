@@ -15,6 +15,7 @@ class TfAttention : public Attention {
  public:
   TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
 
+  void Bind(const LayerMemory& memory) override;
   void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
   void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
                 const MicroBatch& batch) override;

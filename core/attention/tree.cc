@@ -58,7 +58,6 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
       shape_(shape),
       heads_(builder.config.heads),
       width_(width),
-      dtype_(StatisticsType(builder.activations.dtype())),
       counts_(Device::kCpu, DType::kFloat32, {heads_, shape.leaves()}) {
   if (shape.height() == 0) return;
   weight_ = parameters_->Declare(name + ".weight", {heads_, shape.planes(), width},
@@ -69,11 +68,13 @@ Tree::Tree(const LayerBuilder& builder, const std::string& name, const TreeShape
 }
 
 In Tree::weight() const {
-  return weight_ < 0 ? In(nullptr, dtype_, {heads_, 0, width_}) : parameters_->exact_value(weight_);
+  return weight_ < 0 ? In(nullptr, parameters_->values().dtype(), {heads_, 0, width_})
+                     : parameters_->exact_value(weight_);
 }
 
 In Tree::bias() const {
-  return bias_ < 0 ? In(nullptr, dtype_, {heads_, 0}) : parameters_->exact_value(bias_);
+  return bias_ < 0 ? In(nullptr, parameters_->values().dtype(), {heads_, 0})
+                   : parameters_->exact_value(bias_);
 }
 
 void Tree::CountRows(Context& ctx, Ids leaf) {
@@ -122,18 +123,20 @@ void Tree::ForgetCounts(Context& ctx) {
   std::fill_n(sums.data(), sums.count(), 0.0f);
 }
 
-TreeRouting::TreeRouting(const LayerBuilder& builder, Tree* tree, const TreeConfig& config,
-                         int64_t layer, RandomPlace flip_place)
-    : tree_(tree), config_(config), layer_(layer), flip_place_(flip_place) {
-  const Shape rows{builder.shape.sequences, tree->heads(), builder.shape.length};
-  leaf_ = builder.activations.MakeInts(rows);
-  if (tree->shape().height() == 0) return;
-  strength_ = builder.activations.MakeStatistics(rows);
-  if (config.gradient != TreeGradient::kFlip) return;
-  alternative_ = builder.activations.MakeInts(rows);
-  own_plane_ = builder.activations.MakeInts(rows);
-  other_plane_ = builder.activations.MakeInts(rows);
-  margin_ = builder.activations.MakeStatistics(rows);
+TreeRouting::TreeRouting(Tree* tree, const TreeConfig& config, int64_t layer,
+                         RandomPlace flip_place)
+    : tree_(tree), config_(config), layer_(layer), flip_place_(flip_place) {}
+
+void TreeRouting::Bind(const LayerMemory& memory) {
+  const Shape rows{memory.shape.sequences, tree_->heads(), memory.shape.length};
+  leaf_ = memory.activations.MakeInts(rows);
+  if (tree_->shape().height() == 0) return;
+  strength_ = memory.activations.MakeStatistics(rows);
+  if (config_.gradient != TreeGradient::kFlip) return;
+  alternative_ = memory.activations.MakeInts(rows);
+  own_plane_ = memory.activations.MakeInts(rows);
+  other_plane_ = memory.activations.MakeInts(rows);
+  margin_ = memory.activations.MakeStatistics(rows);
 }
 
 void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {
@@ -142,7 +145,8 @@ void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {
   const FlipRule rule{config_.flip_choice, MakeRandomKey(batch.step, layer_, flip_place_),
                       static_cast<uint64_t>(batch.first_sample * leaf_.count() / leaf_.shape()[0])};
   Route(ctx, routing, tree_->Router(x), batch.document, rule);
-  if (batch.step.training && config_.balance == Balance::kBias) tree_->CountRows(ctx, leaf_);
+  const bool counts = batch.step.training && !batch.again && config_.balance == Balance::kBias;
+  if (counts) tree_->CountRows(ctx, leaf_);
 }
 
 void TreeRouting::FlipBackward(Context& ctx, Acc dx, In x, In gain) {

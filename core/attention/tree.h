@@ -44,7 +44,6 @@ class Tree {
   Parameters* parameters_;
   const TreeShape shape_;
   const int64_t heads_, width_;
-  const DType dtype_;
   Parameters::Id weight_ = -1, bias_ = -1;
   Buffer counts_;
   Buffer counted_;  // [B, H, L], on the device: not yet in counts_
@@ -53,9 +52,9 @@ class Tree {
 class TreeRouting {
  public:
   // `flip_place` keys the random choice of the decision to flip (FlipChoice::kRandom).
-  TreeRouting(const LayerBuilder& builder, Tree* tree, const TreeConfig& config, int64_t layer,
-              RandomPlace flip_place);
+  TreeRouting(Tree* tree, const TreeConfig& config, int64_t layer, RandomPlace flip_place);
 
+  void Bind(const LayerMemory& memory);
   void Forward(Context& ctx, In x, const MicroBatch& batch);
   void FlipBackward(Context& ctx, Acc dx, In x, In gain);     // gain [B, H, n]
   void DenseBackward(Context& ctx, Acc dx, In x, In effect);  // effect [B, H, n or 1, L]

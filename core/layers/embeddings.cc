@@ -19,39 +19,53 @@ Parameters::Id DeclareTable(const LayerBuilder& builder, const std::string& name
 
 Embeddings::Embeddings(const LayerBuilder& builder)
     : parameters_(&builder.parameters),
+      weights_(&builder.weights),
+      width_(builder.config.width),
       dropout_(builder.config.dropout),
-      token_table_(DeclareTable(builder, "word_embeddings", builder.config.vocabulary)),
+      token_table_(DeclareTokenTable(builder)),
       position_table_(DeclareTable(builder, "position_embeddings", builder.config.max_positions,
                                    builder.config.sinusoidal_positions)),
       type_table_(DeclareTable(builder, "token_type_embeddings", builder.config.token_types)),
-      norm_(builder, "bert.embeddings.LayerNorm", builder.rows()),
-      sum_(builder.activations.Make({builder.rows(), builder.config.width})) {}
+      norm_(builder, "bert.embeddings.LayerNorm") {}
 
-Dropout Embeddings::MakeLayerDropout(const MicroBatch& batch) const {
-  const int64_t sequences = batch.document.shape()[0];
-  return MakeDropout(dropout_, batch, /*layer=*/0, RandomPlace::kEmbedding,
-                     sum_.count() / sequences);
+std::vector<Port> Embeddings::Outputs(const BatchShape& shape) const {
+  return {{"hidden", {shape.sequences * shape.length, width_}}};
 }
 
-void Embeddings::Forward(Context& ctx, Out y, const MicroBatch& batch) {
+void Embeddings::Bind(const LayerMemory& memory) {
+  norm_.Bind(memory, memory.rows());
+  sum_ = memory.activations.Make({memory.rows(), width_});
+  d_sum_ = weights_->Keep(memory.activations, sum_.shape());
+}
+
+Dropout Embeddings::MakeLayerDropout(const MicroBatch& batch) const {
+  return MakeDropout(dropout_, batch, /*layer=*/0, RandomPlace::kEmbedding,
+                     sum_.count() / batch.sequences());
+}
+
+void Embeddings::Forward(Context& ctx, const Tensors& y, const Tensors&, const MicroBatch& batch) {
   EmbeddingForward(ctx, sum_,
                    {parameters_->value(token_table_), parameters_->value(position_table_),
                     parameters_->value(type_table_)},
                    {batch.tokens, batch.positions, batch.types});
-  norm_.Forward(ctx, y, sum_);
+  norm_.Forward(ctx, y[0], sum_);
   const Dropout dropout = MakeLayerDropout(batch);
-  if (dropout.enabled()) ApplyDropout(ctx, y, y, dropout);
+  if (dropout.enabled()) ApplyDropout(ctx, y[0], y[0], dropout);
 }
 
-void Embeddings::Backward(Context& ctx, In dy, const MicroBatch& batch) {
+void Embeddings::BackwardInput(Context& ctx, const Tensors&, const Tensors& dy, const Tensors&,
+                               const MicroBatch& batch) {
   Scratch::Scope scope(ctx.scratch());
-  const Out d_sum = scope.Take(dy.dtype(), dy.shape());
-  ApplyDropout(ctx, d_sum, dy, MakeLayerDropout(batch));
+  const Out d_sum = OrScratch(d_sum_, scope, dy[0].dtype(), dy[0].shape());
+  ApplyDropout(ctx, d_sum, dy[0], MakeLayerDropout(batch));
   norm_.Backward(ctx, d_sum, d_sum, sum_);
-  EmbeddingBackward(ctx,
-                    {parameters_->gradient(token_table_), parameters_->gradient(position_table_),
-                     parameters_->gradient(type_table_)},
-                    d_sum, {batch.tokens, batch.positions, batch.types});
+  weights_->Do(ctx, [this, d_sum, tokens = batch.tokens, positions = batch.positions,
+                     types = batch.types](Context& c) {
+    EmbeddingBackward(c,
+                      {parameters_->gradient(token_table_), parameters_->gradient(position_table_),
+                       parameters_->gradient(type_table_)},
+                      d_sum, {tokens, positions, types});
+  });
 }
 
 }  // namespace treeformer

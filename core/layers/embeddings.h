@@ -7,26 +7,34 @@
 // The token table is tied: the head reads it, and adds its own gradient first.
 
 #include "core/layers/linear_layer.h"
+#include "core/layers/token_table.h"
 
 namespace treeformer {
 
-class Embeddings {
+// It takes no input.
+class Embeddings : public Layer {
  public:
   explicit Embeddings(const LayerBuilder& builder);
 
-  void Forward(Context& ctx, Out y, const MicroBatch& batch);
-  void Backward(Context& ctx, In dy, const MicroBatch& batch);
-
-  Parameters::Id token_table() const { return token_table_; }
+  std::vector<Port> Inputs(const BatchShape&) const override { return {}; }
+  std::vector<Port> Outputs(const BatchShape& shape) const override;
+  void Bind(const LayerMemory& memory) override;
+  void Forward(Context& ctx, const Tensors& y, const Tensors& none,
+               const MicroBatch& batch) override;
+  void BackwardInput(Context& ctx, const Tensors& none, const Tensors& dy, const Tensors& no_x,
+                     const MicroBatch& batch) override;
 
  private:
   Dropout MakeLayerDropout(const MicroBatch& batch) const;
 
   Parameters* parameters_;
+  WeightGradients* weights_;
+  const int64_t width_;
   const float dropout_;
   Parameters::Id token_table_, position_table_, type_table_;
   LayerNormLayer norm_;
-  Out sum_;  // [B n, d]
+  Out sum_;    // [B n, d]
+  Out d_sum_;  // [B n, d], where the gradients of weights are deferred
 };
 
 }  // namespace treeformer

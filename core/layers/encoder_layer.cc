@@ -14,29 +14,36 @@ std::optional<LinearLayer> MakeProjection(const LayerBuilder& builder, int64_t l
   return LinearLayer(builder, name, builder.config.width, builder.config.width);
 }
 
-int64_t CountRows(const LayerBuilder& builder, OutputRows output) {
-  return output == OutputRows::kAll ? builder.rows() : builder.shape.targets;
+int64_t CountRows(const BatchShape& shape, OutputRows output) {
+  return output == OutputRows::kAll ? shape.sequences * shape.length : shape.targets;
 }
 
 }  // namespace
 
 AttentionBranch::AttentionBranch(const LayerBuilder& builder, int64_t layer,
                                  const std::string& name)
-    : heads_{builder.shape.sequences, builder.shape.length, builder.config.heads,
-             builder.config.head_width()},
-      row_{builder.shape.sequences, builder.shape.length, 1, builder.config.width},
+    : weights_(&builder.weights),
+      width_(builder.config.width),
+      head_count_(builder.config.heads),
       query_(MakeProjection(builder, layer, name + ".self.query")),
       key_(MakeProjection(builder, layer, name + ".self.key")),
-      value_(builder, name + ".self.value", builder.config.width, builder.config.width),
+      value_(builder, name + ".self.value", width_, width_),
       attention_(MakeAttention(builder, layer, name + ".self")),
-      output_(builder, name + ".output.dense", builder.config.width, builder.config.width) {
-  const Shape rows{builder.rows(), builder.config.width};
+      output_(builder, name + ".output.dense", width_, width_) {}
+
+void AttentionBranch::Bind(const LayerMemory& memory) {
+  const int64_t B = memory.shape.sequences, n = memory.shape.length;
+  heads_ = {B, n, head_count_, width_ / head_count_};
+  row_ = {B, n, 1, width_};
+  const Shape rows{memory.rows(), width_};
+  attention_->Bind(memory);
   if (!folded()) {
-    q_ = builder.activations.Make(rows);
-    k_ = builder.activations.Make(rows);
+    q_ = memory.activations.Make(rows);
+    k_ = memory.activations.Make(rows);
   }
-  v_ = builder.activations.Make(rows);
-  o_ = builder.activations.Make(rows);
+  v_ = memory.activations.Make(rows);
+  o_ = memory.activations.Make(rows);
+  for (Out* gradient : {&dq_, &dk_, &dv_}) *gradient = weights_->Keep(memory.activations, rows);
 }
 
 void AttentionBranch::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
@@ -56,8 +63,8 @@ void AttentionBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBat
   const Shape& routed = folded() ? row_ : heads_;
   const In q = folded() ? x : In(q_), k = folded() ? x : In(k_);
   Scratch::Scope scope(ctx.scratch());
-  const auto take = [&] { return scope.Take(x.dtype(), x.shape()); };
-  const Out d_o = take(), dq = take(), dk = take(), dv = take();
+  const auto take = [&](Out kept) { return OrScratch(kept, scope, x.dtype(), x.shape()); };
+  const Out d_o = take({}), dq = take(dq_), dk = take(dk_), dv = take(dv_);
   output_.Backward(ctx, d_o, dy, o_, /*accumulate=*/false);
   attention_->Backward(ctx, dq.Reshaped(routed), dk.Reshaped(routed), dv.Reshaped(heads_),
                        d_o.Reshaped(heads_), q.Reshaped(routed), k.Reshaped(routed),
@@ -73,12 +80,19 @@ void AttentionBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBat
 }
 
 FeedForwardBranch::FeedForwardBranch(const LayerBuilder& builder, const std::string& name,
-                                     int64_t rows)
-    : inner_(builder, name + ".intermediate.dense", builder.config.feed_forward,
-             builder.config.width),
-      output_(builder, name + ".output.dense", builder.config.width, builder.config.feed_forward),
-      pre_(builder.activations.Make({rows, builder.config.feed_forward})),
-      gelu_(builder.activations.Make({rows, builder.config.feed_forward})) {}
+                                     OutputRows output)
+    : weights_(&builder.weights),
+      inner_width_(builder.config.feed_forward),
+      output_rows_(output),
+      inner_(builder, name + ".intermediate.dense", inner_width_, builder.config.width),
+      output_(builder, name + ".output.dense", builder.config.width, inner_width_) {}
+
+void FeedForwardBranch::Bind(const LayerMemory& memory) {
+  const Shape rows{CountRows(memory.shape, output_rows_), inner_width_};
+  pre_ = memory.activations.Make(rows);
+  gelu_ = memory.activations.Make(rows);
+  d_inner_ = weights_->Keep(memory.activations, rows);
+}
 
 void FeedForwardBranch::Forward(Context& ctx, Out y, In x, const MicroBatch&) {
   inner_.GeluForward(ctx, gelu_, pre_, x);
@@ -87,7 +101,7 @@ void FeedForwardBranch::Forward(Context& ctx, Out y, In x, const MicroBatch&) {
 
 void FeedForwardBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBatch&) {
   Scratch::Scope scope(ctx.scratch());
-  const Out d_inner = scope.Take(pre_.dtype(), pre_.shape());
+  const Out d_inner = OrScratch(d_inner_, scope, pre_.dtype(), pre_.shape());
   output_.Backward(ctx, d_inner, dy, gelu_, /*accumulate=*/false);
   GeluBackward(ctx, d_inner, d_inner, pre_);
   inner_.Backward(ctx, dx, d_inner, x, /*accumulate=*/true);
@@ -100,35 +114,51 @@ EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRow
 
 EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                            const std::string& name, std::unique_ptr<AttentionBranch> branch)
-    : attention_(&branch->attention()),
-      attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm",
-                       builder.rows(), layer, RandomPlace::kAttentionOutput),
-      feed_forward_block_(
-          builder, std::make_unique<FeedForwardBranch>(builder, name, CountRows(builder, output)),
-          name + ".output.LayerNorm", CountRows(builder, output), layer, RandomPlace::kFeedForward),
-      middle_(builder.activations.Make({builder.rows(), builder.config.width})) {
-  if (output == OutputRows::kTargets) {
-    targets_ = builder.activations.Make({builder.shape.targets, builder.config.width});
+    : width_(builder.config.width),
+      output_rows_(output),
+      attention_(&branch->attention()),
+      attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm", layer,
+                       RandomPlace::kAttentionOutput),
+      feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name, output),
+                          name + ".output.LayerNorm", layer, RandomPlace::kFeedForward) {}
+
+std::vector<Port> EncoderLayer::Inputs(const BatchShape& shape) const {
+  return {{"hidden", {CountRows(shape, OutputRows::kAll), width_}}};
+}
+
+std::vector<Port> EncoderLayer::Outputs(const BatchShape& shape) const {
+  return {{"hidden", {CountRows(shape, output_rows_), width_}}};
+}
+
+void EncoderLayer::Bind(const LayerMemory& memory) {
+  attention_block_.Bind(memory, memory.rows());
+  feed_forward_block_.Bind(memory, CountRows(memory.shape, output_rows_));
+  middle_ = memory.activations.Make({memory.rows(), width_});
+  if (output_rows_ == OutputRows::kTargets) {
+    targets_ = memory.activations.Make({memory.shape.targets, width_});
   }
 }
 
-void EncoderLayer::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
-  attention_block_.Forward(ctx, middle_, x, batch);
-  if (targets_) GatherRows(ctx, targets_, middle_, batch.target_position);
-  feed_forward_block_.Forward(ctx, y, targets_ ? targets_ : middle_, batch);
+void EncoderLayer::Forward(Context& ctx, const Tensors& y, const Tensors& x,
+                           const MicroBatch& batch) {
+  attention_block_.Forward(ctx, middle_, x[0], batch);
+  const bool all = output_rows_ == OutputRows::kAll;
+  if (!all) GatherRows(ctx, targets_, middle_, batch.target_position);
+  feed_forward_block_.Forward(ctx, y[0], all ? middle_ : targets_, batch);
 }
 
-void EncoderLayer::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch) {
-  if (!targets_) {
-    feed_forward_block_.Backward(ctx, dx, dy, middle_, batch);
+void EncoderLayer::BackwardInput(Context& ctx, const Tensors& dx, const Tensors& dy,
+                                 const Tensors& x, const MicroBatch& batch) {
+  if (output_rows_ == OutputRows::kAll) {
+    feed_forward_block_.Backward(ctx, dx[0], dy[0], middle_, batch);
   } else {
     Scratch::Scope scope(ctx.scratch());
     const Out d_targets = scope.Take(targets_.dtype(), targets_.shape());
-    feed_forward_block_.Backward(ctx, d_targets, dy, targets_, batch);
-    Zero(ctx, dx);
-    ScatterAddRows(ctx, dx, d_targets, batch.target_position);
+    feed_forward_block_.Backward(ctx, d_targets, dy[0], targets_, batch);
+    Zero(ctx, dx[0]);
+    ScatterAddRows(ctx, dx[0], d_targets, batch.target_position);
   }
-  attention_block_.Backward(ctx, dx, dx, x, batch);
+  attention_block_.Backward(ctx, dx[0], dx[0], x[0], batch);
 }
 
 }  // namespace treeformer

@@ -17,19 +17,21 @@ class LinearLayer {
 
   void Forward(Context& ctx, Out y, In x) const;
   void GeluForward(Context& ctx, Out y, Out pre, In x) const;  // pre = x w^T + b, y = gelu(pre)
-  // dx = dy w, or dx += dy w.
+  // dx = dy w, or dx += dy w.  Where the gradients of weights are deferred, dy and x stay.
   void Backward(Context& ctx, Out dx, In dy, In x, bool accumulate) const;
 
  private:
   Parameters* parameters_;
+  WeightGradients* weights_;
   Parameters::Id weight_, bias_;
 };
 
 // y = gamma (x - mean) rstd + beta       name.weight = gamma [C], 1       name.bias = beta [C], 0
 class LayerNormLayer {
  public:
-  LayerNormLayer(const LayerBuilder& builder, const std::string& name, int64_t rows);
+  LayerNormLayer(const LayerBuilder& builder, const std::string& name);
 
+  void Bind(const LayerMemory& memory, int64_t rows);
   void Forward(Context& ctx, Out y, In x) const;
   void Backward(Context& ctx, Out dx, In dy, In x) const;  // dx may be dy
 

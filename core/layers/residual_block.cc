@@ -5,18 +5,25 @@
 namespace treeformer {
 
 ResidualBlock::ResidualBlock(const LayerBuilder& builder, std::unique_ptr<Branch> branch,
-                             const std::string& norm_name, int64_t rows, int64_t layer,
-                             RandomPlace place)
+                             const std::string& norm_name, int64_t layer, RandomPlace place)
     : branch_(std::move(branch)),
-      norm_(builder, norm_name, rows),
+      norm_(builder, norm_name),
+      weights_(&builder.weights),
+      width_(builder.config.width),
       pre_norm_(builder.config.pre_norm),
       dropout_(builder.config.dropout),
       layer_(layer),
-      place_(place),
-      kept_(builder.activations.Make({rows, builder.config.width})) {}
+      place_(place) {}
+
+void ResidualBlock::Bind(const LayerMemory& memory, int64_t rows) {
+  branch_->Bind(memory);
+  norm_.Bind(memory, rows);
+  kept_ = memory.activations.Make({rows, width_});
+  d_branch_ = weights_->Keep(memory.activations, kept_.shape());
+}
 
 Dropout ResidualBlock::MakeBranchDropout(const MicroBatch& batch) const {
-  return MakeDropout(dropout_, batch, layer_, place_, kept_.count() / batch.document.shape()[0]);
+  return MakeDropout(dropout_, batch, layer_, place_, kept_.count() / batch.sequences());
 }
 
 void ResidualBlock::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) {
@@ -30,7 +37,7 @@ void ResidualBlock::Forward(Context& ctx, Out y, In x, const MicroBatch& batch) 
 
 void ResidualBlock::Backward(Context& ctx, Out dx, In dy, In x, const MicroBatch& batch) {
   Scratch::Scope scope(ctx.scratch());
-  const Out d_branch = scope.Take(dy.dtype(), dy.shape());
+  const Out d_branch = OrScratch(d_branch_, scope, dy.dtype(), dy.shape());
   if (!pre_norm_) {
     norm_.Backward(ctx, dx, dy, kept_);
     ApplyDropout(ctx, d_branch, dx, MakeBranchDropout(batch));

@@ -115,10 +115,15 @@ std::vector<ParameterGroup> GroupsByRole() {
           {.holds = [](const Parameter&) { return true; }, .decay = false}};
 }
 
+void Optimizer::CountUpdate(const Parameters& parameters, OptimizerState& state) const {
+  for (Parameters::Id id = 0; id < std::ssize(parameters.list()); ++id) {
+    if (GroupOf(parameters.list()[id], groups_).frozen) state.SkipUpdate(id);
+  }
+}
+
 void Optimizer::Step(Context& ctx, Parameters& parameters, OptimizerState& state,
-                     View<const double> squared_norm, double targets, double learning_rate,
-                     int64_t t) const {
-  CHECK_GT(targets, 0) << "a step without a masked position";
+                     View<const double> squared_norm, View<const double> targets,
+                     double learning_rate, int64_t t) const {
   runtime::Scratch::Scope scope(ctx.scratch());
   const Out scale = scope.Take(parameters.values().dtype(), {1});
   ClipScale(ctx, scale, squared_norm, targets, config_.clip_norm);
@@ -127,11 +132,7 @@ void Optimizer::Step(Context& ctx, Parameters& parameters, OptimizerState& state
   for (Parameters::Id id = 0; id < std::ssize(parameters.list()); ++id) {
     if (!cut.Has(id)) continue;
     const ParameterGroup& group = GroupOf(parameters.list()[id], groups_);
-    if (group.frozen) {
-      state.SkipUpdate(id);
-    } else {
-      cut.Add(id, parameters.list()[id], state.born(id), group);
-    }
+    if (!group.frozen) cut.Add(id, parameters.list()[id], state.born(id), group);
   }
   for (const Piece& piece : cut.pieces()) {
     AdamWOptions options{.learning_rate = learning_rate * piece.group->rate_factor,

@@ -47,12 +47,16 @@ class Optimizer {
       : config_(config), groups_(std::move(groups)) {}
 
   // One update of the range of `state`, which may cut a parameter anywhere: each element becomes
-  // what it would in an update of all.  `targets`: masked positions of the global batch, by which
-  // the summed gradient is divided.  `squared_norm`: of the whole summed gradient (all shards).
+  // what it would in an update of all.  Both on the device: `targets` [1] of the global batch, by
+  // which the summed gradient is divided, 0: nothing is updated; `squared_norm` [1] of the whole
+  // summed gradient (all shards).
   // t counts updates from 1, over the whole run; the bias of a parameter's moments is corrected for
   // its own (OptimizerState::born).
   void Step(Context& ctx, Parameters& parameters, OptimizerState& state,
-            View<const double> squared_norm, double targets, double learning_rate, int64_t t) const;
+            View<const double> squared_norm, View<const double> targets, double learning_rate,
+            int64_t t) const;
+  // After a Step that updated: it is none of the own updates of frozen parameters.
+  void CountUpdate(const Parameters& parameters, OptimizerState& state) const;
 
  private:
   const OptimizerConfig config_;

@@ -4,11 +4,13 @@
 
 namespace treeformer {
 
-TrainingStep::TrainingStep(Context& ctx, MaskedLanguageModel& model, int micro_batches, bool graphs)
+TrainingStep::TrainingStep(Context& ctx, ModelStage& model, int micro_batches, bool graphs)
     : model_(model),
       micro_batches_(micro_batches),
       graphs_(graphs),
-      sums_(ctx.device(), DType::kFloat64, {3}) {}
+      names_(model.SumNames()),
+      count_(std::ssize(names_)),
+      sums_(ctx.device(), DType::kFloat64, {count_ + 3}) {}
 
 TrainingStep::Kind TrainingStep::KindOf(int64_t step) const {
   Kind kind;
@@ -27,31 +29,45 @@ void TrainingStep::Run(Context& ctx, runtime::Graph& graph, bool warm,
   }
 }
 
-void TrainingStep::Accumulate(Context& ctx, int micro, const datasets::Batch& batch,
-                              const StepInfo& info, const GradientHook& hook) {
-  if (micro == 0) {
-    current_ = &recorded_[KindOf(info.step)];
-    current_->gradients.resize(micro_batches_);
-  }
-  model_.Load(ctx, batch, info);
-  const auto work = [&] {
-    if (micro == 0) {
-      Zero(ctx, sums_);
-      model_.parameters().ZeroGradients(ctx);
-    }
-    model_.Forward(ctx);
-    model_.AddLoss(ctx, sums_.as<double>().Rows(0, 2));
-    model_.Backward(ctx, hook);
-  };
+void TrainingStep::Begin(Context& ctx, const StepInfo& info) {
+  info_ = info;
+  counts_[0] = counts_[1] = 0;
+  current_ = &recorded_[KindOf(info.step)];
+  current_->forward.resize(micro_batches_);
+  current_->backward.resize(micro_batches_);
+  Zero(ctx, sums_);
+  model_.parameters().ZeroGradients(ctx);
+}
+
+void TrainingStep::Forward(Context& ctx, int micro, const datasets::Batch& batch) {
+  const int slot = SlotOf(micro);
+  counts_[0] += static_cast<double>(batch.CountTargets());
+  counts_[1] += static_cast<double>(batch.CountTokens());
+  model_.Load(ctx, batch, info_, slot);
+  Run(ctx, current_->forward.at(micro), current_->warm, [&] {
+    model_.Forward(ctx, slot);
+    model_.AddSums(ctx, sums_.as<double>().Rows(0, count_));
+  });
+}
+
+void TrainingStep::Backward(Context& ctx, int micro, const GradientHook& hook) {
+  const auto work = [&] { model_.Backward(ctx, hook, SlotOf(micro)); };
   if (hook) return work();
-  Run(ctx, current_->gradients.at(micro), current_->warm, work);
+  Run(ctx, current_->backward.at(micro), current_->warm, work);
+}
+
+View<double> TrainingStep::sums(Context& ctx) {
+  const View<double> all = sums_;
+  Copy(ctx, all.Rows(count_, count_ + 2), View<double>(counts_, {2}));
+  return all.Rows(0, count_ + 2);
 }
 
 void TrainingStep::Update(Context& ctx, const Optimizer& optimizer, OptimizerState& state,
-                          double targets, double learning_rate, int64_t t) {
+                          double learning_rate, int64_t t) {
   Run(ctx, update_, warm_, [&] {
     Parameters& parameters = model_.parameters();
-    const View<double> squared_norm = sums_.as<double>().Rows(2, 3);
+    const View<double> targets = sums_.as<double>().Rows(count_, count_ + 1);
+    const View<double> squared_norm = sums_.as<double>().Rows(count_ + 2, count_ + 3);
     SquaredNorm(ctx, squared_norm, parameters.gradients());
     optimizer.Step(ctx, parameters, state, squared_norm, targets, learning_rate, t);
   });
@@ -59,10 +75,13 @@ void TrainingStep::Update(Context& ctx, const Optimizer& optimizer, OptimizerSta
 }
 
 StepSums TrainingStep::Read(Context& ctx) const {
-  double sums[3];
-  Copy(ctx, View<double>(sums, {3}), sums_);
+  std::vector<double> sums(count_ + 3);
+  Copy(ctx, View<double>(sums.data(), {count_ + 3}), sums_);
   ctx.Synchronize();
-  return {sums[0], sums[1], sums[2]};
+  const auto names_end = sums.begin() + count_;
+  return {{names_, {sums.begin(), names_end}, static_cast<int64_t>(sums[count_])},
+          sums[count_ + 1],
+          sums[count_ + 2]};
 }
 
 }  // namespace treeformer

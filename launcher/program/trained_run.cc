@@ -42,8 +42,8 @@ TrainedRun FindTrainedRun() {
   return run;
 }
 
-std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
-                                                      int64_t vocabulary, const BatchShape& shape) {
+std::unique_ptr<ModelStage> LoadTrainedModel(Context& ctx, const TrainedRun& run,
+                                             int64_t vocabulary, const BatchShape& shape) {
   const BootstrapPlan plan = MakeBootstrapPlan(run.config, vocabulary);
   if (run.stage < 0 || run.stage >= std::ssize(plan.stages())) {
     throw UserError(Sentence(run.checkpoint.path, " stands in stage ", run.stage,
@@ -51,8 +51,7 @@ std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const Traine
   }
   const ModelConfig config = plan.ModelOfStage(plan.stages()[run.stage]);
   if (ctx.device() == Device::kCuda) RequireGpuKernels(config);
-  auto model =
-      std::make_unique<MaskedLanguageModel>(ctx, config, shape, ActivationDType(ctx.device()));
+  auto model = std::make_unique<ModelStage>(ctx, config, shape, ActivationDType(ctx.device()));
   LoadValues(ctx, *run.weights, model->parameters());
   return model;
 }

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/checkpoint/checkpoint_part.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "launcher/run/run_config.h"
 
 namespace treeformer {
@@ -27,7 +27,7 @@ TrainedRun FindTrainedRun();
 
 // The run's model with its weights, for batches of `shape`; float32.  UserError when the checkpoint
 // does not fit.
-std::unique_ptr<MaskedLanguageModel> LoadTrainedModel(Context& ctx, const TrainedRun& run,
-                                                      int64_t vocabulary, const BatchShape& shape);
+std::unique_ptr<ModelStage> LoadTrainedModel(Context& ctx, const TrainedRun& run,
+                                             int64_t vocabulary, const BatchShape& shape);
 
 }  // namespace treeformer

@@ -7,7 +7,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/pretrained_weights.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/training/config.h"
 #include "datasets/dataset_config.h"
 #include "datasets/vocabulary.h"
@@ -126,9 +126,9 @@ void ValidateStartFrom(const config::RunConfig& config) {
       config,
       config.data().has_vocabulary() ? planned : weights.vocabulary_size().value_or(planned));
   Context ctx = Context::Cpu();
-  const MaskedLanguageModel model(ctx, plan.ModelOfStage(plan.stages().front()),
-                                  {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
-                                  MaskedLanguageModel::ParameterMemory::kCarried);
+  const ModelStage model(ctx, plan.ModelOfStage(plan.stages().front()),
+                         {.sequences = 1, .length = 1, .targets = 1}, DType::kFloat32,
+                         {.own_parameters = false});
   RequireSameModel(weights.folder(), config.model());
   weights.Check(model.config(), model.parameters());
 }

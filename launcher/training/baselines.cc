@@ -10,8 +10,8 @@ namespace treeformer {
 
 namespace {
 
-void Add(LossSum& sum, const datasets::Prediction& prediction, int32_t target) {
-  sum += {-std::log(prediction.probability), prediction.best == target, 1};
+void Add(MetricSums& sum, const datasets::Prediction& prediction, int32_t target) {
+  sum += SumsOfClasses(-std::log(prediction.probability), prediction.best == target, 1);
 }
 
 }  // namespace
@@ -39,8 +39,8 @@ Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::Tok
   baselines.neighbours = SumOverRanks(communicator, baselines.neighbours);
   const auto targets = static_cast<double>(baselines.neighbours.targets);
   const double size = vocabulary.size();
-  baselines.uniform = {targets * std::log(size), std::llround(targets / size),
-                       baselines.neighbours.targets};
+  baselines.uniform = SumsOfClasses(targets * std::log(size), std::llround(targets / size),
+                                    baselines.neighbours.targets);
   return baselines;
 }
 

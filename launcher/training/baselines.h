@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "datasets/count_models.h"
 #include "datasets/dataset.pb.h"
 #include "datasets/evaluation_loader.h"
@@ -15,9 +15,9 @@
 namespace treeformer {
 
 struct Baselines {
-  LossSum uniform;           // every token of the vocabulary alike
-  LossSum word_frequencies;  // of the training text
-  LossSum neighbours;        // the tokens on both sides, as far as they are visible
+  MetricSums uniform;           // every token of the vocabulary alike
+  MetricSums word_frequencies;  // of the training text
+  MetricSums neighbours;        // the tokens on both sides, as far as they are visible
 };
 
 // Over the samples of `held_out`, as Evaluate; `training` is counted.  Collective.

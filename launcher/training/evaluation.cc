@@ -8,11 +8,12 @@
 
 namespace treeformer {
 
-LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss) {
-  std::array<double, 3> sums = {loss.loss, static_cast<double>(loss.correct),
-                                static_cast<double>(loss.targets)};
-  communicator.Sum(sums);
-  return {sums[0], static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
+MetricSums SumOverRanks(dist::Communicator& communicator, MetricSums metrics) {
+  metrics.sums.push_back(static_cast<double>(metrics.targets));
+  communicator.Sum(metrics.sums);
+  metrics.targets = static_cast<int64_t>(metrics.sums.back());
+  metrics.sums.pop_back();
+  return metrics;
 }
 
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts) {
@@ -38,7 +39,7 @@ BatchShape ShapeOf(const datasets::Batch& batch) {
 
 double Evaluation::Perplexity() const { return std::exp(loss.MeanLoss()); }
 
-Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLanguageModel& model,
+Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, ModelStage& model,
                     const datasets::EvaluationLoader& held_out) {
   const int64_t layers = model.config().layers;
   Evaluation evaluation;
@@ -50,7 +51,7 @@ Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLangua
       const datasets::Batch batch = held_out.Get(step, micro);
       length = std::max(length, batch.length);
       model.Forward(ctx, batch, info);
-      evaluation.loss += model.ReadLoss(ctx);
+      evaluation.loss += model.ReadSums(ctx);
       for (int64_t layer = 0; layer < layers; ++layer) {
         counts[layer] += model.ReadStatistics(ctx, layer).counts;
       }

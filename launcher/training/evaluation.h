@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "datasets/evaluation_loader.h"
 #include "dist/communicator.h"
 
@@ -21,20 +21,20 @@ struct TreeShares {
 };
 
 struct Evaluation {
-  LossSum loss;  // over all ranks
+  MetricSums loss;  // over all ranks
   TreeShares trees;
   double Perplexity() const;  // exp of the mean loss
 };
 
 // Over the samples of `held_out`; no dropout.  Pure: the same numbers whenever it is called.
 // Collective.
-Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, MaskedLanguageModel& model,
+Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, ModelStage& model,
                     const datasets::EvaluationLoader& held_out);
 
 BatchShape ShapeOf(const datasets::Batch& batch);
 
 // Sums the parts of all ranks.  Collective.
-LossSum SumOverRanks(dist::Communicator& communicator, const LossSum& loss);
+MetricSums SumOverRanks(dist::Communicator& communicator, MetricSums metrics);
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts);
 
 }  // namespace treeformer

@@ -28,7 +28,7 @@ double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t laye
 
 }  // namespace
 
-void LayerStatistics::Add(Context& ctx, const MaskedLanguageModel& model) {
+void LayerStatistics::Add(Context& ctx, const ModelStage& model) {
   layers_.resize(model.config().layers);
   ++micro_batches_;
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
@@ -45,8 +45,7 @@ void LayerStatistics::Add(Context& ctx, const MaskedLanguageModel& model) {
 }
 
 LayerMetrics LayerStatistics::Take(Context& ctx, dist::Communicator& communicator,
-                                   const MaskedLanguageModel& model, int64_t length,
-                                   double targets) {
+                                   const ModelStage& model, int64_t length, double targets) {
   const double parts = communicator.Sum(static_cast<double>(micro_batches_));
   LayerMetrics metrics;
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {

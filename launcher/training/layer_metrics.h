@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "dist/communicator.h"
 #include "launcher/training/evaluation.h"
 
@@ -24,11 +24,11 @@ struct LayerMetrics {
 class LayerStatistics {
  public:
   // The model's last micro-batch; waits for it.
-  void Add(Context& ctx, const MaskedLanguageModel& model);
+  void Add(Context& ctx, const ModelStage& model);
   // Of the micro-batches added on all ranks; then there are none.  Collective.  `targets`: masked
   // positions of the global batch, `length` of its sequences.
-  LayerMetrics Take(Context& ctx, dist::Communicator& communicator,
-                    const MaskedLanguageModel& model, int64_t length, double targets);
+  LayerMetrics Take(Context& ctx, dist::Communicator& communicator, const ModelStage& model,
+                    int64_t length, double targets);
 
  private:
   struct Sums {

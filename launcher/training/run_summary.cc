@@ -22,7 +22,7 @@ std::string Row(const std::string& name, const std::string& loss, const std::str
          Right(loss) + Right(accuracy);
 }
 
-std::string Row(const std::string& name, const LossSum& sum) {
+std::string Row(const std::string& name, const MetricSums& sum) {
   return Row(name, FormatFixed(sum.MeanLoss(), 3), FormatFixed(100 * sum.Accuracy(), 1) + " %");
 }
 

@@ -1,7 +1,6 @@
 #include "launcher/training/step_runner.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "core/training/births.h"
 #include "core/training/carry.h"
 #include "core/training/config.h"
+#include "dist/schedule.h"
 #include "kernels/adamw.h"
 #include "kernels/base/user_error.h"
 #include "launcher/run/plan_report.h"
@@ -54,7 +54,7 @@ double StepResult::GradientNorm() const {
 }
 
 bool StepResult::IsFinite() const {
-  return std::isfinite(loss.loss) && std::isfinite(squared_norm);
+  return std::isfinite(loss.Sum("loss")) && std::isfinite(squared_norm);
 }
 
 StepRunner::StepRunner(Context& ctx, dist::Communicator& communicator,
@@ -75,7 +75,7 @@ void StepRunner::MakeModel(const BootstrapStage& stage) {
   const DType dtype = ActivationDType(ctx_.device());
   try {
     if (!model_) {
-      model_ = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype);
+      model_ = std::make_unique<ModelStage>(ctx_, config, shape_, dtype);
       model_->parameters().Initialize(ctx_, training_.seed(), stage.regrown);
       state_ = OptimizerState(ctx_, model_->parameters());
       return;
@@ -84,8 +84,8 @@ void StepRunner::MakeModel(const BootstrapStage& stage) {
     model_.reset();  // its activations
     ctx_.scratch().Release();
     runtime::ReturnFreedMemory();
-    model_ = std::make_unique<MaskedLanguageModel>(ctx_, config, shape_, dtype,
-                                                   MaskedLanguageModel::ParameterMemory::kCarried);
+    model_ = std::make_unique<ModelStage>(ctx_, config, shape_, dtype,
+                                          StageOptions{.own_parameters = false});
     state_ = CarryParameters(ctx_, model_->parameters(), std::move(before), std::move(state_),
                              {updates_, stage.regrown > stage_->regrown}, training_.seed(),
                              stage.regrown);
@@ -148,63 +148,61 @@ double StepRunner::LearningRateOf(int64_t step) const {
 
 StepResult StepRunner::Step(int64_t step, const Hook& after_micro_batch) {
   const auto begin = std::chrono::steady_clock::now();
-  const StepInfo info{.seed = training_.seed(), .step = step, .training = true};
-  const GradientHook reduce = [this](Range range) {
-    const dist::Recorder::InLayer in_layer(communicator_.recorder(),
-                                           LayerOf(model_->parameters(), range));
-    reducer_->Ready(range.begin, range.end, ctx_.stream());
-  };
-  const bool reduces = communicator_.size() > 1;
-  StepResult result;
   std::chrono::duration<double> measuring{};
+  StepResult result;
   result.learning_rate = LearningRateOf(step);
-  for (int micro = 0; micro < training_.micro_batches(); ++micro) {
-    const datasets::Batch batch = train_.Get(micro);
-    const bool last = micro + 1 == training_.micro_batches();
-    work_->Accumulate(ctx_, micro, batch, info, reduces && last ? reduce : GradientHook());
-    if (after_micro_batch) measuring += Measure(after_micro_batch);
-    result.loss.targets += batch.CountTargets();
-    result.tokens += static_cast<double>(batch.CountTokens());
-  }
-  if (reduces) reducer_->Wait(ctx_.stream());
-  std::array<double, 2> counts = {result.tokens, static_cast<double>(result.loss.targets)};
-  communicator_.Sum(counts);
-  result.tokens = counts[0];
-  result.loss.targets = static_cast<int64_t>(counts[1]);
+  Accumulate(step, after_micro_batch, measuring);
+  work_->Update(ctx_, optimizer_, state_, result.learning_rate, updates_ + 1);
+  const StepSums sums = work_->Read(ctx_);
+  result.loss = sums.metrics;
+  result.tokens = sums.tokens;
+  result.squared_norm = sums.squared_norm;
+  if (!result.IsFinite()) return result;
+
   if (result.loss.targets > 0) {
-    Update(result);
+    ++updates_;
+    optimizer_.CountUpdate(model_->parameters(), state_);
+    SumBalanceCounts();
+    model_->NudgeBalance(ctx_);
   } else {
     model_->ForgetBalanceCounts(ctx_);
   }
-  if (!result.IsFinite()) return result;
-
   train_.NextStep();
   const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
   result.seconds = (all - measuring).count();
   return result;
 }
 
-// Of the micro-batch under way.
+// The gradients and the sums of the global batch.
+void StepRunner::Accumulate(int64_t step, const Hook& after_micro_batch,
+                            std::chrono::duration<double>& measuring) {
+  const int micro_batches = training_.micro_batches();
+  const bool reduces = communicator_.size() > 1;
+  const GradientHook reduce = [this](Range range) {
+    const dist::Recorder::InLayer in_layer(communicator_.recorder(),
+                                           LayerOf(model_->parameters(), range));
+    reducer_->Ready(range.begin, range.end, ctx_.stream());
+  };
+  work_->Begin(ctx_, {.seed = training_.seed(), .step = step, .training = true});
+  int left = micro_batches;
+  for (const dist::Action& action : dist::OneByOne(micro_batches)) {
+    if (action.verb == dist::Verb::kForward) {
+      work_->Forward(ctx_, action.micro, train_.Get(action.micro));
+      continue;
+    }
+    const bool last = --left == 0;
+    work_->Backward(ctx_, action.micro, reduces && last ? reduce : GradientHook());
+    if (after_micro_batch) measuring += Measure(after_micro_batch);
+  }
+  if (reduces) reducer_->Wait(ctx_.stream());
+  communicator_.AllReduceSum(work_->sums(ctx_), ctx_.stream());
+}
+
 std::chrono::duration<double> StepRunner::Measure(const Hook& hook) {
   ctx_.Synchronize();
   const auto begin = std::chrono::steady_clock::now();
   hook();
   return std::chrono::steady_clock::now() - begin;
-}
-
-void StepRunner::Update(StepResult& result) {
-  work_->Update(ctx_, optimizer_, state_, static_cast<double>(result.loss.targets),
-                result.learning_rate, updates_ + 1);
-  const StepSums sums = work_->Read(ctx_);
-  std::array<double, 2> all = {sums.loss, sums.correct};
-  communicator_.Sum(all);
-  result.loss.loss = all[0];
-  result.loss.correct = static_cast<int64_t>(all[1]);
-  result.squared_norm = sums.squared_norm;
-  if (!result.IsFinite()) return;
-  ++updates_;
-  SumBalanceCounts();
-  model_->NudgeBalance(ctx_);
 }
 
 void StepRunner::SumBalanceCounts() {

@@ -15,7 +15,7 @@
 #include <string>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/stateful.h"
 #include "core/training/bootstrap_plan.h"
 #include "core/training/training_step.h"
@@ -27,7 +27,7 @@
 namespace treeformer {
 
 struct StepResult {
-  LossSum loss;             // of the global batch
+  MetricSums loss;          // of the global batch
   double squared_norm = 0;  // of the summed gradient
   double learning_rate = 0;
   double tokens = 0;  // of the global batch, without padding
@@ -53,8 +53,8 @@ class StepRunner : public Stateful {
   StepResult Step(int64_t step, const Hook& after_micro_batch);
 
   const BootstrapStage* stage() const { return stage_; }  // null before the first
-  MaskedLanguageModel& model() { return *model_; }        // of the stage
-  const MaskedLanguageModel& model() const { return *model_; }
+  ModelStage& model() { return *model_; }                 // of the stage
+  const ModelStage& model() const { return *model_; }
   const BatchShape& shape() const { return shape_; }  // of a micro-batch
   // The fields "stage", which Restore enters; "updates", the steps done but those without a masked
   // position; and "births" (core/training/births.h).
@@ -71,7 +71,8 @@ class StepRunner : public Stateful {
   void MakeModel(const BootstrapStage& stage);
   double LearningRateOf(int64_t step) const;
   std::chrono::duration<double> Measure(const Hook& hook);
-  void Update(StepResult& result);
+  void Accumulate(int64_t step, const Hook& after_micro_batch,
+                  std::chrono::duration<double>& measuring);
   void SumBalanceCounts();
 
   Context& ctx_;
@@ -85,7 +86,7 @@ class StepRunner : public Stateful {
   const BatchShape shape_;
 
   const BootstrapStage* stage_ = nullptr;
-  std::unique_ptr<MaskedLanguageModel> model_;
+  std::unique_ptr<ModelStage> model_;
   OptimizerState state_;                          // of its parameters
   std::optional<TrainingStep> work_;              // on model_
   std::optional<dist::GradientReducer> reducer_;  // of model_'s gradients

@@ -19,7 +19,7 @@
 #include <string>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/training/bootstrap_plan.h"
 #include "datasets/loader.h"
 #include "launcher/report/progress.h"

@@ -56,8 +56,8 @@ TrainingReport::TrainingReport(dist::Communicator& communicator, Progress& progr
 }
 
 void TrainingReport::Save(nlohmann::json& state) const {
-  state["report"] = {{"loss", interval_.loss.loss},
-                     {"correct", interval_.loss.correct},
+  state["report"] = {{"loss", interval_.loss.Sum("loss")},
+                     {"correct", static_cast<int64_t>(interval_.loss.Sum("correct"))},
                      {"targets", interval_.loss.targets},
                      {"without_update", interval_.without_update},
                      {"tokens", tokens_},
@@ -68,7 +68,7 @@ void TrainingReport::Save(nlohmann::json& state) const {
 
 void TrainingReport::Restore(const nlohmann::json& state, int64_t) {
   const nlohmann::json& report = state.at("report");
-  interval_.loss = {report.at("loss"), report.at("correct"), report.at("targets")};
+  interval_.loss = SumsOfClasses(report.at("loss"), report.at("correct"), report.at("targets"));
   interval_.without_update = report.value("without_update", int64_t{0});
   tokens_ = report.at("tokens");
   seconds_ = report.at("seconds");
@@ -149,7 +149,7 @@ Json TrainingReport::Record(int64_t step, const BootstrapStage& stage) const {
             {"eta_seconds", SecondsLeft(step)}}}};
 }
 
-void TrainingReport::Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
+void TrainingReport::Log(Context& ctx, const ModelStage& model, int64_t step,
                          const BootstrapStage& stage, bool histograms) {
   const double targets = static_cast<double>(last_.loss.targets);
   const LayerMetrics measured =

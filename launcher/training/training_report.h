@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/stateful.h"
 #include "core/training/bootstrap_plan.h"
 #include "dist/communicator.h"
@@ -44,10 +44,10 @@ class TrainingReport : public Stateful {
 
   void AddStep(const StepResult& result, int64_t step, const BootstrapStage& stage);
   // A micro-batch of a step that will be logged, after its gradients.
-  void AddTrees(Context& ctx, const MaskedLanguageModel& model) { trees_.Add(ctx, model); }
+  void AddTrees(Context& ctx, const ModelStage& model) { trees_.Add(ctx, model); }
   // The mean loss since the last call, and the last step's trees.  Collective.
-  void Log(Context& ctx, const MaskedLanguageModel& model, int64_t step,
-           const BootstrapStage& stage, bool histograms);
+  void Log(Context& ctx, const ModelStage& model, int64_t step, const BootstrapStage& stage,
+           bool histograms);
   void LogEvaluation(const Evaluation& evaluation, int64_t step, const BootstrapStage& stage);
 
   // Of the training steps, over all parts of the run and all ranks.
@@ -58,7 +58,7 @@ class TrainingReport : public Stateful {
 
  private:
   struct Interval {  // steps since the last log line
-    LossSum loss;
+    MetricSums loss;
     double tokens = 0, seconds = 0;
     int64_t steps = 0;
     int64_t without_update = 0;  // of the steps: no masked position in the global batch

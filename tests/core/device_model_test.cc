@@ -1,7 +1,7 @@
 // The model on a GPU (bfloat16) beside the model on the CPU (float32), from the same seed.
 
 #include "core/attention/sliding_window_attention.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/training/optimizer.h"
 #include "tests/core/small_model.h"
 
@@ -40,9 +40,9 @@ struct Twin {
     model.parameters().Initialize(ctx, /*seed=*/7);
   }
 
-  LossSum Loss(const StepInfo& step = {.seed = 11}) {
+  MetricSums Loss(const StepInfo& step = {.seed = 11}) {
     model.Forward(ctx, batch, step);
-    return model.ReadLoss(ctx);
+    return model.ReadSums(ctx);
   }
   std::vector<float> Gradients() {
     model.parameters().ZeroGradients(ctx);
@@ -56,7 +56,7 @@ struct Twin {
 
   Context ctx;
   datasets::Batch batch;
-  MaskedLanguageModel model;
+  ModelStage model;
 };
 
 double Norm(const std::vector<float>& x) {
@@ -82,9 +82,9 @@ TEST_P(DeviceModel, LossAndGradientsAreThoseOfTheCpuWithinRounding) {
   const bool trees = config.attention[0].HasTrees();
   const double error = (trees ? 2 : 1) * std::sqrt(2 * 28 + 6) * kRounding;
   const double logit = std::sqrt(config.width) * config.initial_deviation;
-  const LossSum expected = cpu.Loss(), loss = gpu.Loss();
+  const MetricSums expected = cpu.Loss(), loss = gpu.Loss();
   EXPECT_EQ(loss.targets, expected.targets);
-  EXPECT_NEAR(loss.loss, expected.loss, loss.targets * error * logit);
+  EXPECT_NEAR(loss.Sum("loss"), expected.Sum("loss"), loss.targets * error * logit);
 
   const std::vector<float> want = cpu.Gradients();
   std::vector<float> difference = gpu.Gradients();
@@ -100,9 +100,9 @@ TEST_P(DeviceModel, LossAndGradientsAreThoseOfTheCpuWithinRounding) {
 TEST_P(DeviceModel, TwoRunsHaveTheSameBits) {
   const ModelConfig config = GpuConfig(GetParam());
   Twin first(Context::Cuda(/*index=*/0), config, DType::kBFloat16);
-  const double loss = first.Loss().loss;
+  const double loss = first.Loss().Sum("loss");
   const std::vector<float> gradients = first.Gradients();
-  EXPECT_EQ(first.Loss().loss, loss);
+  EXPECT_EQ(first.Loss().Sum("loss"), loss);
   EXPECT_EQ(first.Gradients(), gradients);
 }
 
@@ -112,9 +112,9 @@ TEST_P(DeviceModel, EvaluationPredictsAsTheCpuWhereItIsSure) {
   Twin cpu(Context::Cpu(), config, DType::kFloat32);
   Twin gpu(Context::Cuda(/*index=*/0), config, DType::kBFloat16);
   const StepInfo evaluation{.training = false};
-  const LossSum expected = cpu.Loss(evaluation), loss = gpu.Loss(evaluation);
+  const MetricSums expected = cpu.Loss(evaluation), loss = gpu.Loss(evaluation);
   EXPECT_EQ(gpu.model.ReadPredictions(gpu.ctx), cpu.model.ReadPredictions(cpu.ctx));
-  EXPECT_EQ(loss.correct, expected.correct);
+  EXPECT_EQ(loss.Sum("correct"), expected.Sum("correct"));
 }
 
 INSTANTIATE_TEST_SUITE_P(

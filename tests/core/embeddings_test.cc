@@ -18,11 +18,11 @@ TEST(Embeddings, BackwardIsTheDerivativeOfForward) {
   const Shape rows{24, config.width};
   auto y = Random<double>(rows.count(), 1), dy = Random<double>(rows.count(), 2);
   const auto loss = [&] {
-    bench.layer->Forward(bench.ctx, On(y, rows), micro);
+    bench.layer->Forward(bench.ctx, On(y, rows), {}, micro);
     return Dot(y, dy);
   };
   loss();
-  bench.layer->Backward(bench.ctx, On(dy, rows), micro);
+  bench.layer->BackwardInput(bench.ctx, {}, On(dy, rows), {}, micro);
   ExpectParameterDerivatives(bench.parameters, loss);
 }
 

@@ -74,8 +74,8 @@ TEST_P(EncoderLayerTest, BackwardIsTheDerivativeOfForward) {
   loss();
   const bool all = output == OutputRows::kAll;
   if (all) dx = dy;  // dx may be dy
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(all ? dx : dy, output_rows), On(x, kRows),
-                        micro);
+  bench.layer->BackwardInput(bench.ctx, On(dx, kRows), On(all ? dx : dy, output_rows), On(x, kRows),
+                             micro);
   ExpectDerivative(loss, x, dx);
   ExpectParameterDerivatives(bench.parameters, loss);
 }
@@ -107,9 +107,9 @@ TEST(EncoderLayer, GradientsOfParametersAddUp) {
   auto x = Random<double>(kRows.count(), 1), dy = Random<double>(kRows.count(), 2);
   std::vector<double> dx(kRows.count());
   bench.Forward(x, micro);
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
+  bench.layer->BackwardInput(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
   const auto once = ReadAll<double>(bench.parameters.gradients().as<double>());
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
+  bench.layer->BackwardInput(bench.ctx, On(dx, kRows), On(dy, kRows), On(x, kRows), micro);
   const auto twice = ReadAll<double>(bench.parameters.gradients().as<double>());
   for (size_t i = 0; i < once.size(); ++i) {
     EXPECT_NEAR(twice[i], 2 * once[i], 1e-12 * (1 + std::abs(once[i]))) << "at " << i;

@@ -1,6 +1,6 @@
 #include "core/attention/fold.h"
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "tests/core/small_model.h"
 
 namespace treeformer {
@@ -22,8 +22,8 @@ TEST(FoldProjections, GivesTheSameModelWithoutProjections) {
   const ModelConfig config = TcConfig(/*folded=*/false);
   const datasets::Batch batch = SmallBatch(2, 12, config.vocabulary);
   const BatchShape shape{2, 12, 8};
-  MaskedLanguageModel unfolded(ctx, config, shape, DType::kFloat64);
-  MaskedLanguageModel folded(ctx, TcConfig(/*folded=*/true), shape, DType::kFloat64);
+  ModelStage unfolded(ctx, config, shape, DType::kFloat64);
+  ModelStage folded(ctx, TcConfig(/*folded=*/true), shape, DType::kFloat64);
   unfolded.parameters().Initialize(ctx, /*seed=*/7);
   const std::string self = "bert.encoder.layer.1.attention.self";
   for (const char* name : {".query.bias", ".key.bias"}) {
@@ -36,8 +36,8 @@ TEST(FoldProjections, GivesTheSameModelWithoutProjections) {
 
   unfolded.Forward(ctx, batch, {.training = false});
   folded.Forward(ctx, batch, {.training = false});
-  const double loss = unfolded.ReadLoss(ctx).loss;
-  EXPECT_NEAR(folded.ReadLoss(ctx).loss, loss, 1e-12 * loss);
+  const double loss = unfolded.ReadSums(ctx).Sum("loss");
+  EXPECT_NEAR(folded.ReadSums(ctx).Sum("loss"), loss, 1e-12 * loss);
   for (int64_t layer = 1; layer < 3; ++layer) {
     const TreeStatistics a = unfolded.ReadStatistics(ctx, layer);
     const TreeStatistics b = folded.ReadStatistics(ctx, layer);
@@ -46,7 +46,7 @@ TEST(FoldProjections, GivesTheSameModelWithoutProjections) {
   }
 
   // The routing's gradient reaches the layer below alike: W^T (df w) = df (W^T w).
-  for (MaskedLanguageModel* model : {&unfolded, &folded}) {
+  for (ModelStage* model : {&unfolded, &folded}) {
     model->Forward(ctx, batch, {.seed = 3});
     model->Backward(ctx, {});
   }
@@ -64,8 +64,8 @@ TEST(FoldProjectionsDeathTest, AModelWithoutItsCounterpartDies) {
   Context ctx = Context::Cpu();
   ModelConfig full = SmallConfig({FullAttention(), FullAttention(), FullAttention()});
   const BatchShape shape{2, 12, 8};
-  MaskedLanguageModel from(ctx, full, shape, DType::kFloat64);
-  MaskedLanguageModel folded(ctx, TcConfig(/*folded=*/true), shape, DType::kFloat64);
+  ModelStage from(ctx, full, shape, DType::kFloat64);
+  ModelStage folded(ctx, TcConfig(/*folded=*/true), shape, DType::kFloat64);
   EXPECT_DEATH(FoldProjections(ctx, folded.parameters(), from.parameters()), "no parameter");
 }
 

@@ -15,14 +15,11 @@ class HeadBench : public LayerBench<MaskedLmHead> {
  public:
   HeadBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype)
       : LayerBench(config, batch, dtype, [](const LayerBuilder& builder) {
-          const Parameters::Id table =
-              builder.parameters.Declare("table", {builder.config.vocabulary, builder.config.width},
-                                         Initializer::Normal(0.2f), Role::kWeight);
-          return std::make_unique<MaskedLmHead>(builder, table);
+          return std::make_unique<MaskedLmHead>(builder);
         }) {}
 
   double Loss(std::vector<double>& x, const MicroBatch& micro) {
-    layer->Forward(ctx, On(x, kRows), micro);
+    layer->Forward(ctx, {}, On(x, kRows), micro);
     double sum = 0;
     for (double loss : ReadAll<double>(layer->loss().as<double>())) sum += loss;
     return sum;
@@ -38,7 +35,7 @@ TEST(MaskedLmHead, BackwardIsTheDerivativeOfTheSummedLoss) {
   std::vector<double> dx(x.size(), 99);
   const auto loss = [&] { return bench.Loss(x, micro); };
   loss();
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(x, kRows));
+  bench.layer->BackwardInput(bench.ctx, On(dx, kRows), {}, On(x, kRows), micro);
   ExpectDerivative(loss, x, dx);
   ExpectParameterDerivatives(bench.parameters, loss);
 }
@@ -51,7 +48,7 @@ TEST(MaskedLmHead, UnusedSlotsHaveNoLossAndNoGradient) {
   auto x = Random<double>(kRows.count(), 1);
   std::vector<double> dx(x.size(), 99);
   bench.Loss(x, micro);
-  bench.layer->Backward(bench.ctx, On(dx, kRows), On(x, kRows));
+  bench.layer->BackwardInput(bench.ctx, On(dx, kRows), {}, On(x, kRows), micro);
   EXPECT_EQ(bench.layer->loss().as<double>()[3], 0);  // slots 3 and 7 are unused
   EXPECT_EQ(bench.layer->loss().as<double>()[7], 0);
   EXPECT_GT(bench.layer->loss().as<double>()[0], 0);

@@ -6,6 +6,8 @@ namespace treeformer {
 
 namespace {
 
+const double kOneTarget = 1;
+
 // Loshchilov and Hutter 2019, algorithm 2, for one number; t counts its own updates.
 struct ScalarAdamW {
   double w = 0, m = 0, v = 0;
@@ -66,7 +68,7 @@ TEST(Optimizer, MovesAParameterBornLateAsARunThatBeginsThere) {
       }
     }
     double squared_norm = 1;
-    optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, /*targets=*/1,
+    optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, {&kOneTarget, {1}},
                    config.learning_rate, t);
   }
   const View<double> values = parameters.values();
@@ -93,8 +95,9 @@ class OneStep {
     state.SetBorn(1, {0, 3});
     double squared_norm = 1;
     for (int64_t t : {4, 5}) {
-      optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, /*targets=*/1,
+      optimizer.Step(ctx, parameters, state, {&squared_norm, {1}}, {&kOneTarget, {1}},
                      /*learning_rate=*/0.125, t);
+      optimizer.CountUpdate(parameters, state);
     }
     return state;
   }

@@ -151,9 +151,10 @@ TEST(Parameters, TheRoundedCopyFollowsTheOptimizerInItsRange) {
   }
   for (int64_t i = 0; i < 96; ++i) parameters.gradients().as<float>()[i] = 1;
   double squared_norm = 96;
+  const double one_target = 1;
   Optimizer optimizer({.learning_rate = 0.125});
   OptimizerState shard(ctx, parameters, {16, 64});
-  optimizer.Step(ctx, parameters, shard, {&squared_norm, {1}}, /*targets=*/1,
+  optimizer.Step(ctx, parameters, shard, {&squared_norm, {1}}, {&one_target, {1}},
                  /*learning_rate=*/0.125, /*t=*/1);
   ExpectRounded(parameters);
   for (int64_t i = 0; i < 96; ++i) {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "tests/core/foreign_file.h"
 #include "tests/core/small_model.h"
 #include "tests/datasets/temporary_folder.h"
@@ -20,10 +20,9 @@ bool StartsWith(const std::string& name, const char* part) { return name.starts_
 
 class StartFrom : public testing::Test {
  protected:
-  static std::unique_ptr<MaskedLanguageModel> Model(uint64_t seed, const ModelConfig& config) {
+  static std::unique_ptr<ModelStage> Model(uint64_t seed, const ModelConfig& config) {
     Context ctx = Context::Cpu();
-    auto model =
-        std::make_unique<MaskedLanguageModel>(ctx, config, BatchShape{1, 2, 1}, DType::kFloat32);
+    auto model = std::make_unique<ModelStage>(ctx, config, BatchShape{1, 2, 1}, DType::kFloat32);
     model->parameters().Initialize(ctx, seed);
     for (const Parameter& p : model->parameters().list()) {  // nothing is 0 or 1 by accident
       float* const values = Parameters::Window(model->parameters().values(), p).as<float>().data();
@@ -31,16 +30,15 @@ class StartFrom : public testing::Test {
     }
     return model;
   }
-  static std::unique_ptr<MaskedLanguageModel> Model(uint64_t seed) {
+  static std::unique_ptr<ModelStage> Model(uint64_t seed) {
     return Model(seed, testing_util::SmallConfig({testing_util::FullAttention()}));
   }
-  static std::vector<float> Values(const MaskedLanguageModel& model, const std::string& name) {
+  static std::vector<float> Values(const ModelStage& model, const std::string& name) {
     const Parameters& parameters = model.parameters();
     const auto values = Parameters::Window(parameters.values(), *parameters.Find(name)).as<float>();
     return {values.data(), values.data() + values.count()};
   }
-  static std::vector<ForeignTensor> TensorsOf(const MaskedLanguageModel& model,
-                                              const Rename& rename) {
+  static std::vector<ForeignTensor> TensorsOf(const ModelStage& model, const Rename& rename) {
     std::vector<ForeignTensor> tensors;
     for (const Parameter& p : model.parameters().list()) {
       std::vector<int64_t> shape;
@@ -53,14 +51,13 @@ class StartFrom : public testing::Test {
   std::string Write(const std::vector<ForeignTensor>& tensors) {
     return folder_.Write("model.safetensors", ForeignFile(tensors));
   }
-  std::string Load(const std::string& path, MaskedLanguageModel& model) {
+  std::string Load(const std::string& path, ModelStage& model) {
     PretrainedWeights weights(path);
     weights.Check(model.config(), model.parameters());
     return weights.Load(ctx_, model.parameters());
   }
   // All parameters but those of the head as `from` has them, and these too unless `headless`.
-  void ExpectLoaded(const MaskedLanguageModel& model, const MaskedLanguageModel& from,
-                    bool headless = false) {
+  void ExpectLoaded(const ModelStage& model, const ModelStage& from, bool headless = false) {
     for (const Parameter& p : from.parameters().list()) {
       const bool same = Values(model, p.name) == Values(from, p.name);
       EXPECT_EQ(same, !headless || !StartsWith(p.name, "cls.")) << p.name;
@@ -69,7 +66,7 @@ class StartFrom : public testing::Test {
 
   Context ctx_ = Context::Cpu();
   TemporaryFolder folder_;
-  std::unique_ptr<MaskedLanguageModel> from_ = Model(1), model_ = Model(2);
+  std::unique_ptr<ModelStage> from_ = Model(1), model_ = Model(2);
 };
 
 std::string Same(std::string name) { return name; }
@@ -312,7 +309,7 @@ class ReferenceWeights : public StartFrom {
     if (!std::filesystem::exists(kFolder)) GTEST_SKIP() << kFolder << " is not there";
     Load(kFolder + "tiny_mlm", *from_);
   }
-  static std::unique_ptr<MaskedLanguageModel> TinyMlm(uint64_t seed) {
+  static std::unique_ptr<ModelStage> TinyMlm(uint64_t seed) {
     ModelConfig config = testing_util::SmallConfig({{}, {}, {}});
     config.width = 32;
     config.heads = 4;

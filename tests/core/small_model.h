@@ -92,8 +92,11 @@ class LayerBench {
   LayerBench(const ModelConfig& config, const datasets::Batch& batch, DType dtype, const Make& make)
       : config(config),
         shape{batch.sequences, batch.length, static_cast<int64_t>(batch.target_token.size())},
-        activations(ctx, dtype) {
-    layer = make(LayerBuilder{this->config, shape, parameters, activations});
+        activations(ctx.device(), dtype) {
+    layer = make(LayerBuilder{this->config, parameters, weights});
+    if constexpr (requires { layer->Bind({shape, activations}); }) {
+      BindAlone(*layer, activations, shape);
+    }
     parameters.Allocate(ctx, dtype);
     parameters.Initialize(ctx, /*seed=*/7);
   }
@@ -102,6 +105,7 @@ class LayerBench {
   const ModelConfig config;
   const BatchShape shape;
   Parameters parameters;
+  WeightGradients weights;
   Activations activations;
   std::unique_ptr<Layer> layer;
 };

@@ -145,17 +145,18 @@ TEST_P(Optimizer, ClipScaleAveragesAndClips) {
         Case{0, 4, 1, 0.25}}) {
     const Tensor<double> norm_on(ctx_, {1}, {squared_norm});
     const Tensor<float> scale_on(ctx_, {1});
-    ClipScale(ctx_, scale_on, norm_on, count, max_norm);
+    ClipScale(ctx_, scale_on, norm_on, Tensor<double>(ctx_, {1}, {count}), max_norm);
     EXPECT_EQ(scale_on.values()[0], static_cast<float>(scale));
   }
 }
 
-TEST_P(Optimizer, AGradientThatIsNotFiniteChangesNothing) {
-  for (const double squared_norm : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+TEST_P(Optimizer, AGradientThatIsNotFiniteOrOfNoTargetChangesNothing) {
+  const double nan = NAN, infinity = INFINITY;
+  for (const auto& [squared_norm, count] : {std::pair{nan, 1.0}, {infinity, 1.0}, {0.0, 0.0}}) {
     for (const double max_norm : {0, 1}) {
       const Tensor<double> norm_on(ctx_, {1}, {squared_norm});
       const Tensor<float> scale_on(ctx_, {1});
-      ClipScale(ctx_, scale_on, norm_on, /*count=*/1, max_norm);
+      ClipScale(ctx_, scale_on, norm_on, Tensor<double>(ctx_, {1}, {count}), max_norm);
       EXPECT_TRUE(std::isnan(scale_on.values()[0]));
       const std::vector<float> w = Random<float>(33, 1);
       const Tensor<float> w_on(ctx_, {33}, w), m_on(ctx_, {33}, w), v_on(ctx_, {33}, w);

@@ -73,14 +73,15 @@ TEST(Baselines, TheFloorIsOfBuiltInStoriesWithWholeWordsOnly) {
 RunOutcome Outcome(const std::string& what, double loss, double tokens_per_second) {
   RunOutcome outcome;
   outcome.what = what;
-  outcome.held_out.loss = {loss * 100, 40, 100};
+  outcome.held_out.loss = SumsOfClasses(loss * 100, 40, 100);
   outcome.held_out.trees = {{0.1, 0.3}, {0.0, 0.02}, {0.2, 0.4}};
   outcome.after_full_attention = {tokens_per_second * 10, 10};
   return outcome;
 }
 
 TEST(RunSummary, TheTableGoesFromTheWorstToTheFloor) {
-  const Baselines baselines{{564.5, 0, 100}, {356.0, 22, 100}, {174.0, 39, 100}};
+  const Baselines baselines{SumsOfClasses(564.5, 0, 100), SumsOfClasses(356.0, 22, 100),
+                            SumsOfClasses(174.0, 39, 100)};
   const auto lines = LossTable(baselines,
                                {Outcome("trees", 0.6, 1), Outcome("full attention", 0.5, 1),
                                 Outcome("frozen trees", 1.2, 1)},
@@ -103,7 +104,7 @@ TEST(RunSummary, TheVerdictTellsLossPairsQueriesAndSpeed) {
             "verdict: trees 0.600 against full attention 0.500 (20.0 % higher) and frozen trees "
             "1.200; they compute 20 % of the pairs, leave 1.0 % of the queries without a key, at "
             "0.75 x the speed of full attention (90.0k against 120k tokens/s)");
-  runs[0].held_out.loss.loss = 45;
+  runs[0].held_out.loss.sums[0] = 45;
   EXPECT_NE(Verdict(runs).find("0.450 against full attention 0.500 (10.0 % lower)"),
             std::string::npos);
   runs[0].held_out.trees.density = {std::nan(""), 1};  // TC

@@ -7,7 +7,7 @@
 #include "core/attention/registry.h"
 #include "core/attention/tc_attention_layer.h"
 #include "core/attention/tf_attention_layer.h"
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 
 namespace treeformer {
 
@@ -39,7 +39,7 @@ TEST(Cost, ParametersAreThoseTheModelDeclares) {
     model.attention[3].tree.fold_projections = folded;
     for (bool pre_norm : {false, true}) {
       model.pre_norm = pre_norm;
-      const MaskedLanguageModel made(ctx, model, {2, 64, 20}, DType::kFloat32);
+      const ModelStage made(ctx, model, {2, 64, 20}, DType::kFloat32);
       EXPECT_EQ(CountParameters(model), made.parameters().CountScalars());
     }
   }
@@ -54,7 +54,7 @@ TEST(Cost, ActivationsAreWithinATenthOfWhatTheModelAllocates) {
     model.width = width;
     model.feed_forward = 4 * width;
     model.max_positions = shape.length;
-    const MaskedLanguageModel made(ctx, model, shape, DType::kFloat32);
+    const ModelStage made(ctx, model, shape, DType::kFloat32);
     const double allocated = static_cast<double>(made.ActivationBytes());
     EXPECT_NEAR(CountMemory(model, shape).activations, allocated, allocated / 10) << width;
   }

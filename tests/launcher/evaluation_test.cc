@@ -65,7 +65,7 @@ class OwnBatches : public datasets::Dataset {
 Evaluation Evaluated(dist::Communicator& communicator,
                      const std::vector<datasets::Batch>& batches) {
   Context ctx = Context::Cpu();
-  MaskedLanguageModel model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
+  ModelStage model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
   model.parameters().Initialize(ctx, /*seed=*/5);
   const int micro_batches = static_cast<int>(batches.size());
   const datasets::BatchLayout layout{int64_t{2} * communicator.size() * micro_batches,
@@ -116,7 +116,7 @@ TEST(Evaluation, OfNothingItHasNoShares) {
 LayerMetrics Measured(dist::Communicator& communicator,
                       const std::vector<datasets::Batch>& batches) {
   Context ctx = Context::Cpu();
-  MaskedLanguageModel model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
+  ModelStage model(ctx, Config(), ShapeOf(batches[0]), DType::kFloat32);
   model.parameters().Initialize(ctx, /*seed=*/5);
   LayerStatistics statistics;
   for (const datasets::Batch& batch : batches) {

@@ -78,7 +78,8 @@ class Toy {
       weight = parameters_.Declare(&weight == weights_ ? "query.weight" : "key.weight",
                                    {kWidth, kWidth}, Initializer::Normal(deviation), Role::kWeight);
     }
-    attention_ = MakeAttention({config_, shape_, parameters_, activations_}, /*layer=*/0, "toy");
+    attention_ = MakeAttention({config_, parameters_, weight_gradients_}, /*layer=*/0, "toy");
+    BindAlone(*attention_, activations_, shape_);
     parameters_.Allocate(ctx_, DType::kFloat32);
     parameters_.Initialize(ctx_, seed);
     state_ = OptimizerState(ctx_, parameters_);
@@ -105,7 +106,8 @@ class Toy {
     double squared_norm = 0;
     const View<double> norm(&squared_norm, {1});
     SquaredNorm(ctx_, norm, parameters_.gradients());
-    Optimizer(schedule).Step(ctx_, parameters_, state_, norm, rows.count(),
+    const auto targets = static_cast<double>(rows.count());
+    Optimizer(schedule).Step(ctx_, parameters_, state_, norm, {&targets, {1}},
                              LearningRate(schedule, step, steps), step + 1);
   }
 
@@ -171,7 +173,8 @@ class Toy {
   const BatchShape shape_{kSequences, kLength, kRows};
   Parameters parameters_;
   OptimizerState state_;
-  Activations activations_{ctx_, DType::kFloat32};
+  WeightGradients weight_gradients_;
+  Activations activations_{Device::kCpu, DType::kFloat32};
   Parameters::Id weights_[2];
   std::unique_ptr<Attention> attention_;
   const Buffer document_{Device::kCpu, DType::kInt32, {kSequences, kLength}};  // all 0

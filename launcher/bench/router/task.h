@@ -11,7 +11,7 @@
 
 namespace treeformer::bench {
 
-// Batches for a MaskedLanguageModel; a pure function of (seed, step).
+// Batches for a ModelStage; a pure function of (seed, step).
 class Task {
  public:
   virtual ~Task() = default;

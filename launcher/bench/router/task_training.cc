@@ -24,14 +24,14 @@ TaskTraining::TaskTraining(const Task& task, ModelConfig config, uint64_t seed, 
   UseModel(std::move(model), std::move(state));
 }
 
-std::unique_ptr<MaskedLanguageModel> TaskTraining::MakeModel() {
-  auto model = std::make_unique<MaskedLanguageModel>(ctx_, config_, task_.shape(),
-                                                     ActivationDType(ctx_.device()));
+std::unique_ptr<ModelStage> TaskTraining::MakeModel() {
+  auto model =
+      std::make_unique<ModelStage>(ctx_, config_, task_.shape(), ActivationDType(ctx_.device()));
   model->parameters().Initialize(ctx_, seed_);
   return model;
 }
 
-void TaskTraining::UseModel(std::unique_ptr<MaskedLanguageModel> model, OptimizerState state) {
+void TaskTraining::UseModel(std::unique_ptr<ModelStage> model, OptimizerState state) {
   work_.reset();
   model_ = std::move(model);
   state_ = std::move(state);
@@ -44,10 +44,11 @@ void TaskTraining::Train(int64_t steps, double learning_rate,
       .learning_rate = learning_rate, .warmup_steps = steps / 20, .final_rate = 0.1};
   const Optimizer optimizer(schedule);
   for (int64_t i = 0; i < steps; ++i, ++step_) {
-    work_->Accumulate(ctx_, /*micro=*/0, task_.Training(step_), {.seed = seed_, .step = step_},
-                      /*hook=*/{});
-    work_->Update(ctx_, optimizer, state_, static_cast<double>(task_.shape().targets),
-                  LearningRate(schedule, i, steps), step_ + 1);
+    work_->Begin(ctx_, {.seed = seed_, .step = step_});
+    work_->Forward(ctx_, /*micro=*/0, task_.Training(step_));
+    work_->Backward(ctx_, /*micro=*/0, /*hook=*/{});
+    work_->sums(ctx_);
+    work_->Update(ctx_, optimizer, state_, LearningRate(schedule, i, steps), step_ + 1);
     CHECK(std::isfinite(work_->Read(ctx_).squared_norm)) << "the gradient at step " << step_;
     model_->NudgeBalance(ctx_);
     progress(i);
@@ -56,7 +57,7 @@ void TaskTraining::Train(int64_t steps, double learning_rate,
 
 void TaskTraining::SetAttention(const std::vector<AttentionConfig>& attention) {
   config_.attention = attention;
-  std::unique_ptr<MaskedLanguageModel> next = MakeModel();
+  std::unique_ptr<ModelStage> next = MakeModel();
   OptimizerState state(ctx_, next->parameters());
   CarryParameters(ctx_, next->parameters(), state, model_->parameters(), state_,
                   {.updates = step_});
@@ -73,12 +74,12 @@ TaskTraining TaskTraining::Copy() const {
 }
 
 TaskResult TaskTraining::Evaluate() {
-  LossSum sum;
+  MetricSums sum;
   TaskResult result;
   std::vector<PairCounts> counts(config_.layers);
   for (int64_t i = 0; i < kHeldOutBatches; ++i) {
     model_->Forward(ctx_, task_.HeldOut(i), {.seed = seed_, .step = step_, .training = false});
-    sum += model_->ReadLoss(ctx_);
+    sum += model_->ReadSums(ctx_);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
       counts[layer] += model_->ReadStatistics(ctx_, layer).counts;
     }

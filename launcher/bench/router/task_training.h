@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/model/model.h"
+#include "core/model/model_stage.h"
 #include "core/training/training_step.h"
 #include "launcher/bench/router/task.h"
 
@@ -37,15 +37,15 @@ class TaskTraining {
   Context& context() { return ctx_; }
 
  private:
-  std::unique_ptr<MaskedLanguageModel> MakeModel();
-  void UseModel(std::unique_ptr<MaskedLanguageModel> model, OptimizerState state);
+  std::unique_ptr<ModelStage> MakeModel();
+  void UseModel(std::unique_ptr<ModelStage> model, OptimizerState state);
 
   const Task& task_;
   const uint64_t seed_;
   const bool cuda_graphs_;
   Context ctx_;
   ModelConfig config_;
-  std::unique_ptr<MaskedLanguageModel> model_;
+  std::unique_ptr<ModelStage> model_;
   OptimizerState state_;                // of its parameters
   std::unique_ptr<TrainingStep> work_;  // of model_
   int64_t step_ = 0;                    // over all calls of Train

@@ -30,9 +30,10 @@ AttentionModule::AttentionModule(Context ctx, const AttentionConfig& attention,
       config_(OneLayer(attention, size)),
       shape_{size.sequences, size.length, /*targets=*/size.rows()},
       heads_{size.sequences, size.length, size.heads, size.head_width},
-      activations_(ctx_, ActivationDType(ctx_.device())) {
-  branch_ = std::make_unique<AttentionBranch>(
-      LayerBuilder{config_, shape_, parameters_, activations_}, /*layer=*/0, "attention");
+      activations_(ctx_.device(), ActivationDType(ctx_.device())) {
+  branch_ = std::make_unique<AttentionBranch>(LayerBuilder{config_, parameters_, weights_},
+                                              /*layer=*/0, "attention");
+  BindAlone(*branch_, activations_, shape_);
   parameters_.Allocate(ctx_, activations_.dtype());
   parameters_.Initialize(ctx_, kSeed);
   for (Buffer* rows : {&x_, &y_, &dx_, &dy_}) {

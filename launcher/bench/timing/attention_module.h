@@ -67,6 +67,7 @@ class AttentionModule {
   const BatchShape shape_;
   const Shape heads_;  // [B, n, H, e]
   Parameters parameters_;
+  WeightGradients weights_;
   Activations activations_;
   std::unique_ptr<AttentionBranch> branch_;
   Buffer x_, y_, dx_, dy_, document_;

@@ -179,11 +179,11 @@ TEST(ClipScaleKernel, AveragesAndClipsAsTheReference) {
     for (const double max_norm : {0.0, 1.0, 4.0, 8.0}) {
       float scale = -1;
       std::vector<float> expected(1);
-      std::vector<double> norm{squared_norm};
+      std::vector<double> norm{squared_norm}, count{2};
       reference::ClipScale<float>(testing_util::HostContext(), On(expected, {1}), On(norm, {1}),
-                                  /*count=*/2, max_norm);
+                                  On(count, {1}), max_norm);
       emulation::Launch({}, device::kWarpThreads, /*shared_bytes=*/0, {}, cuda::ClipScaleKernel,
-                        &scale, &squared_norm, /*count=*/2.0, max_norm);
+                        &scale, &squared_norm, count.data(), max_norm);
       EXPECT_TRUE(scale == expected[0] || (std::isnan(scale) && std::isnan(expected[0])));
     }
   }
