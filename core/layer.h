@@ -15,6 +15,7 @@
 // keeps lies in views that Bind makes, in the same order each time.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,9 +74,25 @@ class Tensors {
   std::vector<Out> list_;
 };
 
+// What a layer does for a micro-batch, in floating-point operations; a multiply-add is 2.
+struct LayerCost {
+  double products = 0;            // with matrices of weights, forward pass
+  double projections = 0;         // those of them that are W^Q, W^K, W^V, W^O
+  double attention = 0;           // between the projections, forward pass
+  double attention_training = 0;  // the same, forward and backward
+  int64_t temporaries = 0;  // elements of activations that its backward pass takes from scratch
+
+  double Forward() const { return products + attention; }
+  double Training() const { return 3 * products + attention_training; }
+};
+
 class Layer {
  public:
   virtual ~Layer() = default;
+
+  virtual std::string name() const = 0;  // in reports
+  // density: of its attention, as measured; absent: that of balanced trees.
+  virtual LayerCost Cost(const BatchShape& shape, std::optional<double> density) const = 0;
 
   virtual std::vector<Port> Inputs(const BatchShape& shape) const = 0;
   virtual std::vector<Port> Outputs(const BatchShape& shape) const = 0;

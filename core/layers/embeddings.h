@@ -16,6 +16,10 @@ class Embeddings : public Layer {
  public:
   explicit Embeddings(const LayerBuilder& builder);
 
+  std::string name() const override { return "embeddings"; }
+  LayerCost Cost(const BatchShape& shape, std::optional<double>) const override {
+    return {.temporaries = shape.sequences * shape.length * width_};
+  }
   std::vector<Port> Inputs(const BatchShape&) const override { return {}; }
   std::vector<Port> Outputs(const BatchShape& shape) const override;
   void Bind(const LayerMemory& memory) override;

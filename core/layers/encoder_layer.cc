@@ -1,5 +1,7 @@
 #include "core/layers/encoder_layer.h"
 
+#include <algorithm>
+
 #include "core/attention/registry.h"
 #include "kernels/activation.h"
 #include "kernels/residual.h"
@@ -114,13 +116,32 @@ EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRow
 
 EncoderLayer::EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                            const std::string& name, std::unique_ptr<AttentionBranch> branch)
-    : width_(builder.config.width),
+    : config_(builder.config),
+      layer_(layer),
+      width_(builder.config.width),
       output_rows_(output),
       attention_(&branch->attention()),
       attention_block_(builder, std::move(branch), name + ".attention.output.LayerNorm", layer,
                        RandomPlace::kAttentionOutput),
       feed_forward_block_(builder, std::make_unique<FeedForwardBranch>(builder, name, output),
                           name + ".output.LayerNorm", layer, RandomPlace::kFeedForward) {}
+
+LayerCost EncoderLayer::Cost(const BatchShape& shape, std::optional<double> density) const {
+  const double d = static_cast<double>(width_), f = static_cast<double>(config_.feed_forward);
+  const double rows = static_cast<double>(CountRows(shape, OutputRows::kAll));
+  const double output_rows = static_cast<double>(CountRows(shape, output_rows_));
+  const double sequences = static_cast<double>(shape.sequences);
+  const AttentionCost attention =
+      CostOfAttention(config_, layer_, static_cast<double>(shape.length), density);
+  LayerCost cost;
+  cost.projections = 2 * rows * (config_.attention[layer_].tree.fold_projections ? 2 : 4) * d * d;
+  cost.products = cost.projections + 2 * output_rows * 2 * d * f;
+  cost.attention = sequences * attention.Forward();
+  cost.attention_training = sequences * attention.Training();
+  // The gradients of q, k, v, o and of the branch; or those of the inner rows and of the branch.
+  cost.temporaries = static_cast<int64_t>(std::max(5 * rows * d, output_rows * (d + f)));
+  return cost;
+}
 
 std::vector<Port> EncoderLayer::Inputs(const BatchShape& shape) const {
   return {{"hidden", {CountRows(shape, OutputRows::kAll), width_}}};

@@ -64,6 +64,8 @@ class EncoderLayer : public Layer {
  public:
   EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output);
 
+  std::string name() const override { return EncoderLayerName(layer_); }
+  LayerCost Cost(const BatchShape& shape, std::optional<double> density) const override;
   std::vector<Port> Inputs(const BatchShape& shape) const override;
   std::vector<Port> Outputs(const BatchShape& shape) const override;
   void Bind(const LayerMemory& memory) override;
@@ -77,7 +79,8 @@ class EncoderLayer : public Layer {
   EncoderLayer(const LayerBuilder& builder, int64_t layer, OutputRows output,
                const std::string& name, std::unique_ptr<AttentionBranch> branch);
 
-  const int64_t width_;
+  const ModelConfig& config_;
+  const int64_t layer_, width_;
   const OutputRows output_rows_;
   Attention* attention_;
   ResidualBlock attention_block_, feed_forward_block_;

@@ -18,6 +18,12 @@ MaskedLmHead::MaskedLmHead(const LayerBuilder& builder)
       bias_(parameters_->Declare("cls.predictions.bias", {vocabulary_}, Initializer::Zeros(),
                                  Role::kBias)) {}
 
+LayerCost MaskedLmHead::Cost(const BatchShape& shape, std::optional<double>) const {
+  const double M = static_cast<double>(shape.targets), d = static_cast<double>(width_);
+  return {.products = 2 * M * d * (d + static_cast<double>(vocabulary_)),
+          .temporaries = shape.targets * width_};
+}
+
 void MaskedLmHead::Bind(const LayerMemory& memory) {
   const int64_t M = memory.shape.targets;
   norm_.Bind(memory, M);

@@ -19,6 +19,8 @@ class MaskedLmHead : public Head {
  public:
   explicit MaskedLmHead(const LayerBuilder& builder);
 
+  std::string name() const override { return "head"; }
+  LayerCost Cost(const BatchShape& shape, std::optional<double>) const override;
   void Bind(const LayerMemory& memory) override;
   void Forward(Context& ctx, const Tensors& none, const Tensors& x,
                const MicroBatch& batch) override;

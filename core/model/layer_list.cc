@@ -11,6 +11,8 @@ class FinalNorm : public Layer {
   explicit FinalNorm(const LayerBuilder& builder)
       : width_(builder.config.width), norm_(builder, "bert.encoder.LayerNorm") {}
 
+  std::string name() const override { return "final norm"; }
+  LayerCost Cost(const BatchShape&, std::optional<double>) const override { return {}; }
   std::vector<Port> Inputs(const BatchShape& shape) const override { return Outputs(shape); }
   std::vector<Port> Outputs(const BatchShape& shape) const override {
     return {{"hidden", {shape.targets, width_}}};

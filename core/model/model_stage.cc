@@ -36,7 +36,7 @@ ModelStage::ModelStage(Context& ctx, const ModelConfig& config, const BatchShape
                        options.layers.value_or(LayerRange{0, CountLayers(config)}),
                        options.defer_weight_gradients, parameters_);
   for (int i = 0; i < options.slots; ++i) {
-    slots_.push_back(std::make_unique<StageSlot>(ctx, dtype, i, MemoryOf(options)));
+    slots_.push_back(std::make_unique<StageSlot>(ctx.device(), dtype, i, MemoryOf(options)));
     slots_[i]->Bind(layers_, largest_);
     slots_[i]->Allocate();
     slots_[i]->Bind(layers_, largest_);

@@ -11,8 +11,8 @@ Tensors Make(Activations& activations, const std::vector<Port>& ports) {
 
 }  // namespace
 
-StageSlot::StageSlot(Context& ctx, DType dtype, int index, Memory memory)
-    : index_(index), memory_(memory), kept_(ctx.device(), dtype), between_(ctx.device(), dtype) {}
+StageSlot::StageSlot(Device device, DType dtype, int index, Memory memory)
+    : index_(index), memory_(memory), kept_(device, dtype), between_(device, dtype) {}
 
 void StageSlot::Allocate() {
   kept_.Allocate();

@@ -19,7 +19,7 @@ class StageSlot {
   // kKept: each layer has memory of its own.  kOverlaid: the activations of the layers take the same
   // memory, one after the other.  kInference: so do the tensors between them, and no gradients.
   enum class Memory { kKept, kOverlaid, kInference };
-  StageSlot(Context& ctx, DType dtype, int index, Memory memory);
+  StageSlot(Device device, DType dtype, int index, Memory memory);
 
   void Allocate();
   // Host work only; before Allocate it plans the memory.
@@ -33,6 +33,7 @@ class StageSlot {
   const Tensors& input(size_t i) const { return tensors_.at(i); }
   const Tensors& input_gradient(size_t i) const { return gradients_.at(i); }
   int64_t bytes() const { return kept_.bytes() + between_.bytes(); }
+  int64_t between_bytes() const { return between_.bytes(); }  // the batch, tensors, gradients
 
  private:
   void BindBatch();

@@ -14,18 +14,26 @@ namespace treeformer {
 
 namespace {
 
-// `of_trees`: the density that is expected of them; 0: that of balanced trees.
-AttentionCost ExpectedCost(const ModelConfig& model, int64_t layer, double n, double of_trees) {
-  return CostOfAttention(model, layer, n,
-                         of_trees > 0 ? std::optional<double>(of_trees) : std::nullopt);
-}
-
+// The densities that are expected; `of_trees` 0: those of balanced trees.
 std::vector<double> ExpectedDensities(const ModelConfig& model, double n, double of_trees) {
   std::vector<double> density;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    density.push_back(ExpectedCost(model, layer, n, of_trees).density);
+    const auto expected = of_trees > 0 ? std::optional<double>(of_trees) : std::nullopt;
+    density.push_back(CostOfAttention(model, layer, n, expected).density);
   }
   return density;
+}
+
+// One sequence through the layers of the encoder, [layers].
+std::vector<LayerCost> CostOfLayers(const ModelConfig& model, const BatchShape& micro_batch,
+                                    double of_trees) {
+  const BatchShape one{1, micro_batch.length, micro_batch.targets / micro_batch.sequences};
+  const StagePlan plan =
+      PlanStage(model, one, DType::kFloat32,
+                ExpectedDensities(model, static_cast<double>(one.length), of_trees));
+  std::vector<LayerCost> costs;
+  for (int64_t i = 0; i < model.layers; ++i) costs.push_back(plan.layers.at(1 + i).cost);
+  return costs;
 }
 
 // Forward pass of one sequence through attention, without and with its projections.
@@ -33,16 +41,14 @@ struct ForwardCost {
   double alone = 0, projected = 0;
 };
 
-ForwardCost CostOfLayer(const ModelConfig& model, int64_t layer, double n, double of_trees) {
-  const double alone = ExpectedCost(model, layer, n, of_trees).Forward();
-  return {alone, alone + ProjectionFlops(model, layer, n)};
+ForwardCost ForwardOf(const LayerCost& cost) {
+  return {cost.attention, cost.attention + cost.projections};
 }
 
-ForwardCost CostOfLayers(const ModelConfig& model, double n, double of_trees) {
+ForwardCost ForwardOf(const std::vector<LayerCost>& costs) {
   ForwardCost sum;
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
-    const ForwardCost cost = CostOfLayer(model, layer, n, of_trees);
-    sum = {sum.alone + cost.alone, sum.projected + cost.projected};
+  for (const LayerCost& cost : costs) {
+    sum = {sum.alone + ForwardOf(cost).alone, sum.projected + ForwardOf(cost).projected};
   }
   return sum;
 }
@@ -64,23 +70,25 @@ std::string Percent(double share) {
 }
 
 void PrintStages(std::ostream& out, const PlanInput& input) {
-  const double n = static_cast<double>(input.micro_batch.length);
-  const ForwardCost full = CostOfLayers(WithFullAttention(input.model), n, /*of_trees=*/0);
+  const ForwardCost full =
+      ForwardOf(CostOfLayers(WithFullAttention(input.model), input.micro_batch, /*of_trees=*/0));
   out << "stages (attention: " << DescribeTrees(input)
       << " against full attention, forward pass; alone, and with the projections)\n";
   for (const BootstrapStage& stage : input.plan.stages()) {
     const ModelConfig model = input.plan.ModelOfStage(stage);
-    const ForwardCost cost = CostOfLayers(model, n, input.density);
+    const ForwardCost cost = ForwardOf(CostOfLayers(model, input.micro_batch, input.density));
+    const int64_t parameters = PlanStage(model, input.micro_batch, DType::kFloat32).Parameters();
     out << "  " << std::left << std::setw(76) << Describe(stage) << " parameters " << std::right
-        << std::setw(6) << FormatCount(static_cast<double>(CountParameters(model)))
-        << "  attention " << std::setw(8) << Percent(cost.alone / full.alone) << "  "
-        << std::setw(7) << Percent(cost.projected / full.projected) << "\n";
+        << std::setw(6) << FormatCount(static_cast<double>(parameters)) << "  attention "
+        << std::setw(8) << Percent(cost.alone / full.alone) << "  " << std::setw(7)
+        << Percent(cost.projected / full.projected) << "\n";
   }
 }
 
 void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& last) {
-  const double n = static_cast<double>(input.micro_batch.length);
-  const ModelConfig full = WithFullAttention(last);
+  const std::vector<LayerCost> full =
+      CostOfLayers(WithFullAttention(last), input.micro_batch, /*of_trees=*/0);
+  const std::vector<LayerCost> trees = CostOfLayers(last, input.micro_batch, input.density);
   size_t kind_width = 4;
   for (const AttentionConfig& attention : last.attention) {
     kind_width = std::max(kind_width, std::string(attention.kind->label).size());
@@ -91,8 +99,7 @@ void PrintLayers(std::ostream& out, const PlanInput& input, const ModelConfig& l
       << "  height  leaves   full FLOP     trees    share     trees    share\n";
   for (int64_t layer = 0; layer < last.layers; ++layer) {
     const AttentionConfig& attention = last.attention[layer];
-    const ForwardCost before = CostOfLayer(full, layer, n, /*of_trees=*/0);
-    const ForwardCost after = CostOfLayer(last, layer, n, input.density);
+    const ForwardCost before = ForwardOf(full[layer]), after = ForwardOf(trees[layer]);
     out << "  " << std::right << std::setw(5) << layer + 1 << "  "
         << std::setw(static_cast<int>(kind_width)) << attention.kind->label << "  " << std::setw(6)
         << attention.shape.height() << "  " << std::setw(6) << attention.shape.leaves() << "  "
@@ -108,8 +115,12 @@ void PrintMemory(std::ostream& out, const PlanInput& input, const ModelConfig& l
   const StageMemory largest = LargestStage(input.plan, input.micro_batch, input.dtype);
   out << "\nmemory of one rank (" << input.micro_batch.sequences << " sequences at a time, "
       << (input.dtype == DType::kBFloat16 ? "activations in bfloat16" : "float32") << ")\n  "
-      << DescribeMemory(memory) << "\n  the most: " << FormatBytes(largest.cost.Total())
-      << " in stage " << largest.index << "; a boundary between stages needs no more\n";
+      << DescribeMemory(memory) << "\n  temporaries of its layers "
+      << FormatBytes(
+             static_cast<double>(PlanStage(last, input.micro_batch, input.dtype).temporaries))
+      << " more, besides those of single operations\n  the most: "
+      << FormatBytes(largest.cost.Total()) << " in stage " << largest.index
+      << "; a boundary between stages needs no more\n";
   const double need = largest.cost.Total() * input.ranks, limit = ReadHostMemory().limit;
   if (input.dtype == DType::kFloat32 && need > limit) {
     out << "  more than this machine has for all ranks, " << FormatBytes(limit)
@@ -138,14 +149,15 @@ void PrintPlan(std::ostream& out, const PlanInput& input) {
   PrintLayers(out, input, last);
   PrintMemory(out, input, last);
 
-  const double targets = static_cast<double>(input.micro_batch.targets) /
-                         static_cast<double>(input.micro_batch.sequences);
+  const double sequences = static_cast<double>(input.micro_batch.sequences);
   double total = 0;
   for (const BootstrapStage& stage : input.plan.stages()) {
     const ModelConfig staged = input.plan.ModelOfStage(stage);
     total += static_cast<double>(stage.last_step - stage.first_step) *
-             static_cast<double>(input.batch_size) *
-             TrainingFlops(staged, n, targets, ExpectedDensities(staged, n, input.density));
+             static_cast<double>(input.batch_size) / sequences *
+             PlanStage(staged, input.micro_batch, input.dtype,
+                       ExpectedDensities(staged, n, input.density))
+                 .TrainingFlops();
   }
   out << "\noperations of the whole run, " << DescribeTrees(input) << ": " << FormatCount(total)
       << "FLOP\n";

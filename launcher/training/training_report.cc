@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/model/stage_plan.h"
 #include "kernels/base/user_error.h"
-#include "launcher/run/cost.h"
 
 namespace treeformer {
 
@@ -123,10 +123,9 @@ void TrainingReport::PrintLine(int64_t step, const LayerMetrics& layers) const {
 }
 
 void TrainingReport::MeasureSpeed(const ModelConfig& model, const std::vector<double>& density) {
-  const double sequences = static_cast<double>(global_batch_.sequences);
-  const double targets = static_cast<double>(last_.loss.targets) / sequences;
-  const double flops =
-      sequences * TrainingFlops(model, static_cast<double>(global_batch_.length), targets, density);
+  BatchShape shape = global_batch_;
+  shape.targets = last_.loss.targets;
+  const double flops = PlanStage(model, shape, DType::kFloat32, density).TrainingFlops();
   tokens_per_second_ = interval_.tokens / interval_.seconds;
   seconds_per_step_ = interval_.seconds / static_cast<double>(interval_.steps);
   flops_per_second_ = flops / seconds_per_step_;

@@ -19,6 +19,10 @@ class SequenceClassifier : public Head {
         classes_(classes),
         dense_(builder, "classifier", classes, builder.config.width) {}
 
+  std::string name() const override { return "head"; }
+  LayerCost Cost(const BatchShape& shape, std::optional<double>) const override {
+    return {.products = 2.0 * static_cast<double>(shape.targets * classes_ * width_)};
+  }
   void Bind(const LayerMemory& memory) override {
     const int64_t M = memory.shape.targets;
     scores_ = memory.activations.Make({M, AlignedColumns(classes_)});

@@ -75,7 +75,8 @@ TEST(PlanReport, TheOperationsOfAHugeRunAreNotNegative) {
   std::ostringstream out;
   const BootstrapPlan plan(model, bootstrap);
   PrintPlan(out, {model, plan, 16'000'000, {1, 8, 1}, 1});
-  const double total = 1e15 * 16e6 * TrainingFlops(model, 8, 1, {1});
+  const double total =
+      1e15 * 16e6 * PlanStage(model, {1, 8, 1}, DType::kFloat32, {1}).TrainingFlops();
   EXPECT_NE(out.str().find(": " + FormatCount(total) + "FLOP"), std::string::npos) << out.str();
 }
 
