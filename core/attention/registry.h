@@ -1,6 +1,6 @@
 #pragma once
 
-// The attentions there are: one row for each, in one table (registry.cc).  Whoever needs to know
+// The attentions there are: one row for each, in one table (registry.cc).  Code that needs to know
 // something about the attention of a layer asks its row, so that a new attention is its own files,
 // its row, and its value of config::Attention::Kind.
 

@@ -34,7 +34,7 @@ struct StoredTensor {
   std::vector<int64_t> shape;
   const char* data = nullptr;
   int64_t bytes = 0;
-  // Of a slice: the shape of its whole tensor, and the first of the elements; else `shape` and 0.
+  // The shape of the whole tensor of a slice, and its first element; else `shape` and 0.
   std::vector<int64_t> whole_shape = {};
   int64_t first = 0;
 

@@ -22,7 +22,7 @@ struct TensorEntry {
   std::string dtype;  // as the format calls it: "F32", "F8_E4M3", ...
   std::vector<int64_t> shape;
   int64_t begin = 0, end = 0;  // bytes of the data, half-open
-  // Of a slice: the shape of its whole tensor, and the first of the elements; else `shape` and 0.
+  // The shape of the whole tensor of a slice, and its first element; else `shape` and 0.
   std::vector<int64_t> whole_shape = {};
   int64_t first = 0;
 };

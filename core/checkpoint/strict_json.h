@@ -12,7 +12,7 @@ namespace treeformer {
 // Throws UserError saying what is wrong, without the file's name: no JSON, a name twice in one
 // object, more than `most_depth` objects and arrays within each other.
 nlohmann::json ParseStrictJson(std::string_view text, int most_depth);
-// Of a file, whose name the UserError has.
+// Reads a file, whose name the UserError has.
 nlohmann::json ReadStrictJson(const std::string& path, int most_depth);
 
 }  // namespace treeformer

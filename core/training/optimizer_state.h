@@ -26,8 +26,8 @@ class OptimizerState {
   OptimizerState(Context& ctx, const Parameters& parameters)
       : OptimizerState(ctx, parameters, {0, parameters.count()}) {}
 
-  // `dtype` of the values.  One by one, so that who carries a model over need not hold all moments
-  // of two (core/training/carry.h).
+  // `dtype` of the values.  One by one, so that carrying a model over need not hold all moments of
+  // two (core/training/carry.h).
   void Allocate(Context& ctx, DType dtype, Moment moment);
   void Free(Moment moment) { moments_[moment] = Buffer(); }
 

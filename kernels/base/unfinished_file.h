@@ -1,7 +1,7 @@
 #pragma once
 
-// UnfinishedFile: a file that must not outlive the program half-written.  Whoever ends the program
-// without unwinding, as a signal does, calls RemoveUnfinishedFiles first.
+// UnfinishedFile: a file that must not outlive the program half-written.  Code that ends the
+// program without unwinding, as at a signal, calls RemoveUnfinishedFiles first.
 
 #include <functional>
 #include <string>
@@ -19,7 +19,7 @@ class UnfinishedFile {
   const std::string path_;
 };
 
-// From now on no new one can be begun: whoever tries waits for the end of the program.
+// From now on no new one can be begun: a thread that tries waits for the end of the program.
 void RemoveUnfinishedFiles();
 
 }  // namespace treeformer

@@ -9,8 +9,8 @@
 //            missing; each launch has its own order of threads and blocks, and late or eager copies
 //   graphs   work that is recorded may neither wait nor take new memory, and its kernels have run
 //            before: a GPU loads a kernel when it is first launched
-//   memory   filled with 0xff (NaN) when new; only work of the stream may touch it: whoever reads
-//            or writes it from the host, or runs over the end of an allocation, dies by SIGSEGV
+//   memory   filled with 0xff (NaN) when new; only work of the stream may touch it: the host dies
+//            by SIGSEGV where it reads or writes it, and a kernel at the end of an allocation
 
 #include <functional>
 

@@ -64,7 +64,7 @@ void MultiplyOnHost(const Product& product) {
   Round(c, values);
 }
 
-// Both ends of the workspace are overwritten: whoever keeps something there loses it.
+// Both ends of the workspace are overwritten: what is kept there is lost.
 void GiveProduct(Product product, bool with_bias, View<float> workspace) {
   if (!with_bias) product.bias = In();
   emulation::Give([=](const auto&) {

@@ -4,13 +4,13 @@
 // neighbouring rows of one list and the hull of the ranges of columns that they see.
 //
 //   Every pair of a row and a column of its range is in one item; a row is in one item, or in none
-//   where it sees no column.  Items ascend by list, then by row.  Rows are queries and columns keys,
-//   or the other way round.
+//   where it sees no column.  Items ascend by list, then by row.  Rows are queries and columns
+//   keys, or the other way round.
 //   cost = rows x columns: the pairs of the item, and where ranges overlap those between them
 //
 // Ranges ascend: neither their begins nor their ends ever step back from one slot to the next, but
 // for rows without columns.  Those of buckets are equal or apart; those of a window overlap.
-// The GPU's units, made from the same ranges on the device: kernels/tree/tf/tf_schedule_kernels.cuh.
+// The GPU makes its units from the same ranges: kernels/tree/tf/tf_schedule_kernels.cuh.
 
 #include <vector>
 
@@ -37,7 +37,7 @@ constexpr int64_t kStairRows = 64;  // of an item whose ranges differ: a fuller 
 // most max_rows of them; rows whose ranges overlap one of at most kStairRows.
 WorkList MakeWorkList(Ids range, int64_t max_rows);
 
-// For items handed out one by one to whoever is free: the long ones first, so that the short ones
+// For items handed out one by one to free threads: the long ones first, so that the short ones
 // fill up the end.  Items of equal cost stay in order and go on sharing their columns in a cache.
 void SortLongestFirst(WorkList& items);
 
