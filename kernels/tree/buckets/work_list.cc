@@ -37,9 +37,4 @@ WorkList MakeWorkList(Ids range, int64_t max_rows) {
   return items;
 }
 
-void SortLongestFirst(WorkList& items) {
-  std::stable_sort(items.begin(), items.end(),
-                   [](const WorkItem& a, const WorkItem& b) { return a.cost() > b.cost(); });
-}
-
 }  // namespace treeformer

@@ -37,8 +37,4 @@ constexpr int64_t kStairRows = 64;  // of an item whose ranges differ: a fuller 
 // most max_rows of them; rows whose ranges overlap one of at most kStairRows.
 WorkList MakeWorkList(Ids range, int64_t max_rows);
 
-// For items handed out one by one to free threads: the long ones first, so that the short ones
-// fill up the end.  Items of equal cost stay in order and go on sharing their columns in a cache.
-void SortLongestFirst(WorkList& items);
-
 }  // namespace treeformer

@@ -44,12 +44,6 @@ struct Side {
   OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
 };
 
-WorkList Items(Ids range) {
-  WorkList items = MakeWorkList(range, kTileRows);
-  SortLongestFirst(items);
-  return items;
-}
-
 struct Problem {
   View<float> query_gain, key_gain;
   View<const float> lse, delta;
@@ -146,7 +140,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                      query_probe.query_order,
                      query_probe.key_order,
                      query_probe.key_range,
-                     Items(query_probe.key_range),
+                     MakeWorkList(query_probe.key_range, kTileRows),
                      ctx.matmul_precision()};
   const Side keys{k,
                   v,
@@ -155,7 +149,7 @@ void cpu::FlipGains(Context& ctx, Out query_gain, Out key_gain, const FlipOperan
                   key_probe.key_order,
                   key_probe.query_order,
                   key_probe.query_range,
-                  Items(key_probe.query_range),
+                  MakeWorkList(key_probe.query_range, kTileRows),
                   ctx.matmul_precision()};
   const View<const float> effect = key_effect;
   const int64_t e = queries.row_a.shape()[3];

@@ -103,8 +103,7 @@ void cpu::TfForward(Context& ctx, Out o, Out lse, const TfOperands& operands) {
   Zero(ctx, o);  // rows without keys stay so
   std::fill_n(problem.lse.data(), problem.lse.count(), -std::numeric_limits<float>::infinity());
 
-  WorkList items = MakeWorkList(buckets.key_range, kTileRows);
-  SortLongestFirst(items);
+  const WorkList items = MakeWorkList(buckets.key_range, kTileRows);
   runtime::Scratch::Scope scope(ctx.scratch());
   const View<float> memory = scope.Take<float>({omp_get_max_threads(), Workspace::Count(e)});
 #pragma omp parallel

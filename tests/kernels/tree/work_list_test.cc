@@ -88,16 +88,6 @@ TEST(WorkList, CostsOfBucketsAddUpToTheirPairsOfQueryAndKey) {
   }
 }
 
-TEST(WorkList, TheLongestFirstAreTheSameItemsByFallingCost) {
-  ForEachRange([](Ids range, int64_t max_rows) {
-    const WorkList items = MakeWorkList(range, max_rows);
-    WorkList sorted = items;
-    SortLongestFirst(sorted);
-    EXPECT_TRUE(std::is_permutation(sorted.begin(), sorted.end(), items.begin(), items.end()));
-    for (size_t i = 1; i < sorted.size(); ++i) EXPECT_GE(sorted[i - 1].cost(), sorted[i].cost());
-  });
-}
-
 }  // namespace
 
 }  // namespace treeformer
