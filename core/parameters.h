@@ -8,8 +8,8 @@
 // begins at a multiple of kAlignment elements; the gaps are zero in all buffers, always.
 //
 // In a model of bfloat16 these buffers are float32, and another holds the values rounded, for the
-// operations to read.  The optimiser writes it with the values; who else changes values(), calls
-// RoundValues.
+// operations to read.  The optimiser writes it with the values; other code that changes values()
+// calls RoundValues.
 // Names are those of Hugging Face BERT where it has the parameter.
 
 #include <cstdint>
@@ -56,8 +56,8 @@ struct Parameter {
   Initializer initializer;
   Role role = Role::kWeight;
   int64_t layer = kNoLayer;  // of the encoder, from 0
-  // Of a tree's [H, K, ...]: where each of its levels ends along axis 1, the last at K.  Others are
-  // of one piece: empty.
+  // Where each level of a tree's [H, K, ...] ends along axis 1, the last at K.  Empty for other
+  // parameters, which are one piece.
   std::vector<int64_t> levels;
   bool tied = false;  // several layers share it
   Range range;
@@ -77,7 +77,7 @@ class Parameters {
   enum Kind { kValues, kGradients, kRounded, kKinds };
   // All of them, zero; then values by Initialize.
   void Allocate(Context& ctx, DType dtype);
-  // One by one, for who must not hold all of two models at once (core/training/carry.h).
+  // One by one, for code that must not hold all of two models at once (core/training/carry.h).
   void Allocate(Context& ctx, DType dtype, Kind kind);
   void Free(Kind kind) { buffers_[kind] = Buffer(); }
   DType dtype() const { return dtype_; }  // of the model, once there is a buffer

@@ -1,8 +1,8 @@
 #pragma once
 
-// The token table [V, d]: read by the embeddings and by the head that is tied to it.  On one rank it
-// is one parameter, declared by whoever comes first; a stage of a pipeline that has only one of the
-// two has a copy of its own (Parameter::tied), whose gradients are summed over the stages.
+// The token table [V, d]: the embeddings read it, and the head that is tied to it.  On one rank it
+// is one parameter, which the first of the two declares.  A stage of a pipeline that has only one
+// of the two has a copy of its own (Parameter::tied); gradients of copies are summed over stages.
 
 #include "core/layer.h"
 

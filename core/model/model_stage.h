@@ -1,15 +1,16 @@
 #pragma once
 
 // ModelStage: layers [begin, end) of a model (core/model/layer_list.h), with their own parameters
-// and one or several slots of activations, each for a micro-batch in flight.  The whole model on one
-// rank is a stage of all layers with one slot.
+// and one or several slots of activations, each for a micro-batch in flight.  The whole model on
+// one rank is a stage of all layers with one slot.
 //
 //   stage.Load(ctx, batch, step, slot)       the batch goes to the device
 //   stage.Forward(ctx, slot)                 fills outputs(slot) from inputs(slot) and the batch
-//   stage.Backward(ctx, on_gradient, slot)   fills input_gradients(slot) from output_gradients(slot)
+//   stage.Backward(ctx, on_gradient, slot)   fills input_gradients(slot), from
+//                                            output_gradients(slot)
 // A stage that has the embeddings has no inputs, one that has the head no outputs.  Slots may be
 // used in any order; gradients of parameters accumulate over micro-batches.  They are those of the
-// SUM of the losses over the targets: whoever steps the optimiser divides by the number of targets
+// SUM of the losses over the targets: the step of the optimiser divides by the number of targets
 // of the global batch.
 //
 // With `defer_weight_gradients` Backward may be cut in two: BackwardInput, and BackwardWeights of
@@ -47,8 +48,8 @@ struct StageOptions {
 
 class ModelStage {
  public:
-  // `largest`: the shapes of a micro-batch; later ones may be smaller in each number.  dtype, of the
-  // activations: kFloat32 on the CPU, kBFloat16 on a GPU, kFloat64 for tests of the derivative.
+  // `largest`: the shapes of a micro-batch; later ones may be smaller in each number.  `dtype` of
+  // the activations: kFloat32 on the CPU, kBFloat16 on a GPU, kFloat64 for tests of the derivative.
   ModelStage(Context& ctx, const ModelConfig& config, const BatchShape& largest, DType dtype,
              const StageOptions& options = {});
   ~ModelStage();
@@ -75,7 +76,7 @@ class ModelStage {
 
   // What encoder layer `layer` was given by the last Forward, [B n, d].
   In LayerInput(int64_t layer) const;
-  // Of the last Forward, per encoder layer; a FULL layer has density 1.
+  // Statistics of an encoder layer in the last Forward; a FULL layer has density 1.
   TreeStatistics ReadStatistics(Context& ctx, int64_t layer) const;
   // Loss-free balancing (Balance::kBias): nudges the trees after a step.  No-op otherwise.
   // With several ranks the caller first sums ReadBalanceCounts (float32, host memory; empty unless

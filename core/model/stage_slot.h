@@ -16,8 +16,9 @@ namespace treeformer {
 
 class StageSlot {
  public:
-  // kKept: each layer has memory of its own.  kOverlaid: the activations of the layers take the same
-  // memory, one after the other.  kInference: so do the tensors between them, and no gradients.
+  // kKept: each layer has memory of its own.  kOverlaid: the activations of the layers take the
+  // same memory, one after the other.  kInference: so do the tensors between them, and there are no
+  // gradients.
   enum class Memory { kKept, kOverlaid, kInference };
   StageSlot(Device device, DType dtype, int index, Memory memory);
 

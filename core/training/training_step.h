@@ -1,8 +1,8 @@
 #pragma once
 
-// TrainingStep: what one step of the optimiser does on the device, as verbs.  The host gives out all
-// of it without waiting and reads the sums at the end; a gradient that is not finite, or a global
-// batch without a target, updates nothing, which they tell.
+// TrainingStep: what one step of the optimiser does on the device, as verbs.  The host gives out
+// all of it without waiting and reads the sums at the end; a gradient that is not finite, or a
+// global batch without a target, updates nothing, which they tell.
 //
 //   step.Begin(ctx, info)
 //   for each action of a schedule (dist/schedule.h)

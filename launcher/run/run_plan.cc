@@ -99,7 +99,7 @@ std::string PlanDifference(const config::RunConfig& before, const config::RunCon
 
 namespace {
 
-// Of a checkpoint of a run: what the shapes of its tensors do not tell.
+// Refuses a checkpoint of a run where it differs in what the shapes of its tensors do not tell.
 void RequireSameModel(const std::string& folder, const config::Model& now) {
   const std::optional<nlohmann::json> state = ReadState(folder);
   if (!state || !state->contains("config") || !state->at("config").is_string()) return;

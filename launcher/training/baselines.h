@@ -25,7 +25,7 @@ Baselines MeasureBaselines(dist::Communicator& communicator, const datasets::Tok
                            const datasets::Vocabulary& vocabulary,
                            const datasets::EvaluationLoader& held_out);
 
-// Of the built-in stories, the lower bound of datasets::StoriesEntropy.  Empty for other text, and
+// The lower bound of datasets::StoriesEntropy for the built-in stories.  Empty for other text, and
 // where the vocabulary cuts a word of the stories into pieces: pieces tell of each other.
 std::optional<double> FloorOfStories(const config::DatasetConfig& data,
                                      const datasets::Vocabulary& vocabulary);

@@ -16,7 +16,7 @@ struct TreeShares {
   std::vector<double> empty_queries;  // of queries, those in leaves without keys; 0 without trees
   std::vector<double> operations;     // of the forward pass, beside those of full attention
 
-  // Of the next layer; `counts` of all its batches, ranks together.
+  // Adds the next layer; `counts` are of all its batches, ranks together.
   void Add(const ModelConfig& model, int64_t length, const PairCounts& counts);
 };
 

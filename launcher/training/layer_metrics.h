@@ -14,7 +14,7 @@ namespace treeformer {
 
 struct LayerMetrics {
   TreeShares trees;
-  // Of the tree layers, by tag "layer_03" (from 1): density (TF), operations, leaf_entropy (nats),
+  // The tree layers, by tag "layer_03" (from 1): density (TF), operations, leaf_entropy (nats),
   // empty_queries, mean_strength, tree_gradient_norm (of the mean gradient).
   nlohmann::ordered_json layers = nlohmann::ordered_json::object();
   // Mean number of keys a sequence, of all heads and leaves, [H L]: tag and values.
@@ -25,8 +25,8 @@ class LayerStatistics {
  public:
   // The model's last micro-batch; waits for it.
   void Add(Context& ctx, const ModelStage& model);
-  // Of the micro-batches added on all ranks; then there are none.  Collective.  `targets`: masked
-  // positions of the global batch, `length` of its sequences.
+  // The metrics of the micro-batches added on all ranks; then there are none.  Collective.
+  // `targets`: masked positions of the global batch, `length` of its sequences.
   LayerMetrics Take(Context& ctx, dist::Communicator& communicator, const ModelStage& model,
                     int64_t length, double targets);
 

@@ -48,8 +48,8 @@ class StepRunner : public Stateful {
   // UserError, with the memory planned, where the model does not fit.
   void EnterStage(const BootstrapStage& stage);
   // Step `step` of the plan.  A loss or gradient that is not finite updates nothing, and leaves the
-  // loader where it is.  `after_micro_batch`, if any, is called after each one's gradients; the time
-  // that it takes is none of the step's.  Collective.
+  // loader where it is.  `after_micro_batch`, if any, is called after each one's gradients; the
+  // time that it takes is none of the step's.  Collective.
   StepResult Step(int64_t step, const Hook& after_micro_batch);
 
   const BootstrapStage* stage() const { return stage_; }  // null before the first

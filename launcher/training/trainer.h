@@ -50,13 +50,14 @@ class Trainer {
           Progress& progress, const RunSpan& span, const std::optional<CheckpointInfo>& checkpoint,
           const nlohmann::json& state);
 
-  // Up to `last_step` of the plan, with a checkpoint there: 0.  After a stop signal: kCheckpointed.  When the loss or the gradient
-  // is not a number, before the update, or when the ranks' parameters are no longer the same,
-  // before they are evaluated or saved: dist::kInternalError, with a sentence on stderr.  Throws
-  // UserError where the ranks do not begin with the same configuration, data and parameters.
+  // Trains up to `last_step` of the plan and returns the exit status: 0, with a checkpoint there;
+  // kCheckpointed after a stop signal; dist::kInternalError, with a sentence on stderr, when the
+  // loss or the gradient is not a number, before the update, or when the ranks' parameters are no
+  // longer the same, before they are evaluated or saved.  Throws UserError where the ranks do not
+  // begin with the same configuration, data and parameters.
   int Run(int64_t last_step);
 
-  // Of the last evaluation, at the end of the run; evaluates when there is none.
+  // The last evaluation, at the end of the run; evaluates when there is none.
   const Evaluation& FinalEvaluation();
   const TrainingReport& report() const { return report_; }
   int64_t step() const { return step_; }
@@ -67,7 +68,7 @@ class Trainer {
   void RestoreState(const CheckpointInfo& checkpoint, const nlohmann::json& state);
   StepResult Step();
   int Diverge(const StepResult& result);
-  std::string Advice() const;  // to whom it diverges
+  std::string Advice() const;  // what helps against the divergence
   void Begin();
   bool RanksAgree();  // on the parameters; a sentence on stderr where not
   void RunEvaluation();

@@ -50,7 +50,7 @@ class TrainingReport : public Stateful {
            bool histograms);
   void LogEvaluation(const Evaluation& evaluation, int64_t step, const BootstrapStage& stage);
 
-  // Of the training steps, over all parts of the run and all ranks.
+  // Totals of the training steps, over all parts of the run and all ranks.
   double seconds() const { return seconds_; }
   double tokens() const { return tokens_; }
   // The same of the steps after the full-attention stage that comes before trees.
@@ -80,7 +80,7 @@ class TrainingReport : public Stateful {
   Interval interval_;
   double tokens_ = 0, seconds_ = 0;
   SpeedTotals full_attention_;  // tokens_, seconds_ at the end of that stage
-  // Of the last whole interval.
+  // The speed of the last whole interval.
   double tokens_per_second_ = 0, flops_per_second_ = 0, seconds_per_step_ = 0;
 };
 

@@ -198,8 +198,8 @@ TEST(ModelStage, InferenceGivesTheSumsOfTheWholeModel) {
   EXPECT_EQ(sums[0], sums[1]);
 }
 
-// The gradients of stages [0, cut) and [cut, end), by the names of the parameters; the two copies of
-// the tied table are summed.
+// The gradients of stages [0, cut) and [cut, end), by the names of the parameters; those of the two
+// copies of the tied table are summed.
 void ExpectStagesAreTheWhole(const ModelConfig& config, int64_t cut) {
   Context ctx = Context::Cpu();
   const BatchShape shape = ShapeOf(MicroBatchOf(0));

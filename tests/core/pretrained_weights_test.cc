@@ -116,7 +116,7 @@ TEST_F(StartFrom, TheBiasOfTheDecoderIsThatOfTheHead) {
   std::vector<ForeignTensor> tensors = TensorsOf(*from_, twin);
   Load(Write(tensors), *model_);
   ExpectLoaded(*model_, *from_);
-  // Of both the head's own is taken.
+  // Where there are both, the head's own is taken.
   const auto decoder = std::find_if(
       tensors.begin(), tensors.end(),
       [](const ForeignTensor& tensor) { return tensor.name == "cls.predictions.decoder.bias"; });
@@ -137,9 +137,9 @@ TEST_F(StartFrom, AConfigurationBesideTheWeightsThatContradictsTheModelIsRefused
     Load(path, *model_);
     Load(folder_.path(), *model_);
   };
-  load(
-      R"({"model_type":"bert","num_attention_heads":2,"hidden_act":"gelu",)"
-      R"("layer_norm_eps":1e-06,"position_embedding_type":"absolute","tie_word_embeddings":false})");
+  load(R"({"model_type":"bert","num_attention_heads":2,"hidden_act":"gelu",)"
+       R"("layer_norm_eps":1e-06,"position_embedding_type":"absolute",)"
+       R"("tie_word_embeddings":false})");
   load(R"({"classifier_dropout":null,"position_embedding_type":null})");
   for (const auto& [fields, words] : {
            std::pair{R"({"num_attention_heads":4})",
