@@ -101,15 +101,6 @@ void Update(Context& ctx, const Parameters& parameters, const OptimizerState& st
 
 }  // namespace
 
-double LearningRate(const OptimizerConfig& config, int64_t step, int64_t steps) {
-  if (step < config.warmup_steps) {
-    return config.learning_rate * static_cast<double>(step + 1) / config.warmup_steps;
-  }
-  const double decay_steps = std::max<int64_t>(1, steps - config.warmup_steps);
-  const double done = std::min(1.0, (step - config.warmup_steps) / decay_steps);
-  return config.learning_rate * (1 - (1 - config.final_rate) * done);
-}
-
 std::vector<ParameterGroup> GroupsByRole() {
   return {{.holds = [](const Parameter& parameter) { return Decays(parameter.role); }},
           {.holds = [](const Parameter&) { return true; }, .decay = false}};

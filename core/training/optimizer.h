@@ -1,6 +1,6 @@
 #pragma once
 
-// AdamW with warm-up, linear decay and clipping.
+// AdamW with clipping, for groups of parameters.  The learning rate is core/training/rate_schedule.h's.
 
 #include <cstdint>
 #include <functional>
@@ -22,9 +22,6 @@ struct OptimizerConfig {
   double final_rate = 0;            // share of the peak at the end of the linear decay
   bool restart_each_stage = false;  // the schedule spans a stage of the plan, not the whole run
 };
-
-// The rate of update `step` (from 0) of `steps`: linear warm-up, then linear decay.
-double LearningRate(const OptimizerConfig& config, int64_t step, int64_t steps);
 
 // Parameters that are updated alike.
 struct ParameterGroup {

@@ -66,8 +66,8 @@ StepRunner::StepRunner(Context& ctx, dist::Communicator& communicator,
       plan_(plan),
       train_(train),
       cuda_graphs_(cuda_graphs),
-      optimizer_config_(MakeOptimizerConfig(config.optimizer())),
-      optimizer_(optimizer_config_),
+      rates_(MakeOptimizerConfig(config.optimizer()), plan),
+      optimizer_(MakeOptimizerConfig(config.optimizer())),
       shape_(ShapeOf(train.Get(0))) {}
 
 void StepRunner::MakeModel(const BootstrapStage& stage) {
@@ -138,19 +138,11 @@ void StepRunner::Load(const CheckpointInfo& checkpoint) {
   CheckpointPart(checkpoint, "optimizer").Load(ctx_, state_.Tensors(parameters));
 }
 
-double StepRunner::LearningRateOf(int64_t step) const {
-  if (!optimizer_config_.restart_each_stage) {
-    return LearningRate(optimizer_config_, step, plan_.steps());
-  }
-  return LearningRate(optimizer_config_, step - stage_->first_step,
-                      stage_->last_step - stage_->first_step);
-}
-
 StepResult StepRunner::Step(int64_t step, const Hook& after_micro_batch) {
   const auto begin = std::chrono::steady_clock::now();
   std::chrono::duration<double> measuring{};
   StepResult result;
-  result.learning_rate = LearningRateOf(step);
+  result.learning_rate = rates_.At(step);
   Accumulate(step, after_micro_batch, measuring);
   work_->Update(ctx_, optimizer_, state_, result.learning_rate, updates_ + 1);
   const StepSums sums = work_->Read(ctx_);

@@ -18,6 +18,7 @@
 #include "core/model/model_stage.h"
 #include "core/stateful.h"
 #include "core/training/bootstrap_plan.h"
+#include "core/training/rate_schedule.h"
 #include "core/training/training_step.h"
 #include "datasets/loader.h"
 #include "dist/gradient_reducer.h"
@@ -69,7 +70,6 @@ class StepRunner : public Stateful {
 
  private:
   void MakeModel(const BootstrapStage& stage);
-  double LearningRateOf(int64_t step) const;
   std::chrono::duration<double> Measure(const Hook& hook);
   void Accumulate(int64_t step, const Hook& after_micro_batch,
                   std::chrono::duration<double>& measuring);
@@ -81,7 +81,7 @@ class StepRunner : public Stateful {
   const BootstrapPlan& plan_;
   datasets::Loader& train_;
   const bool cuda_graphs_;
-  const OptimizerConfig optimizer_config_;
+  const RateSchedule rates_;
   Optimizer optimizer_;
   const BatchShape shape_;
 

@@ -187,16 +187,6 @@ TEST(OptimizerConfig, RefusesRatesOutsideTheirRange) {
   EXPECT_EQ(refusal(""), "accepted");
 }
 
-TEST(LearningRate, WarmsUpThenDecaysLinearly) {
-  const OptimizerConfig config{.learning_rate = 1, .warmup_steps = 4, .final_rate = 0.5};
-  EXPECT_DOUBLE_EQ(LearningRate(config, 0, 14), 0.25);
-  EXPECT_DOUBLE_EQ(LearningRate(config, 3, 14), 1);
-  EXPECT_DOUBLE_EQ(LearningRate(config, 4, 14), 1);
-  EXPECT_DOUBLE_EQ(LearningRate(config, 9, 14), 0.75);
-  EXPECT_DOUBLE_EQ(LearningRate(config, 14, 14), 0.5);
-  EXPECT_DOUBLE_EQ(LearningRate(config, 99, 14), 0.5);
-}
-
 }  // namespace
 
 }  // namespace treeformer

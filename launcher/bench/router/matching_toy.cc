@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/attention/registry.h"
+#include "core/training/rate_schedule.h"
 #include "kernels/matmul/linear.h"
 
 namespace treeformer::bench {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/training/carry.h"
+#include "core/training/rate_schedule.h"
 #include "launcher/program/flag_values.h"
 
 namespace treeformer::bench {
