@@ -69,9 +69,12 @@ struct ModelConfig {
 
 // The shapes of one micro-batch; fixed for the life of a model.
 struct BatchShape {
-  int64_t sequences = 0;  // B
-  int64_t length = 0;     // n
-  int64_t targets = 0;    // M, capacity of masked positions
+  int64_t sequences = 0;   // B
+  int64_t length = 0;      // n
+  int64_t targets = 0;     // M, capacity of masked positions
+  int64_t key_length = 0;  // m, of the sequences whose keys cross-attention reads; 0: n
+
+  int64_t keys() const { return key_length > 0 ? key_length : length; }
 };
 
 }  // namespace treeformer

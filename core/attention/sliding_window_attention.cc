@@ -64,26 +64,33 @@ void SlidingWindowAttention::Bind(const LayerMemory& memory) {
   lse_ = memory.activations.MakeStatistics({B, heads_, n});
 }
 
-AttentionOptions SlidingWindowAttention::Options(const MicroBatch& batch) const {
+// Queries and keys are the same tokens in the same order, and reach is the same to either side.
+TfOperands SlidingWindowAttention::Operands(const AttentionInput& x,
+                                            const MicroBatch& batch) const {
   const int64_t H = lse_.shape()[1], n = lse_.shape()[2];
-  return {causal_, MakeDropout(dropout_, batch, layer_, RandomPlace::kProbabilities, H * n * n)};
+  const Dropout dropout =
+      MakeDropout(dropout_, batch, layer_, RandomPlace::kProbabilities, H * n * n);
+  return {
+      x.queries.rows, x.keys.rows, x.values, {order_, order_, range_, range_}, {causal_, dropout}};
 }
 
-void SlidingWindowAttention::Forward(Context& ctx, Out o, In q, In k, In v,
+void SlidingWindowAttention::Forward(Context& ctx, Out o, const AttentionInput& x,
                                      const MicroBatch& batch) {
-  Zero(ctx, leaf_);  // one leaf
-  SortByLeaf(ctx, order_, leaf_, batch.document, /*leaves=*/1);
-  MatchRanges(ctx, range_, {order_, leaf_}, {order_, leaf_}, batch.document);
+  const Ids document = x.queries.document;
+  CHECK(document.data() == x.keys.document.data()) << "a window is of one sequence";
+  Zero(ctx, leaf_);  // all tokens are in one leaf
+  SortByLeaf(ctx, order_, leaf_, document, /*leaves=*/1);
+  const RowsByLeaf rows{order_, leaf_, document};
+  MatchRanges(ctx, range_, rows, rows);
   NarrowRanges(ctx, range_, order_, order_, window_.reach());
-  TfForward(ctx, o, lse_, {q, k, v, buckets(), Options(batch)});
+  TfForward(ctx, o, lse_, Operands(x, batch));
 }
 
-void SlidingWindowAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k,
-                                      In v, In o, const MicroBatch& batch) {
+void SlidingWindowAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o,
+                                      const AttentionInput& x, In o, const MicroBatch& batch) {
   Scratch::Scope scope(ctx.scratch());
   const Out delta = scope.Take(lse_.dtype(), lse_.shape());
-  TfBackward(ctx, {dq, dk, dv, delta, /*key_effect=*/{}}, d_o, o, lse_,
-             {q, k, v, buckets(), Options(batch)});
+  TfBackward(ctx, {dq, dk, dv, delta, /*key_effect=*/{}}, d_o, o, lse_, Operands(x, batch));
 }
 
 TreeStatistics SlidingWindowAttention::ReadStatistics(Context& ctx, const MicroBatch& batch) const {

@@ -26,15 +26,13 @@ class SlidingWindowAttention : public Attention {
   SlidingWindowAttention(const LayerBuilder& builder, int64_t layer);
 
   void Bind(const LayerMemory& memory) override;
-  void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
-  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
+  void Forward(Context& ctx, Out o, const AttentionInput& x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, const AttentionInput& x, In o,
                 const MicroBatch& batch) override;
   TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const override;
 
  private:
-  AttentionOptions Options(const MicroBatch& batch) const;
-  // Queries and keys are the same tokens in the same order, and reach is the same to either side.
-  Buckets buckets() const { return {order_, order_, range_, range_}; }
+  TfOperands Operands(const AttentionInput& x, const MicroBatch& batch) const;
 
   const SlidingWindow window_;
   const bool causal_;

@@ -42,40 +42,41 @@ TcAttention::TcAttention(const LayerBuilder& builder, int64_t layer, const std::
 }
 
 void TcAttention::Bind(const LayerMemory& memory) {
-  queries_.Bind(memory);
-  keys_.Bind(memory);
+  queries_.Bind(memory, memory.shape.length);
+  keys_.Bind(memory, memory.shape.length);
 }
 
-TcOperands TcAttention::Operands(In v, const MicroBatch& batch) const {
-  return {.v = v,
+TcOperands TcAttention::Operands(const AttentionInput& x) const {
+  return {.v = x.values,
           .alpha = parameters_->exact_value(alpha_),
           .query_leaf = queries_.leaf(),
           .key_leaf = keys_.leaf(),
-          .document = batch.document,
+          .document = x.keys.document,
           .shape = config_.shape};
 }
 
-void TcAttention::Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) {
-  queries_.Forward(ctx, q, batch);
-  keys_.Forward(ctx, k, batch);
-  TcForward(ctx, o, Operands(v, batch));
+void TcAttention::Forward(Context& ctx, Out o, const AttentionInput& x, const MicroBatch& batch) {
+  CHECK(x.queries.document.data() == x.keys.document.data())
+      << "TC-Attention reads the sequence that asks";
+  queries_.Forward(ctx, x.queries, batch);
+  keys_.Forward(ctx, x.keys, batch);
+  TcForward(ctx, o, Operands(x));
 }
 
-void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In,
-                           const MicroBatch& batch) {
+void TcAttention::Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, const AttentionInput& x,
+                           In, const MicroBatch& batch) {
   const Shape rows = queries_.leaf().shape();
   const Shape effects{rows[0], rows[1], rows[2], config_.shape.leaves()};
   const bool flip = config_.shape.height() > 0 && config_.tree.gradient == TreeGradient::kFlip;
   const bool learns = flip || config_.RunsDense(batch.step.step);
   Scratch::Scope scope(ctx.scratch());
-  const Out query_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
-  const Out key_effect = learns ? scope.Take(StatisticsType(v.dtype()), effects) : Out();
-  TcBackward(ctx, {dv, parameters_->gradient(alpha_), query_effect, key_effect}, d_o,
-             Operands(v, batch));
+  const Out query_effect = learns ? scope.Take(StatisticsType(x.values.dtype()), effects) : Out();
+  const Out key_effect = learns ? scope.Take(StatisticsType(x.values.dtype()), effects) : Out();
+  TcBackward(ctx, {dv, parameters_->gradient(alpha_), query_effect, key_effect}, d_o, Operands(x));
   Zero(ctx, dq);  // only the routing reads q and k
   Zero(ctx, dk);
-  RouteBackward(ctx, queries_, dq, q, query_effect, batch);
-  RouteBackward(ctx, keys_, dk, k, key_effect, batch);
+  RouteBackward(ctx, queries_, dq, x.queries.rows, query_effect, batch);
+  RouteBackward(ctx, keys_, dk, x.keys.rows, key_effect, batch);
 }
 
 // `effect` null: this step teaches the tree nothing but balance.

@@ -20,14 +20,14 @@ class TcAttention : public Attention {
   TcAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
 
   void Bind(const LayerMemory& memory) override;
-  void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
-  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
+  void Forward(Context& ctx, Out o, const AttentionInput& x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, const AttentionInput& x, In o,
                 const MicroBatch& batch) override;
   TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const override;
   std::vector<Tree*> trees() override;
 
  private:
-  TcOperands Operands(In v, const MicroBatch& batch) const;
+  TcOperands Operands(const AttentionInput& x) const;
   void RouteBackward(Context& ctx, TreeRouting& side, Acc dx, In x, In effect,
                      const MicroBatch& batch);
 

@@ -16,27 +16,26 @@ class TfAttention : public Attention {
   TfAttention(const LayerBuilder& builder, int64_t layer, const std::string& name);
 
   void Bind(const LayerMemory& memory) override;
-  void Forward(Context& ctx, Out o, In q, In k, In v, const MicroBatch& batch) override;
-  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, In q, In k, In v, In o,
+  void Forward(Context& ctx, Out o, const AttentionInput& x, const MicroBatch& batch) override;
+  void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, const AttentionInput& x, In o,
                 const MicroBatch& batch) override;
   TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const override;
   std::vector<Tree*> trees() override;
 
  private:
-  AttentionOptions Options(const MicroBatch& batch) const;
+  TfOperands Operands(const AttentionInput& x, const MicroBatch& batch) const;
   Buckets buckets() const { return {query_order_, key_order_, key_range_, query_range_}; }
-  void FlipTree(Context& ctx, Acc dq, Acc dk, In d_o, In q, In k, In v, In delta, In key_effect,
-                const MicroBatch& batch);
-  void DenseTree(Context& ctx, Acc dq, Acc dk, In d_o, In q, In k, In v, In delta,
-                 const MicroBatch& batch);
+  void FlipTree(Context& ctx, Acc dq, Acc dk, In d_o, const AttentionInput& x, In delta,
+                In key_effect);
+  void DenseTree(Context& ctx, Acc dq, Acc dk, In d_o, const AttentionInput& x, In delta);
 
   const AttentionConfig config_;
   const int64_t layer_;
   const float dropout_;
   Tree tree_;
   TreeRouting queries_, keys_;
-  View<int32_t> query_order_, key_order_;  // [B, H, n]
-  View<int32_t> key_range_, query_range_;  // [B, H, n, 2]
+  View<int32_t> query_order_, key_order_;  // [B, H, n], [B, H, m]
+  View<int32_t> key_range_, query_range_;  // [B, H, n, 2], [B, H, m, 2]
   Out lse_;                                // [B, H, n]
 };
 

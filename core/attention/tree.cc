@@ -127,8 +127,8 @@ TreeRouting::TreeRouting(Tree* tree, const TreeConfig& config, int64_t layer,
                          RandomPlace flip_place)
     : tree_(tree), config_(config), layer_(layer), flip_place_(flip_place) {}
 
-void TreeRouting::Bind(const LayerMemory& memory) {
-  const Shape rows{memory.shape.sequences, tree_->heads(), memory.shape.length};
+void TreeRouting::Bind(const LayerMemory& memory, int64_t length) {
+  const Shape rows{memory.shape.sequences, tree_->heads(), length};
   leaf_ = memory.activations.MakeInts(rows);
   if (tree_->shape().height() == 0) return;
   strength_ = memory.activations.MakeStatistics(rows);
@@ -139,12 +139,12 @@ void TreeRouting::Bind(const LayerMemory& memory) {
   margin_ = memory.activations.MakeStatistics(rows);
 }
 
-void TreeRouting::Forward(Context& ctx, In x, const MicroBatch& batch) {
+void TreeRouting::Forward(Context& ctx, const Side& side, const MicroBatch& batch) {
   Routing routing{leaf_, strength_, alternative_, own_plane_, other_plane_, margin_};
   if (!batch.step.training) routing = {leaf_, strength_, {}, {}, {}, {}};
   const FlipRule rule{config_.flip_choice, MakeRandomKey(batch.step, layer_, flip_place_),
                       static_cast<uint64_t>(batch.first_sample * leaf_.count() / leaf_.shape()[0])};
-  Route(ctx, routing, tree_->Router(x), batch.document, rule);
+  Route(ctx, routing, tree_->Router(side.rows), side.document, rule);
   const bool counts = batch.step.training && !batch.again && config_.balance == Balance::kBias;
   if (counts) tree_->CountRows(ctx, leaf_);
 }

@@ -49,13 +49,19 @@ class Tree {
   Buffer counted_;  // [B, H, L], on the device: not yet in counts_
 };
 
+// One side of attention.
+struct Side {
+  In rows;       // of the queries, or of the keys
+  Ids document;  // [B, length]; negative: padding
+};
+
 class TreeRouting {
  public:
   // `flip_place` keys the random choice of the decision to flip (FlipChoice::kRandom).
   TreeRouting(Tree* tree, const TreeConfig& config, int64_t layer, RandomPlace flip_place);
 
-  void Bind(const LayerMemory& memory);
-  void Forward(Context& ctx, In x, const MicroBatch& batch);
+  void Bind(const LayerMemory& memory, int64_t length);  // of its rows
+  void Forward(Context& ctx, const Side& side, const MicroBatch& batch);
   void FlipBackward(Context& ctx, Acc dx, In x, In gain);     // gain [B, H, n]
   void DenseBackward(Context& ctx, Acc dx, In x, In effect);  // effect [B, H, n or 1, L]
   // Balance::kLoss: the micro-batch's summed loss has, for each head,

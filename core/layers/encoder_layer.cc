@@ -57,7 +57,8 @@ void AttentionBranch::Forward(Context& ctx, Out y, In x, const MicroBatch& batch
     k = k_.Reshaped(heads_);
   }
   value_.Forward(ctx, v_, x);
-  attention_->Forward(ctx, o_.Reshaped(heads_), q, k, v_.Reshaped(heads_), batch);
+  attention_->Forward(ctx, o_.Reshaped(heads_), SelfAttention(q, k, v_.Reshaped(heads_), batch),
+                      batch);
   output_.Forward(ctx, y, o_);
 }
 
@@ -68,9 +69,10 @@ void AttentionBranch::Backward(Context& ctx, Acc dx, In dy, In x, const MicroBat
   const auto take = [&](Out kept) { return OrScratch(kept, scope, x.dtype(), x.shape()); };
   const Out d_o = take({}), dq = take(dq_), dk = take(dk_), dv = take(dv_);
   output_.Backward(ctx, d_o, dy, o_, /*accumulate=*/false);
+  const AttentionInput input =
+      SelfAttention(q.Reshaped(routed), k.Reshaped(routed), v_.Reshaped(heads_), batch);
   attention_->Backward(ctx, dq.Reshaped(routed), dk.Reshaped(routed), dv.Reshaped(heads_),
-                       d_o.Reshaped(heads_), q.Reshaped(routed), k.Reshaped(routed),
-                       v_.Reshaped(heads_), o_.Reshaped(heads_), batch);
+                       d_o.Reshaped(heads_), input, o_.Reshaped(heads_), batch);
   value_.Backward(ctx, dx, dv, x, /*accumulate=*/true);
   if (folded()) {
     AddResidual(ctx, dx, dx, dq, /*dropout=*/{});

@@ -32,10 +32,12 @@ class AttentionBench : public LayerBench<Attention> {
   Rows ForwardBackward(const MicroBatch& micro) {
     Rows d{std::vector<double>(x.q.size()), x.q, x.q};
     std::vector<double> o(x.q.size());
-    layer->Forward(ctx, On(o, kHeads), On(x.q, kHeads), On(x.k, kHeads), On(x.v, kHeads), micro);
+    const AttentionInput input =
+        SelfAttention(On(x.q, kHeads), On(x.k, kHeads), On(x.v, kHeads), micro);
+    layer->Forward(ctx, On(o, kHeads), input, micro);
     parameters.ZeroGradients(ctx);
-    layer->Backward(ctx, On(d.q, kHeads), On(d.k, kHeads), On(d.v, kHeads), On(d_o, kHeads),
-                    On(x.q, kHeads), On(x.k, kHeads), On(x.v, kHeads), On(o, kHeads), micro);
+    layer->Backward(ctx, On(d.q, kHeads), On(d.k, kHeads), On(d.v, kHeads), On(d_o, kHeads), input,
+                    On(o, kHeads), micro);
     return d;
   }
 
@@ -72,9 +74,9 @@ Buffer Order(Context& ctx, Ids leaf, Ids document, const TreeShape& shape) {
   return order;
 }
 
-Buffer Ranges(Context& ctx, const RowsByLeaf& rows, const RowsByLeaf& others, Ids document) {
+Buffer Ranges(Context& ctx, const RowsByLeaf& rows, const RowsByLeaf& others) {
   Buffer range = Side::Ints({B, H, n, 2});
-  MatchRanges(ctx, range, rows, others, document);
+  MatchRanges(ctx, range, rows, others);
   return range;
 }
 
@@ -87,8 +89,10 @@ struct TfByHand {
         keys(ctx, bench.x.k, bench.parameters, shape, document),
         query_order(Order(ctx, queries.leaf, document, shape)),
         key_order(Order(ctx, keys.leaf, document, shape)),
-        key_range(Ranges(ctx, {query_order, queries.leaf}, {key_order, keys.leaf}, document)),
-        query_range(Ranges(ctx, {key_order, keys.leaf}, {query_order, queries.leaf}, document)) {
+        key_range(
+            Ranges(ctx, {query_order, queries.leaf, document}, {key_order, keys.leaf, document})),
+        query_range(
+            Ranges(ctx, {key_order, keys.leaf, document}, {query_order, queries.leaf, document})) {
     const Out q = On(bench.x.q, kHeads), k = On(bench.x.k, kHeads), v = On(bench.x.v, kHeads);
     const Buffer o = Side::Doubles(kHeads);
     const TfOperands operands{q, k, v, {query_order, key_order, key_range, query_range}, {}};
@@ -156,10 +160,10 @@ TEST_P(TfFlipTest, GradientIsTheGainsOfTheAlternativeLeaves) {
   const Ids query_other = hand.queries.alternative, key_other = hand.keys.alternative;
   const Buffer query_order = Order(ctx, query_other, hand.document, shape);
   const Buffer key_order = Order(ctx, key_other, hand.document, shape);
-  const Buffer key_range =
-      Ranges(ctx, {query_order, query_other}, {hand.key_order, hand.keys.leaf}, hand.document);
-  const Buffer query_range =
-      Ranges(ctx, {key_order, key_other}, {hand.query_order, hand.queries.leaf}, hand.document);
+  const Buffer key_range = Ranges(ctx, {query_order, query_other, hand.document},
+                                  {hand.key_order, hand.keys.leaf, hand.document});
+  const Buffer query_range = Ranges(ctx, {key_order, key_other, hand.document},
+                                    {hand.query_order, hand.queries.leaf, hand.document});
   const Buffer query_gain = Side::Doubles(kRows), key_gain = Side::Doubles(kRows);
   const Out q = On(bench.x.q, kHeads), k = On(bench.x.k, kHeads), v = On(bench.x.v, kHeads);
   FlipGains(ctx, query_gain, key_gain,

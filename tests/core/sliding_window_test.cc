@@ -36,14 +36,16 @@ class WindowBench : public LayerBench<Attention> {
         o(rows.count()) {}
 
   std::vector<T> Forward() {
-    layer->Forward(ctx, On(o, rows), On(q, rows), On(k, rows), On(v, rows), micro);
+    layer->Forward(ctx, On(o, rows), Input(), micro);
     return o;
   }
   void Backward(std::vector<T>& dq, std::vector<T>& dk, std::vector<T>& dv, std::vector<T>& d_o) {
     for (auto* d : {&dq, &dk, &dv}) d->assign(rows.count(), 99);
-    layer->Backward(ctx, On(dq, rows), On(dk, rows), On(dv, rows), On(d_o, rows), On(q, rows),
-                    On(k, rows), On(v, rows), On(o, rows), micro);
+    layer->Backward(ctx, On(dq, rows), On(dk, rows), On(dv, rows), On(d_o, rows), Input(),
+                    On(o, rows), micro);
   }
+
+  AttentionInput Input() { return SelfAttention(On(q, rows), On(k, rows), On(v, rows), micro); }
 
   // The definition.
   bool Sees(int64_t b, int64_t i, int64_t j) const {

@@ -13,16 +13,17 @@ void SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document, int64
 }
 
 void MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
-                 const RowsByLeaf& others, Ids document) {
-  const Ids leaf = rows.leaf;
-  const int64_t B = leaf.shape()[0], H = leaf.shape()[1], n = leaf.shape()[2];
-  CHECK_EQ(range.shape(), (Shape{B, H, n, 2}));
-  CHECK_EQ(rows.order.shape(), leaf.shape());
-  CHECK_EQ(others.order.shape(), leaf.shape());
-  CHECK_EQ(others.leaf.shape(), leaf.shape());
-  CHECK_EQ(document.shape(), (Shape{B, n}));
+                 const RowsByLeaf& others) {
+  const Shape& leaf = rows.leaf.shape();
+  CHECK_EQ(range.shape(), (Shape{leaf[0], leaf[1], leaf[2], 2}));
+  for (const RowsByLeaf* side : {&rows, &others}) {
+    const int64_t n = side->leaf.shape()[2];
+    CHECK_EQ(side->leaf.shape(), (Shape{leaf[0], leaf[1], n}));
+    CHECK_EQ(side->order.shape(), side->leaf.shape());
+    CHECK_EQ(side->document.shape(), (Shape{leaf[0], n}));
+  }
   if (leaf.count() == 0) return;
-  DISPATCH_IDS(ctx, MatchRanges, range, rows, others, document);
+  DISPATCH_IDS(ctx, MatchRanges, range, rows, others);
 }
 
 void CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {

@@ -62,12 +62,14 @@ void cuda::SortByLeaf(Context& ctx, View<int32_t> order, Ids leaf, Ids document,
 }
 
 void cuda::MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
-                       const RowsByLeaf& others, Ids document) {
-  const Ids leaf = rows.leaf;
-  const int64_t H = leaf.shape()[1], n = leaf.shape()[2];
-  Launch(ctx, MatchRangesKernel, {DivideUp(leaf.count(), kMatchThreads)}, kMatchThreads, 0,
-         range.data(), rows.order.data(), leaf.data(), others.order.data(), others.leaf.data(),
-         document.data(), n, H, leaf.count());
+                       const RowsByLeaf& others) {
+  const int64_t count = rows.leaf.count();
+  const auto sorted = [](const RowsByLeaf& side) {
+    return SortedSide{side.order.data(), side.leaf.data(), side.document.data(),
+                      side.leaf.shape()[2]};
+  };
+  Launch(ctx, MatchRangesKernel, {DivideUp(count, kMatchThreads)}, kMatchThreads, 0, range.data(),
+         sorted(rows), sorted(others), rows.leaf.shape()[1], count);
 }
 
 void cuda::CountLeaves(Context& ctx, View<int32_t> count, Ids leaf) {

@@ -16,13 +16,14 @@ DECLARE_BACK_ENDS_OF_IDS(SortByLeaf)
 
 // Rows and their order by SortByLeaf.
 struct RowsByLeaf {
-  Ids order, leaf;
+  Ids order, leaf;  // [B, H, n]
+  Ids document;     // [B, n]
 };
 
 // range [B, H, n, 2]: for slot s of `rows` the slots [begin, end) of `others` with the same document
-// and leaf; [0, 0) when there is none, and for padding.
+// and leaf; [0, 0) when there is none, and for padding.  Both have their own number of rows.
 void MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
-                 const RowsByLeaf& others, Ids document);
+                 const RowsByLeaf& others);
 DECLARE_BACK_ENDS_OF_IDS(MatchRanges)
 
 // count [B, H, L] += rows per leaf.
@@ -31,8 +32,8 @@ DECLARE_BACK_ENDS_OF_IDS(CountLeaves)
 
 // What attention reads.  key_range by query slot, query_range by key slot.
 struct Buckets {
-  Ids query_order, key_order;  // [B, H, n]
-  Ids key_range, query_range;  // [B, H, n, 2]
+  Ids query_order, key_order;  // [B, H, n], each with its own n
+  Ids key_range, query_range;  // [B, H, n, 2] of queries, of keys
 };
 
 }  // namespace treeformer

@@ -81,28 +81,28 @@ void cpu::SortByLeaf(Context&, View<int32_t> order, Ids leaf, Ids document, int6
 
 // Both sides ascend in (document, leaf): one walk along the two.
 void cpu::MatchRanges(Context&, View<int32_t> range, const RowsByLeaf& rows,
-                      const RowsByLeaf& others, Ids document) {
-  const Ids order = rows.order, leaf = rows.leaf;
-  const int64_t B = leaf.shape()[0], H = leaf.shape()[1], n = leaf.shape()[2];
-#pragma omp parallel for collapse(2) schedule(static) if (leaf.count() > kParallel)
+                      const RowsByLeaf& others) {
+  const int64_t B = rows.leaf.shape()[0], H = rows.leaf.shape()[1];
+  const int64_t n = rows.leaf.shape()[2], other_n = others.leaf.shape()[2];
+#pragma omp parallel for collapse(2) schedule(static) if (rows.leaf.count() > kParallel)
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t h = 0; h < H; ++h) {
-      const int64_t first = (b * H + h) * n;
-      const int32_t* d = document.data() + b * n;
-      const auto key = [&](Ids ids, int64_t i) { return std::pair(d[i], ids[first + i]); };
-      const auto other_key = [&](int64_t slot) {
-        return key(others.leaf, others.order[first + slot]);
+      const int64_t list = b * H + h, first = list * n;
+      const auto key = [&](const RowsByLeaf& side, int64_t length, int64_t slot) {
+        const int64_t i = side.order[list * length + slot];
+        return std::pair(side.document[b * length + i], side.leaf[list * length + i]);
       };
+      const auto other_key = [&](int64_t slot) { return key(others, other_n, slot); };
       const auto other_padding = [&](int64_t slot) {
         const auto [other_document, its_leaf] = other_key(slot);
         return IsPadding(its_leaf, other_document);
       };
-      int64_t other_rows = n;  // padding comes last
+      int64_t other_rows = other_n;  // padding comes last
       while (other_rows > 0 && other_padding(other_rows - 1)) --other_rows;
 
       int64_t begin = 0, end = 0;
       for (int64_t slot = 0; slot < n; ++slot) {
-        const auto own = key(leaf, order[first + slot]);
+        const auto own = key(rows, n, slot);
         int32_t* out = range.data() + (first + slot) * 2;
         out[0] = out[1] = 0;
         if (IsPadding(own.second, own.first)) continue;

@@ -18,12 +18,16 @@ DEVICE int64_t MatchKey(int32_t document, int32_t leaf) {
   return int64_t{document} << 32 | leaf;
 }
 
-// One side of one list: slots ascend in their keys.
+// One side: slots ascend in their keys.
 struct SortedSide {
   const int32_t* order;
   const int32_t* leaf;
   const int32_t* document;
+  int64_t n;
 
+  DEVICE SortedSide OfList(int64_t list, int64_t heads) const {
+    return {order + list * n, leaf + list * n, document + list / heads * n, n};
+  }
   DEVICE int64_t Key(int64_t slot) const {
     const int32_t position = order[slot];
     return MatchKey(document[position], leaf[position]);
@@ -32,16 +36,13 @@ struct SortedSide {
 
 // A slot a thread.  Lanes with equal keys search together, in the same places.
 KERNEL(kMatchThreads)
-MatchRangesKernel(int32_t* range, const int32_t* order, const int32_t* leaf,
-                  const int32_t* other_order, const int32_t* other_leaf, const int32_t* document,
-                  int64_t n, int64_t heads, int64_t count) {
+MatchRangesKernel(int32_t* range, SortedSide rows, SortedSide others, int64_t heads,
+                  int64_t count) {
   const int64_t row = int64_t{device::BlockX()} * kMatchThreads + device::Thread();
   if (row >= count) return;
-  const int64_t list = row / n;
-  const int32_t* documents = document + list / heads * n;
-  const SortedSide own{order + list * n, leaf + list * n, documents};
-  const SortedSide other{other_order + list * n, other_leaf + list * n, documents};
-  const int64_t key = own.Key(row - list * n);
+  const int64_t list = row / rows.n;
+  const SortedSide own = rows.OfList(list, heads), other = others.OfList(list, heads);
+  const int64_t key = own.Key(row - list * rows.n), n = other.n;
   int64_t begin = 0, end = 0;  // slots below the key, slots not above it
   if (key != std::numeric_limits<int64_t>::max()) {
     for (int64_t step = std::bit_floor(static_cast<uint64_t>(n)); step > 0; step /= 2) {

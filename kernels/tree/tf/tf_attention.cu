@@ -13,6 +13,7 @@ TfProblem Problem(const TfOperands& operands) {
   const auto& [q, k, v, buckets, options] = operands;
   const Shape& shape = q.shape();
   for (In view : {q, k, v}) CheckAligned(view);
+  CHECK_EQ(q.shape(), k.shape()) << "TF attention on a GPU: queries and keys of one length";
   const int64_t lists = shape[0] * shape[2], tiles = DivideUp(shape[1], kTfRows);
   CHECK_LE(shape[1], std::numeric_limits<int32_t>::max() - kTfRows);
   CHECK_LE(lists * tiles, std::numeric_limits<int32_t>::max());

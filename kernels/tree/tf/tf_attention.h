@@ -9,8 +9,10 @@
 //   a query without keys: O_i = 0, lse_i = -infinity, no gradient; a key without queries:
 //   dk = dv = 0.  Padding rows: the same.
 //
-//   q, k, v, o and their gradients [B, n, H, e];  lse, delta, key_effect [B, H, n] by position
-//   dropout index of (b, h, i, j): ((b H + h) n + i) n + j
+//   q, o, dO, dq [B, n, H, e]    k, v, dk, dv [B, m, H, e]    queries and keys may be of different
+//   sequences (cross-attention); on a GPU m = n
+//   lse, delta [B, H, n] and key_effect [B, H, m] by position
+//   dropout index of (b, h, i, j): ((b H + h) n + i) m + j
 //
 // On the CPU under MatmulPrecision::kBFloat16 the operands of all products of rows (q, k, v, dO,
 // dropout(p), dS) are rounded; softmax, its sums, D = <dO, O> and all results stay float32.

@@ -47,14 +47,15 @@ struct Problem {
   const AttentionOptions& options;
   const MatmulPrecision precision;
 
-  int64_t n() const { return q.shape()[1]; }
+  int64_t n() const { return q.shape()[1]; }  // queries
+  int64_t m() const { return k.shape()[1]; }  // keys
   int64_t e() const { return q.shape()[3]; }
   float scale() const { return 1 / std::sqrt(static_cast<float>(e())); }
   OperandRows Rows(View<const float> x, int64_t list) const { return {x, list, precision}; }
-  // Offset of a row of a list in [B, n, H, e].
-  int64_t Offset(int64_t list, int64_t position) const {
+  // Offset of a row of a list in [B, length, H, e].
+  int64_t Offset(int64_t list, int64_t length, int64_t position) const {
     const int64_t H = q.shape()[2];
-    return ((list / H * n() + position) * H + list % H) * e();
+    return ((list / H * length + position) * H + list % H) * e();
   }
 };
 
@@ -95,9 +96,10 @@ std::vector<KeyTile> KeyTiles(Ids query_range) {
 // `work`, dq is left there.
 void BackwardTile(const Problem& problem, const KeyTile& tile, int64_t begin, int64_t rows,
                   Matrix k, Matrix v, float beta, Workspace& work) {
-  const int64_t n = problem.n(), e = problem.e(), list = tile.list, columns = tile.rows();
+  const int64_t n = problem.n(), m = problem.m(), e = problem.e();
+  const int64_t list = tile.list, columns = tile.rows();
   const int32_t* query = problem.buckets.query_order.data() + list * n + begin;
-  const int32_t* key = problem.buckets.key_order.data() + list * n + tile.row_begin;
+  const int32_t* key = problem.buckets.key_order.data() + list * m + tile.row_begin;
   const int32_t* range = problem.buckets.key_range.data() + 2 * (list * n + begin);
   const Matrix q = problem.Rows(problem.q, list).Gather(query, rows, work.q);
   const Matrix d_o = problem.Rows(problem.d_o, list).Gather(query, rows, work.d_o);
@@ -105,7 +107,7 @@ void BackwardTile(const Problem& problem, const KeyTile& tile, int64_t begin, in
   GatherValues(work.delta, problem.delta.data() + list * n, query, rows);
   work.ranges.Clip(range, rows, tile.row_begin, columns);
   for (int64_t r = 0; r < rows; ++r) {
-    work.row_index[r] = (list * n + query[r]) * n;
+    work.row_index[r] = (list * n + query[r]) * m;
     if (!problem.options.causal) continue;
     work.ranges.EndAt(r, CountUpTo(key, columns, query[r], /*inclusive=*/true));
   }
@@ -126,19 +128,19 @@ void StoreKeys(const Problem& problem, int64_t list, const int32_t* key, int64_t
                const Workspace& work) {
   const int64_t e = problem.e();
   for (int64_t c = 0; c < columns; ++c) {
-    const int64_t row = problem.Offset(list, key[c]);
+    const int64_t row = problem.Offset(list, problem.m(), key[c]);
     std::copy_n(work.dk + c * e, e, problem.dk.data() + row);
     std::copy_n(work.dv + c * e, e, problem.dv.data() + row);
-    if (problem.key_effect) problem.key_effect[list * problem.n() + key[c]] = work.key_effect[c];
+    if (problem.key_effect) problem.key_effect[list * problem.m() + key[c]] = work.key_effect[c];
   }
 }
 
 void BackwardKeys(const Problem& problem, const std::vector<KeyTile>& tiles, size_t t, Turns& turns,
                   Workspace& work) {
   const KeyTile& tile = tiles[t];
-  const int64_t n = problem.n(), e = problem.e(), list = tile.list;
+  const int64_t n = problem.n(), m = problem.m(), e = problem.e(), list = tile.list;
   const int32_t* query = problem.buckets.query_order.data() + list * n + tile.column_begin;
-  const int32_t* key = problem.buckets.key_order.data() + list * n + tile.row_begin;
+  const int32_t* key = problem.buckets.key_order.data() + list * m + tile.row_begin;
   const int64_t queries = tile.columns(), columns = tile.rows();
   const Matrix k = problem.Rows(problem.k, list).Gather(key, columns, work.k);
   const Matrix v = problem.Rows(problem.v, list).Gather(key, columns, work.v);
@@ -155,7 +157,8 @@ void BackwardKeys(const Problem& problem, const std::vector<KeyTile>& tiles, siz
     const int32_t end = static_cast<int32_t>(tile.column_begin + begin + rows);
     if (tile.shares_queries) turns.WaitFor(t - 1, end);
     for (int64_t r = 0; r < rows; ++r) {
-      AddTo(problem.dq.data() + problem.Offset(list, query[begin + r]), work.dq + r * e, 1, e);
+      float* dq = problem.dq.data() + problem.Offset(list, n, query[begin + r]);
+      AddTo(dq, work.dq + r * e, 1, e);
     }
     turns.Finish(t, end);
   }

@@ -59,9 +59,10 @@ void StoreRows(const Problem& problem, const WorkItem& tile, const Workspace& wo
 
 // One tile of queries against all keys of its ranges.
 void ForwardTile(const Problem& problem, const WorkItem& tile, Workspace& work) {
-  const int64_t n = problem.q.shape()[1], e = problem.q.shape()[3], rows = tile.rows();
+  const int64_t n = problem.q.shape()[1], m = problem.k.shape()[1];
+  const int64_t e = problem.q.shape()[3], rows = tile.rows();
   const int32_t* query = problem.buckets.query_order.data() + tile.list * n + tile.row_begin;
-  const int32_t* key = problem.buckets.key_order.data() + tile.list * n + tile.column_begin;
+  const int32_t* key = problem.buckets.key_order.data() + tile.list * m + tile.column_begin;
   const int32_t* range = problem.buckets.key_range.data() + 2 * (tile.list * n + tile.row_begin);
   const bool causal = problem.options.causal;
   const int64_t keys =
@@ -70,7 +71,7 @@ void ForwardTile(const Problem& problem, const WorkItem& tile, Workspace& work) 
   const Matrix q = problem.Rows(problem.q, tile.list).Gather(query, rows, work.q);
   std::fill_n(work.max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(work.sum, rows, 0.0f);
-  for (int64_t r = 0; r < rows; ++r) work.row_index[r] = (tile.list * n + query[r]) * n;
+  for (int64_t r = 0; r < rows; ++r) work.row_index[r] = (tile.list * n + query[r]) * m;
 
   for (int64_t begin = 0; begin < keys; begin += kTileColumns) {
     const int64_t columns = std::min(kTileColumns, keys - begin);

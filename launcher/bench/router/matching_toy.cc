@@ -99,7 +99,7 @@ class Toy {
     }
     parameters_.ZeroGradients(ctx_);
     const In v = AsRows(sample.values);
-    attention_->Backward(ctx_, dq, dk, dv, d_o, q_, k_, v, o_, batch_);
+    attention_->Backward(ctx_, dq, dk, dv, d_o, SelfAttention(q_, k_, v, batch_), o_, batch_);
     LinearBackwardWeights(ctx_, parameters_.gradient(weights_[0]), {}, Flat(dq),
                           Flat(AsRows(sample.queries)));
     LinearBackwardWeights(ctx_, parameters_.gradient(weights_[1]), {}, Flat(dk),
@@ -145,7 +145,7 @@ class Toy {
                   parameters_.value(weights_[0]), {});
     LinearForward(ctx_, k_.view().Reshaped({kRows, kWidth}), Flat(AsRows(sample.keys)),
                   parameters_.value(weights_[1]), {});
-    attention_->Forward(ctx_, o_, q_, k_, AsRows(sample.values), batch_);
+    attention_->Forward(ctx_, o_, SelfAttention(q_, k_, AsRows(sample.values), batch_), batch_);
   }
 
   // Share of queries whose leaf is that of their key.

@@ -88,7 +88,7 @@ void AttentionModule::ForwardWithoutProjections(bool training) {
     o_ = MakeRows();
   }
   batch_.step.training = training;
-  branch_->attention().Forward(ctx_, OfHeads(o_), OfHeads(q_), OfHeads(k_), OfHeads(v_), batch_);
+  branch_->attention().Forward(ctx_, OfHeads(o_), Input(), batch_);
 }
 
 void AttentionModule::BackwardWithoutProjections() {
@@ -96,7 +96,7 @@ void AttentionModule::BackwardWithoutProjections() {
     for (Buffer* rows : {&dq_, &dk_, &dv_}) *rows = MakeRows();
   }
   branch_->attention().Backward(ctx_, OfHeads(dq_), OfHeads(dk_), OfHeads(dv_), OfHeads(dy_),
-                                OfHeads(q_), OfHeads(k_), OfHeads(v_), OfHeads(o_), batch_);
+                                Input(), OfHeads(o_), batch_);
 }
 
 TreeStatistics AttentionModule::ReadStatistics() {

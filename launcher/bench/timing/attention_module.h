@@ -60,6 +60,9 @@ class AttentionModule {
   Buffer MakeRows() const { return Buffer(ctx_.device(), activations_.dtype(), x_.shape()); }
   Buffer Project(const std::string& name);
   Out OfHeads(const Buffer& rows) const { return rows.view().Reshaped(heads_); }
+  AttentionInput Input() const {
+    return SelfAttention(OfHeads(q_), OfHeads(k_), OfHeads(v_), batch_);
+  }
   std::vector<Parameter> TreeBiasParameters() const;
 
   Context ctx_;

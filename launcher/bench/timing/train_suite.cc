@@ -26,7 +26,7 @@ class RandomTokens : public Task {
   datasets::Batch Training(int64_t step) const override {
     std::minstd_rand engine(static_cast<unsigned>(step) + 1);
     datasets::Batch batch;
-    const auto [B, n, targets] = shape();
+    const int64_t B = shape().sequences, n = shape().length, targets = shape().targets;
     batch.Resize(B, n, targets);
     std::fill(batch.document.begin(), batch.document.end(), 0);
     for (int64_t i = 0; i < B * n; ++i) {

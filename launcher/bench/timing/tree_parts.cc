@@ -52,8 +52,9 @@ void TreeParts::Sort() {
     SortByLeaf(ctx_, side.order, side.leaf, module_.document(), leaves);
   };
   const auto match = [&](const Side& side, const Side& other) {
-    MatchRanges(ctx_, side.range, {side.order, side.leaf}, {other.order, other.leaf},
-                module_.document());
+    const Ids document = module_.document();
+    MatchRanges(ctx_, side.range, {side.order, side.leaf, document},
+                {other.order, other.leaf, document});
   };
   sort(queries_);
   sort(keys_);

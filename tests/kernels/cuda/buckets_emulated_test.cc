@@ -132,13 +132,16 @@ void ExpectMatchedRanges(const BucketCase& c, BucketRows own, BucketRows other) 
   const int64_t count = c.B * c.H * c.n;
   Integers expected(2 * count, -7), range = expected;
   Context cpu = Context::Cpu();
-  const Shape rows{c.B, c.H, c.n};
-  MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}), {On(order, rows), On(own.leaf, rows)},
-              {On(other_order, rows), On(other.leaf, rows)}, On(own.document, {c.B, c.n}));
+  const Shape rows{c.B, c.H, c.n}, documents{c.B, c.n};
+  MatchRanges(cpu, On(expected, {c.B, c.H, c.n, 2}),
+              {On(order, rows), On(own.leaf, rows), On(own.document, documents)},
+              {On(other_order, rows), On(other.leaf, rows), On(own.document, documents)});
   const int blocks = Blocks(count, cuda::kMatchThreads);
+  const int32_t* document = own.document.data();
   emulation::Launch({blocks}, cuda::kMatchThreads, /*shared_bytes=*/0, {}, cuda::MatchRangesKernel,
-                    range.data(), order.data(), own.leaf.data(), other_order.data(),
-                    other.leaf.data(), own.document.data(), c.n, c.H, count);
+                    range.data(), cuda::SortedSide{order.data(), own.leaf.data(), document, c.n},
+                    cuda::SortedSide{other_order.data(), other.leaf.data(), document, c.n}, c.H,
+                    count);
   EXPECT_EQ(range, expected);
 }
 

@@ -79,8 +79,10 @@ class BucketStore {
     const Buffer documents = Upload(ctx, document, {B, n});
     SortByLeaf(ctx, query_order_, queries, documents, leaves);
     SortByLeaf(ctx, key_order_, keys, documents, leaves);
-    MatchRanges(ctx, key_range_, {query_order_, queries}, {key_order_, keys}, documents);
-    MatchRanges(ctx, query_range_, {key_order_, keys}, {query_order_, queries}, documents);
+    const RowsByLeaf query_rows{query_order_, queries, documents};
+    const RowsByLeaf key_rows{key_order_, keys, documents};
+    MatchRanges(ctx, key_range_, query_rows, key_rows);
+    MatchRanges(ctx, query_range_, key_rows, query_rows);
     ctx.Synchronize();
   }
 
