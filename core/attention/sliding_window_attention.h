@@ -1,7 +1,7 @@
 #pragma once
 
 // Sliding-window attention: softmax attention to the keys near the query in the sequence.
-//                               Longformer (Beltagy et al. 2020), section 3.1, without global tokens
+//                              Longformer (Beltagy et al. 2020), section 3.1, without global tokens
 //
 //   query i sees key j of its document where |i - j| <= window / 2, rounded down
 //   causal: and j <= i

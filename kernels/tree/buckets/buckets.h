@@ -20,7 +20,7 @@ struct RowsByLeaf {
   Ids document;     // [B, n]
 };
 
-// range [B, H, n, 2]: for slot s of `rows` the slots [begin, end) of `others` with the same document
+// range [B, H, n, 2]: for slot s of `rows` the slots [begin, end) of `others` of the same document
 // and leaf; [0, 0) when there is none, and for padding.  Both have their own number of rows.
 void MatchRanges(Context& ctx, View<int32_t> range, const RowsByLeaf& rows,
                  const RowsByLeaf& others);
