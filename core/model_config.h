@@ -38,7 +38,7 @@ struct AttentionConfig {
   TreeConfig tree;
   std::any numbers;  // of an attention without trees, a struct of its header
   bool causal = false;
-  // Of the attention probabilities, instead of ModelConfig::attention_dropout.
+  // The dropout of the attention probabilities, instead of ModelConfig::attention_dropout.
   std::optional<float> dropout = std::nullopt;
 
   bool HasTrees() const { return shape.height() > 0; }

@@ -34,11 +34,11 @@ class Attention {
   virtual void Bind(const LayerMemory& memory) = 0;
   // `batch`: where its sequences stand in the global batch, and the step.
   virtual void Forward(Context& ctx, Out o, const AttentionInput& x, const MicroBatch& batch) = 0;
-  // Of the last Forward.  dq, dk, dv are overwritten; none of them may be another.
+  // The gradient of the last Forward.  dq, dk, dv are overwritten; none of them may be another.
   virtual void Backward(Context& ctx, Out dq, Out dk, Out dv, In d_o, const AttentionInput& x, In o,
                         const MicroBatch& batch) = 0;
 
-  // Of the last Forward, which waits for it.
+  // Statistics of the last Forward, for which it waits.
   virtual TreeStatistics ReadStatistics(Context& ctx, const MicroBatch& batch) const = 0;
   virtual std::vector<Tree*> trees() { return {}; }
 };

@@ -27,7 +27,7 @@ std::unique_ptr<Attention> Make(const LayerBuilder& builder, int64_t layer, cons
   return std::make_unique<SlidingWindowAttention>(builder, layer);
 }
 
-// Of a sequence that is one document.
+// The cost of a sequence that is one document.
 AttentionCost Cost(const ModelConfig& model, const AttentionConfig& attention, double n,
                    std::optional<double> measured) {
   const SlidingWindow window = std::any_cast<SlidingWindow>(attention.numbers);

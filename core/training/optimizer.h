@@ -1,6 +1,6 @@
 #pragma once
 
-// AdamW with clipping, for groups of parameters.  The learning rate is core/training/rate_schedule.h's.
+// AdamW with clipping, for groups of parameters.  core/training/rate_schedule.h gives its rate.
 
 #include <cstdint>
 #include <functional>

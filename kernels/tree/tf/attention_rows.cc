@@ -68,8 +68,8 @@ HWY_INLINE void ForEachVector(Floats d, int64_t begin, int64_t end, const Visit&
 }
 
 void ZeroOutside(float* row, int64_t begin, int64_t end, int64_t columns) {
-  std::fill(row, row + begin, 0.0f);
-  std::fill(row + end, row + columns, 0.0f);
+  if (begin > 0) std::fill(row, row + begin, 0.0f);
+  if (end < columns) std::fill(row + end, row + columns, 0.0f);
 }
 
 Vec RowMax(Floats d, const float* row, int64_t begin, int64_t end) {

@@ -31,7 +31,7 @@ TfProblem Problem(const TfOperands& operands) {
           options.dropout};
 }
 
-// Of the ranges of the queries, or of the keys, what causal attention sees; in scratch memory.
+// Cuts the ranges of the queries, or of the keys, to what causal attention sees; in scratch memory.
 void SeeCausally(Context& ctx, runtime::Scratch::Scope& scope, TfProblem& p, bool queries) {
   TfSide& side = queries ? p.queries : p.keys;
   const TfSide& other = queries ? p.keys : p.queries;

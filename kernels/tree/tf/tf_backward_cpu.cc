@@ -191,7 +191,7 @@ void cpu::TfBackward(Context& ctx, const TfGradients& gradients, In d_o, In o, I
 
   const std::vector<KeyTile> tiles = KeyTiles(buckets.query_range);
   Turns turns(tiles.size());
-  std::atomic<size_t> next = 0;  // handed out in order: who waits, waits for a tile in progress
+  std::atomic<size_t> next = 0;  // in order: a thread waits for tiles in progress alone
   runtime::Scratch::Scope scope(ctx.scratch());
   const View<float> memory = scope.Take<float>({omp_get_max_threads(), Workspace::Count(e)});
 #pragma omp parallel

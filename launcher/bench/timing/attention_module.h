@@ -24,7 +24,7 @@ struct ModuleSize {
 class AttentionModule {
  public:
   AttentionModule(Context ctx, const AttentionConfig& attention, const ModuleSize& size);
-  // Of Table 4 on the CPU, batch 1.
+  // The module of Table 4 on the CPU, batch 1.
   AttentionModule(const AttentionConfig& attention, int64_t length,
                   MatmulPrecision precision = MatmulPrecision::kFloat32)
       : AttentionModule(Context::Cpu(precision), attention, {.length = length}) {}
@@ -36,7 +36,7 @@ class AttentionModule {
   void Backward();  // of the last Forward(true), the router's gradient included
   // Routing, sort and attention alone, of projections that the first call makes.
   void ForwardWithoutProjections(bool training);
-  // Of the last ForwardWithoutProjections(true), the router's gradient included.
+  // The backward pass of the last ForwardWithoutProjections(true), with the router's gradient.
   void BackwardWithoutProjections();
 
   TreeStatistics ReadStatistics();
@@ -48,7 +48,7 @@ class AttentionModule {
   void SetTreeBiases(const std::vector<float>& biases);
   std::vector<Tree*> trees() { return branch_->attention().trees(); }
   Context& context() { return ctx_; }
-  // Of the last ForwardWithoutProjections: [B, n, H, e].
+  // Operands of the last ForwardWithoutProjections: [B, n, H, e].
   In queries() const { return q_.view().Reshaped(heads_); }
   In keys() const { return k_.view().Reshaped(heads_); }
   Ids document() const { return document_.as<int32_t>(); }
