@@ -114,7 +114,8 @@ class OneStep {
 };
 
 bool SameBits(Out a, Out b) {
-  return a.bytes() == b.bytes() && memcmp(a.data(), b.data(), a.bytes()) == 0;
+  if (a.bytes() != b.bytes()) return false;
+  return a.bytes() == 0 || memcmp(a.data(), b.data(), a.bytes()) == 0;
 }
 
 // Wherever the cut is: between parameters, in one, and inside a tree whose levels have births of
