@@ -40,7 +40,6 @@ struct LayerBuilder {
 struct LayerMemory {
   const BatchShape& shape;
   Activations& activations;
-  int slot = 0;
 
   int64_t rows() const { return shape.sequences * shape.length; }  // B n
 };

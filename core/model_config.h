@@ -75,6 +75,8 @@ struct BatchShape {
   int64_t key_length = 0;  // m, of the sequences whose keys cross-attention reads; 0: n
 
   int64_t keys() const { return key_length > 0 ? key_length : length; }
+
+  friend bool operator==(const BatchShape&, const BatchShape&) = default;
 };
 
 }  // namespace treeformer

@@ -80,10 +80,9 @@ Parameters::Id Parameters::Declare(const std::string& name, const Shape& shape,
 
 Parameters::Id Parameters::DeclareTied(const std::string& name, const Shape& shape,
                                        Initializer initializer, Role role) {
-  for (size_t i = 0; i < list_.size(); ++i) {
-    if (list_[i].name != name) continue;
-    CHECK(list_[i].tied && list_[i].shape == shape) << name;
-    return static_cast<Id>(i);
+  if (const Parameter* found = Find(name)) {
+    CHECK(found->tied && found->shape == shape) << name;
+    return static_cast<Id>(found - list_.data());
   }
   const Id id = Declare(name, shape, initializer, role);
   list_[id].tied = true;
@@ -139,9 +138,12 @@ Range Parameters::RangeOf(Id first, Id last) const {
   return {begin_of(first), begin_of(last)};
 }
 
-int64_t Parameters::CountScalars() const {
+int64_t Parameters::CountScalars(Range range) const {
   int64_t count = 0;
-  for (const Parameter& parameter : list_) count += parameter.range.count();
+  for (const Parameter& parameter : list_) {
+    const int64_t first = parameter.range.begin;
+    if (range.begin <= first && first < range.end) count += parameter.range.count();
+  }
   return count;
 }
 

@@ -95,7 +95,9 @@ class Parameters {
   // buffer.
   Range RangeOf(Id first, Id last) const;
   int64_t count() const { return end_; }  // elements, gaps included
-  int64_t CountScalars() const;           // elements, gaps excluded
+  // Elements, gaps excluded: of all parameters, or of those that begin in `range`.
+  int64_t CountScalars() const { return CountScalars({0, end_}); }
+  int64_t CountScalars(Range range) const;
 
   Out buffer(Kind kind) const { return buffers_[kind].view(); }
   Out values() const { return buffer(kValues); }

@@ -118,6 +118,16 @@ void SquaredNorm(Context& ctx, View<double> sum, In x) {
   DISPATCH(ctx, x.dtype(), SquaredNorm, sum, x);
 }
 
+double ReadSquaredNorm(Context& ctx, In x) {
+  Scratch::Scope scope(ctx.scratch());
+  const View<double> sum = scope.Take<double>({1});
+  SquaredNorm(ctx, sum, x);
+  double value = 0;
+  Copy(ctx, View<double>(&value, {1}), sum);
+  ctx.Synchronize();
+  return value;
+}
+
 void ClipScale(Context& ctx, Out scale, View<const double> squared_norm, View<const double> count,
                double max_norm) {
   CHECK_EQ(scale.count(), 1);

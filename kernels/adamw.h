@@ -44,6 +44,8 @@ DECLARE_BACK_ENDS(RoundToBFloat16)
 // sum [1] float64 = sum_i x_i^2, in an order that does not depend on the number of threads.
 void SquaredNorm(Context& ctx, View<double> sum, In x);
 DECLARE_BACK_ENDS(SquaredNorm)
+// The same on the host, for which it waits.
+double ReadSquaredNorm(Context& ctx, In x);
 
 // scale [1] = 1 / count * min(1, max_norm / (sqrt(squared_norm) / count)); max_norm 0: no clipping.
 // squared_norm, count [1] on the device.  NaN where the norm is not finite or the count is 0.

@@ -8,20 +8,16 @@ bool Fits(const BatchShape& shape, const BatchShape& largest) {
          shape.targets <= largest.targets;
 }
 
-bool operator==(const BatchShape& a, const BatchShape& b) {
-  return a.sequences == b.sequences && a.length == b.length && a.targets == b.targets;
-}
-
-BatchShape ShapeOf(const datasets::Batch& batch) {
-  return {batch.sequences, batch.length, std::ssize(batch.target_token)};
-}
-
 StageSlot::Memory MemoryOf(const StageOptions& options) {
   if (options.inference) return StageSlot::Memory::kInference;
   return options.recompute ? StageSlot::Memory::kOverlaid : StageSlot::Memory::kKept;
 }
 
 }  // namespace
+
+BatchShape ShapeOf(const datasets::Batch& batch) {
+  return {batch.sequences, batch.length, std::ssize(batch.target_token)};
+}
 
 ModelStage::ModelStage(Context& ctx, const ModelConfig& config, const BatchShape& largest,
                        DType dtype, const StageOptions& options)
@@ -59,7 +55,7 @@ void ModelStage::Load(Context& ctx, const datasets::Batch& batch, const StepInfo
   CHECK(Fits(shape, largest_)) << "a micro-batch of " << shape.sequences << " x " << shape.length
                                << " tokens and " << shape.targets << " targets";
   StageSlot& used = *slots_.at(slot);
-  if (bound_ != slot || !(used.shape() == shape)) used.Bind(layers_, shape);
+  if (bound_ != slot || used.shape() != shape) used.Bind(layers_, shape);
   bound_ = slot;
   used.Load(ctx, batch, step);
 }
@@ -95,8 +91,7 @@ void ModelStage::Backward(Context& ctx, const GradientHook& on_gradient, int slo
   CHECK(used.batch().step.training) << "Backward after a Forward for evaluation";
   for (size_t i = layers_.entries.size(); i-- > 0;) {
     BackwardLayer(ctx, used, i);
-    layers_.entries[i].weights->Finish(ctx);
-    if (on_gradient) on_gradient(layers_.entries[i].parameters);
+    FinishWeights(ctx, on_gradient, i);
   }
 }
 
@@ -109,10 +104,12 @@ void ModelStage::BackwardInput(Context& ctx, int slot) {
 
 void ModelStage::BackwardWeights(Context& ctx, const GradientHook& on_gradient, int slot) {
   Use(slot);
-  for (size_t i = layers_.entries.size(); i-- > 0;) {
-    layers_.entries[i].weights->Finish(ctx);
-    if (on_gradient) on_gradient(layers_.entries[i].parameters);
-  }
+  for (size_t i = layers_.entries.size(); i-- > 0;) FinishWeights(ctx, on_gradient, i);
+}
+
+void ModelStage::FinishWeights(Context& ctx, const GradientHook& on_gradient, size_t i) {
+  layers_.entries[i].weights->Finish(ctx);
+  if (on_gradient) on_gradient(layers_.entries[i].parameters);
 }
 
 const Tensors& ModelStage::outputs(int slot) const {
@@ -140,7 +137,9 @@ MetricSums ModelStage::ReadSums(Context& ctx) const {
   MetricSums result;
   result.names = head().SumNames();
   const auto count = static_cast<int64_t>(result.names.size());
-  const Buffer sums(ctx.device(), DType::kFloat64, {count});
+  Scratch::Scope scope(ctx.scratch());
+  const View<double> sums = scope.Take<double>({count});
+  Zero(ctx, sums);
   AddSums(ctx, sums);
   result.sums.resize(count);
   Copy(ctx, View<double>(result.sums.data(), {count}), sums);

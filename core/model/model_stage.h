@@ -46,6 +46,8 @@ struct StageOptions {
   bool own_parameters = true;
 };
 
+BatchShape ShapeOf(const datasets::Batch& batch);
+
 class ModelStage {
  public:
   // `largest`: the shapes of a micro-batch; later ones may be smaller in each number.  `dtype` of
@@ -97,6 +99,7 @@ class ModelStage {
   const Head& head() const;
   StageSlot& Use(int slot);
   void BackwardLayer(Context& ctx, StageSlot& slot, size_t i);
+  void FinishWeights(Context& ctx, const GradientHook& on_gradient, size_t i);
   template <typename F>
   void ForEachBalancedTree(const F& f) const;
 

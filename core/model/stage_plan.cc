@@ -16,15 +16,6 @@ std::optional<double> DensityOf(const LayerList& list, const Layer* layer,
   return std::nullopt;
 }
 
-int64_t CountScalars(const Parameters& parameters, Range range) {
-  int64_t count = 0;
-  for (const Parameter& parameter : parameters.list()) {
-    const int64_t first = parameter.range.begin;
-    if (range.begin <= first && first < range.end) count += parameter.range.count();
-  }
-  return count;
-}
-
 }  // namespace
 
 int64_t StagePlan::Parameters() const {
@@ -57,7 +48,7 @@ StagePlan PlanStage(const ModelConfig& config, const BatchShape& shape, DType dt
     entry.layer->Bind({shape, kept});
     const LayerCost cost = entry.layer->Cost(shape, DensityOf(list, entry.layer.get(), density));
     plan.layers.push_back(
-        {entry.layer->name(), CountScalars(parameters, entry.parameters), kept.bytes(), cost});
+        {entry.layer->name(), parameters.CountScalars(entry.parameters), kept.bytes(), cost});
     plan.temporaries = std::max(plan.temporaries, cost.temporaries * SizeOf(dtype));
   }
   StageSlot slot(Device::kCpu, dtype, /*index=*/0, StageSlot::Memory::kKept);

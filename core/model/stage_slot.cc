@@ -28,7 +28,7 @@ void StageSlot::Bind(LayerList& layers, const BatchShape& shape) {
   for (LayerList::Entry& entry : layers.entries) {
     if (memory_ != Memory::kKept) kept_.Rewind();
     entry.weights->Use(index_);
-    entry.layer->Bind({shape_, kept_, index_});
+    entry.layer->Bind({shape_, kept_});
   }
 }
 

@@ -33,10 +33,6 @@ void TreeShares::Add(const ModelConfig& model, int64_t length, const PairCounts&
   operations.push_back(cost.Forward() / full.kind->cost(model, full, n, {}).Forward());
 }
 
-BatchShape ShapeOf(const datasets::Batch& batch) {
-  return {batch.sequences, batch.length, static_cast<int64_t>(batch.target_token.size())};
-}
-
 double Evaluation::Perplexity() const { return std::exp(loss.MeanLoss()); }
 
 Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, ModelStage& model,

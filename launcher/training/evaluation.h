@@ -31,8 +31,6 @@ struct Evaluation {
 Evaluation Evaluate(Context& ctx, dist::Communicator& communicator, ModelStage& model,
                     const datasets::EvaluationLoader& held_out);
 
-BatchShape ShapeOf(const datasets::Batch& batch);
-
 // Sums the parts of all ranks.  Collective.
 MetricSums SumOverRanks(dist::Communicator& communicator, MetricSums metrics);
 PairCounts SumOverRanks(dist::Communicator& communicator, const PairCounts& counts);

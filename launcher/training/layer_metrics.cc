@@ -13,15 +13,10 @@ namespace treeformer {
 namespace {
 
 double TreeGradientNorm(Context& ctx, const Parameters& parameters, int64_t layer, double targets) {
-  const Buffer sum(ctx.device(), DType::kFloat64, {1});
   double squares = 0;
   for (const Parameter& parameter : parameters.list()) {
     if (!IsOfTree(parameter.role) || parameter.layer != layer) continue;
-    double value = 0;
-    SquaredNorm(ctx, sum, Parameters::Window(parameters.gradients(), parameter));
-    Copy(ctx, View<double>(&value, {1}), sum);
-    ctx.Synchronize();
-    squares += value;
+    squares += ReadSquaredNorm(ctx, Parameters::Window(parameters.gradients(), parameter));
   }
   return std::sqrt(squares) / std::max(targets, 1.0);
 }

@@ -20,15 +20,6 @@ using nlohmann::json;
 
 namespace {
 
-double ReadSquaredNorm(Context& ctx, In x) {
-  const Buffer sum(ctx.device(), DType::kFloat64, {1});
-  SquaredNorm(ctx, sum, x);
-  double value = 0;
-  Copy(ctx, View<double>(&value, {1}), sum);
-  ctx.Synchronize();
-  return value;
-}
-
 // The last parameter with such a gradient, in the order of the forward pass: where the backward
 // pass met it first.
 std::string FindBadGradient(Context& ctx, const Parameters& parameters) {

@@ -35,10 +35,6 @@ datasets::Batch MicroBatchOf(int micro) {
   return batch;
 }
 
-BatchShape ShapeOf(const datasets::Batch& batch) {
-  return {batch.sequences, batch.length, std::ssize(batch.target_token)};
-}
-
 const StepInfo kStep{.seed = 11, .step = 4, .training = true};
 
 struct Result {
